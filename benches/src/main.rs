@@ -1,0 +1,51 @@
+//! The benchmark harness of Evenkeel and the runtimes that a user would pick instead.
+//!
+//! Without a subcommand it runs its main job, the mixed workloads (module [`mixed`]): a server with
+//! CPU work beside its IO, measured from another process. `serve` and `client` are how the harness
+//! starts itself again as these processes.
+
+mod child;
+mod cli;
+mod machine;
+mod mixed;
+mod spin;
+mod stats;
+mod sys;
+
+use std::process::ExitCode;
+
+/// The status for a command line that makes no sense, as most tools have it.
+const EXIT_USAGE: u8 = 2;
+
+/// Why the program ends without success.
+enum Failure {
+    /// The user asked for something that cannot be.
+    Usage(String),
+    /// What was asked did not work out.
+    Run(String),
+}
+
+fn main() -> ExitCode {
+    let (text, status) = match run() {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => (
+            format!("{text}\nTry 'evenkeel-bench --help'."),
+            ExitCode::from(EXIT_USAGE),
+        ),
+        Err(Failure::Run(text)) => (text, ExitCode::FAILURE),
+    };
+    eprintln!("evenkeel-bench: {text}");
+    status
+}
+
+fn run() -> Result<(), Failure> {
+    let command = cli::parse(lexopt::Parser::from_env());
+    match command.map_err(|error| Failure::Usage(error.to_string()))? {
+        cli::Command::Help => print!("{}", cli::HELP),
+        cli::Command::List => print!("{}", mixed::list()),
+        cli::Command::Mixed(options) => mixed::run(&options)?,
+        cli::Command::Serve(options) => mixed::serve(&options).map_err(Failure::Run)?,
+        cli::Command::Client(options) => mixed::client(&options).map_err(Failure::Run)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! Runs the cases, round by round.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::cases::{self, Case, Pinning};
+use super::client::{self, Latencies};
+use super::server::{self, Mark, Ready};
+use super::{GRACE, MixedOptions, WARM_UP, report};
+use crate::Failure;
+use crate::child::Child;
+use crate::machine::{Machine, Others, Watch};
+use crate::spin::Spin;
+
+/// How long a child may take for what should take it milliseconds. Starved servers are slow, but
+/// their control thread is not part of the runtime.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One case, measured once.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Measured {
+    #[serde(flatten)]
+    pub(super) latencies: Latencies,
+    /// `None` for a case without CPU jobs.
+    pub(super) jobs_per_s: Option<f64>,
+    /// CPU that the server used, in CPUs.
+    pub(super) server_cpus: f64,
+    pub(super) pinned: bool,
+    pub(super) compute_priority: Option<String>,
+    /// Who else was running meanwhile.
+    pub(super) others: Others,
+}
+
+/// A case over all rounds; the rounds of two rows belong together by their index.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) case: &'static Case,
+    pub(super) rounds: Vec<Result<Measured, String>>,
+    /// Whether it was left out because the pinning `auto` came to the same.
+    pub(super) same_as_auto: bool,
+}
+
+impl Row {
+    pub(super) fn measured(&self) -> impl Iterator<Item = &Measured> {
+        self.rounds.iter().flatten()
+    }
+
+    pub(super) fn failures(&self) -> impl Iterator<Item = &String> {
+        self.rounds.iter().filter_map(|round| round.as_ref().err())
+    }
+}
+
+/// Runs the main job.
+pub(crate) fn run(options: &MixedOptions) -> Result<(), Failure> {
+    let cases = cases::select(&options.only).map_err(Failure::Usage)?;
+    // Now, so that a path that cannot be written costs no two minutes.
+    let json = options.json.as_deref().map(create).transpose()?;
+    let spin = Spin::calibrate().map_err(|error| Failure::Run(format!("calibration: {error}")))?;
+    let watch = Watch::start();
+    let rows = run_rounds(&cases, options, spin);
+    let (machine, others) = (Machine::read(), watch.finish());
+    let report = report::Report {
+        machine,
+        others,
+        options,
+        rows: &rows,
+    };
+    print!("{report}");
+    if let Some(mut file) = json {
+        writeln!(file, "{:#}", report.to_json())
+            .map_err(|error| Failure::Run(format!("--json: {error}")))?;
+    }
+    match rows.iter().flat_map(Row::failures).count() {
+        0 => Ok(()),
+        failures => Err(Failure::Run(format!(
+            "{failures} measurements failed, see above"
+        ))),
+    }
+}
+
+fn create(path: &Path) -> Result<File, Failure> {
+    File::create(path)
+        .map_err(|error| Failure::Usage(format!("--json {}: {error}", path.display())))
+}
+
+/// Every round takes each case once, so that a slow spell of the machine does not hit all
+/// measurements of one case.
+fn run_rounds(cases: &[&'static Case], options: &MixedOptions, spin: Spin) -> Vec<Row> {
+    let mut rows: Vec<_> = cases
+        .iter()
+        .map(|case| Row {
+            case,
+            rounds: Vec::new(),
+            same_as_auto: false,
+        })
+        .collect();
+    let progress = Progress::new(rows.len() * options.rounds as usize);
+    for _ in 0..options.rounds {
+        for index in 0..rows.len() {
+            let case = rows[index].case;
+            if is_same_as_auto(case, &rows) {
+                rows[index].same_as_auto = true;
+                progress.skipped(case);
+                continue;
+            }
+            progress.begin(case);
+            let outcome = measure(case, options.window, spin);
+            progress.end(case, &outcome);
+            rows[index].rounds.push(outcome);
+        }
+    }
+    progress.finish();
+    rows
+}
+
+/// Whether `auto` was measured on this workload, and has chosen the strategy that this case is
+/// about.
+fn is_same_as_auto(case: &Case, rows: &[Row]) -> bool {
+    let auto = rows.iter().find(|row| {
+        row.case.workload == case.workload
+            && row.case.background == case.background
+            && row.case.pinning() == Some(Pinning::Auto)
+    });
+    let chosen = auto
+        .and_then(|row| row.measured().next())
+        .map(chosen_pinning);
+    case.pinning().is_some() && case.pinning() == chosen
+}
+
+/// The strategy that a case under `auto` turned out to use.
+pub(super) fn chosen_pinning(auto: &Measured) -> Pinning {
+    if auto.pinned {
+        Pinning::PerCore
+    } else {
+        Pinning::None
+    }
+}
+
+fn measure(case: &Case, window: Duration, spin: Spin) -> Result<Measured, String> {
+    let watch = Watch::start();
+    let iterations_per_us = spin.iterations_per_us().to_string();
+    let arguments = [
+        "--case",
+        &case.to_string(),
+        "--iterations-per-us",
+        &iterations_per_us,
+    ];
+    let mut server = Child::start("serve", &arguments).map_err(|error| error.to_string())?;
+    let ready: Ready = server.expect_json(PATIENCE)?;
+
+    let (port, rate) = (
+        ready.port.to_string(),
+        case.workload.requests_per_s().to_string(),
+    );
+    let secs = window.as_secs_f64().to_string();
+    let arguments = ["--port", &port, "--rate", &rate, "--secs", &secs];
+    let mut client = Child::start("client", &arguments).map_err(|error| error.to_string())?;
+    client.expect(client::CONNECTED, PATIENCE)?;
+
+    let late_start = case.workload.counts_from_first_job();
+    if !late_start {
+        server.tell(server::START_BACKGROUND)?;
+    }
+    client.tell(client::GO)?;
+    client.expect(client::WINDOW, WARM_UP + PATIENCE)?;
+    if late_start {
+        server.tell(server::START_BACKGROUND)?;
+    }
+    let begin = mark(&mut server)?;
+    client.expect(client::END, window + PATIENCE)?;
+    let end = mark(&mut server)?;
+    let latencies: Latencies = client.expect_json(GRACE + PATIENCE)?;
+
+    // Their CPU time is known only once they have been waited for.
+    drop((server, client));
+    let others = watch.finish();
+
+    let elapsed_s = end.elapsed_s - begin.elapsed_s;
+    Ok(Measured {
+        latencies,
+        jobs_per_s: case
+            .background
+            .has_jobs()
+            .then(|| (end.jobs - begin.jobs) / elapsed_s),
+        server_cpus: (end.cpu_s - begin.cpu_s) / elapsed_s,
+        pinned: end.pinned,
+        compute_priority: end.compute_priority,
+        others,
+    })
+}
+
+fn mark(server: &mut Child) -> Result<Mark, String> {
+    server.tell(server::MARK)?;
+    server.expect_json(PATIENCE)
+}
+
+/// A bar on a terminal, lines elsewhere; on standard error, so that the report alone is on standard
+/// output.
+struct Progress {
+    bar: ProgressBar,
+    on_terminal: bool,
+}
+
+impl Progress {
+    fn new(measurements: usize) -> Self {
+        let on_terminal = std::io::stderr().is_terminal();
+        if !on_terminal {
+            eprintln!("{measurements} measurements");
+        }
+        let bar = if on_terminal {
+            ProgressBar::new(measurements as u64)
+        } else {
+            ProgressBar::hidden()
+        };
+        bar.set_length(measurements as u64);
+        let style = ProgressStyle::with_template(
+            "{bar:30} {pos}/{len}, {elapsed} of about {duration}  {msg}",
+        );
+        bar.set_style(style.expect("the template is valid"));
+        if on_terminal {
+            // Rarely, since the redraw takes its CPU time from the measurement.
+            bar.enable_steady_tick(Duration::from_secs(1));
+        }
+        Self { bar, on_terminal }
+    }
+
+    fn begin(&self, case: &Case) {
+        self.bar.set_message(case.to_string());
+    }
+
+    fn end(&self, case: &Case, outcome: &Result<Measured, String>) {
+        self.bar.inc(1);
+        match outcome {
+            Ok(measured) => self.line(&format!("{case}: {}", report::summary(measured))),
+            Err(error) => self.line(&format!("{case}: failed: {error}")),
+        }
+    }
+
+    fn skipped(&self, case: &Case) {
+        self.bar.inc(1);
+        self.line(&format!("{case}: the same as auto here, not run twice"));
+    }
+
+    fn line(&self, text: &str) {
+        if !self.on_terminal {
+            let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default());
+            eprintln!("[{done:>2}/{all}] {text}");
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

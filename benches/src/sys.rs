@@ -1,0 +1,133 @@
+//! What the harness asks of the kernel: priorities, CPU clocks, a precise timer. All of its unsafe
+//! code is here.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("evenkeel-bench reads Linux's scheduler and /proc: build it on Linux");
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// A low real-time priority: above every normal thread, below the kernel's own.
+const FIFO_PRIORITY: libc::c_int = 10;
+/// The fallback where real-time priority is refused.
+const RAISED_NICE: libc::c_int = -15;
+/// The lowest normal priority.
+const LOWEST_NICE: libc::c_int = 19;
+
+/// Raises the calling thread as far as the system permits, and says how far that was.
+pub(crate) fn raise_priority() -> String {
+    let fifo = libc::sched_param {
+        sched_priority: FIFO_PRIORITY,
+    };
+    // SAFETY: `fifo` is a valid sched_param for the length of the call; 0 is the calling thread.
+    let refused = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const fifo) };
+    if refused == 0 {
+        return format!("SCHED_FIFO {FIFO_PRIORITY}");
+    }
+    match set_nice(RAISED_NICE) {
+        Ok(()) => format!("nice {RAISED_NICE} (SCHED_FIFO refused)"),
+        Err(_) => "plain (SCHED_FIFO and a negative nice value refused)".to_owned(),
+    }
+}
+
+/// Gives the calling thread nice 19.
+pub(crate) fn lower_priority() -> io::Result<()> {
+    set_nice(LOWEST_NICE)
+}
+
+fn set_nice(nice: libc::c_int) -> io::Result<()> {
+    // SAFETY: takes three integers; on Linux `PRIO_PROCESS` with 0 is the calling thread.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })
+}
+
+/// Has the kernel kill this process when the thread that started it ends.
+pub(crate) fn die_with_parent() -> io::Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes one integer, a signal.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
+}
+
+/// CPU time of the calling thread.
+pub(crate) fn thread_cpu_time() -> Duration {
+    cpu_clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// CPU time of this process.
+pub(crate) fn process_cpu_time() -> Duration {
+    cpu_clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn cpu_clock(clock: libc::clockid_t) -> Duration {
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: `time` has room for a timespec.
+    let failed = unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) };
+    assert_eq!(failed, 0, "Linux always has the CPU clocks");
+    // SAFETY: the call succeeded, so it has written `time`.
+    let time = unsafe { time.assume_init() };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// CPU time of the child processes that have been waited for.
+pub(crate) fn children_cpu_time() -> Duration {
+    let mut usage = MaybeUninit::<libc::rusage>::uninit();
+    // SAFETY: `usage` has room for a rusage.
+    let failed = unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()) };
+    assert_eq!(failed, 0, "RUSAGE_CHILDREN is always valid");
+    // SAFETY: the call succeeded, so it has written `usage`.
+    let usage = unsafe { usage.assume_init() };
+    timeval(usage.ru_utime) + timeval(usage.ru_stime)
+}
+
+fn timeval(time: libc::timeval) -> Duration {
+    Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
+}
+
+/// A timer with a descriptor: epoll's own timeout is in milliseconds, which is longer than most
+/// answers take.
+pub(crate) struct Timer(OwnedFd);
+
+impl Timer {
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+        // SAFETY: takes two integers.
+        let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
+        check(fd.min(0))?;
+        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Becomes readable once, `delay` from now, and forgets what was armed before.
+    pub(crate) fn arm(&self, delay: Duration) -> io::Result<()> {
+        // A zero would disarm it.
+        let delay = delay.max(Duration::from_nanos(1));
+        let once = libc::itimerspec {
+            it_interval: libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            },
+            it_value: libc::timespec {
+                tv_sec: delay.as_secs() as libc::time_t,
+                tv_nsec: delay.subsec_nanos() as libc::c_long,
+            },
+        };
+        let fd = self.0.as_raw_fd();
+        // SAFETY: `once` is a valid itimerspec for the length of the call, and a null old value is
+        // allowed.
+        check(unsafe { libc::timerfd_settime(fd, 0, &raw const once, std::ptr::null_mut()) })
+    }
+}
+
+impl AsRawFd for Timer {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+fn check(status: libc::c_int) -> io::Result<()> {
+    if status == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

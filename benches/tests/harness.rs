@@ -1,0 +1,146 @@
+//! The binary as a user runs it, on short runs.
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// No run in this file takes a tenth of this, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs the harness, and kills it if it hangs.
+fn harness(arguments: &[&str]) -> Output {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_evenkeel-bench"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = read_aside(process.stdout.take().unwrap());
+    let stderr = read_aside(process.stderr.take().unwrap());
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = process.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            process.kill().unwrap();
+            panic!("{arguments:?} hangs");
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    Output {
+        status,
+        stdout: stdout.join().unwrap(),
+        stderr: stderr.join().unwrap(),
+    }
+}
+
+fn read_aside(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        from.read_to_end(&mut all).unwrap();
+        all
+    })
+}
+
+/// Measures the cases and returns the text, and the JSON.
+fn measure(name: &str, only: &str, rounds: &str) -> (String, Value) {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let path = file.to_str().unwrap();
+    let output = harness(&[
+        "--only", only, "--secs", "0.5", "--repeat", rounds, "--json", path,
+    ]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(
+        stderr.contains(&format!("{only}: p50")),
+        "no line of progress: {stderr}"
+    );
+    let json = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    (String::from_utf8(output.stdout).unwrap(), json)
+}
+
+fn assert_sane(round: &Value, expects_jobs: bool) {
+    let number = |name: &str| {
+        round[name]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{name} in {round}"))
+    };
+    assert_eq!(number("requests"), 1000.0);
+    assert!(
+        number("answered") > 0.0 && number("answered") <= 1000.0,
+        "{round}"
+    );
+    let latencies = ["p50_us", "p90_us", "p99_us", "p999_us", "max_us"].map(number);
+    assert!(latencies[0] > 0.0 && latencies.is_sorted(), "{round}");
+    assert_eq!(
+        round["jobs_per_s"].as_f64().is_some_and(|jobs| jobs > 0.0),
+        expects_jobs,
+        "{round}"
+    );
+    assert!(number("server_cpus") > 0.0);
+}
+
+#[test]
+fn tokio_with_rayon_is_measured() {
+    let (text, json) = measure("rayon.json", "light/tokio+rayon", "2");
+    assert!(
+        text.contains("tokio+rayon") && text.contains("machine:"),
+        "{text}"
+    );
+    let rounds = json["cases"][0]["rounds"].as_array().unwrap();
+    assert_eq!(rounds.len(), 2);
+    rounds.iter().for_each(|round| assert_sane(round, true));
+    assert!(json["machine"]["cpus"].as_u64().unwrap() >= 1);
+}
+
+#[test]
+fn smol_without_jobs_in_flight_counts_none() {
+    let (_, json) = measure("smol.json", "blocked/smol", "1");
+    assert_sane(&json["cases"][0]["rounds"][0], false);
+}
+
+#[test]
+fn evenkeel_is_measured_and_judged() {
+    let (text, json) = measure("evenkeel.json", "light/evenkeel", "1");
+    let round = &json["cases"][0]["rounds"][0];
+    assert_sane(round, true);
+    assert!(round["compute_priority"].is_string());
+    assert!(text.contains("compute lane's priority"), "{text}");
+    assert!(text.contains("light p50"), "{text}");
+}
+
+#[test]
+fn the_list_shows_the_cases_and_runs_none() {
+    let output = harness(&["--list"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(
+        text.contains("busy/tokio+rayon-nice19") && text.contains("blocked/evenkeel"),
+        "{text}"
+    );
+}
+
+#[test]
+fn mistakes_end_with_status_2_and_a_reason() {
+    for (arguments, reason) in [
+        (&["--sesc", "1"][..], "--sesc"),
+        (&["--secs", "-1"], "-1"),
+        (&["--only", "light/go"], "light/go"),
+        (
+            &["--json", "/nonexistent/folder/out.json"],
+            "/nonexistent/folder",
+        ),
+    ] {
+        let output = harness(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(reason), "{arguments:?}: {stderr}");
+    }
+}

@@ -1,0 +1,149 @@
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::pool::{Pool, ThreadMaker};
+
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
+#[derive(Clone)]
+pub(crate) struct Config {
+    pub(crate) max_threads: usize,
+    pub(crate) keep_alive: Duration,
+    pub(crate) thread_name: Arc<dyn Fn() -> String + Send + Sync>,
+    pub(crate) stack_size: Option<usize>,
+    pub(crate) on_thread_start: Option<Hook>,
+    pub(crate) on_thread_stop: Option<Hook>,
+    pub(crate) thread_maker: Option<Arc<dyn Fn(&ThreadMaker) + Send + Sync>>,
+}
+
+/// Configures and builds a [`Pool`].
+///
+/// ```
+/// use std::time::Duration;
+/// use evenkeel_blocking_pool::Builder;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let pool = Builder::new().max_threads(16).keep_alive(Duration::from_secs(2)).build()?;
+/// # pool.shutdown(None);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a `Builder` does nothing until `build()` is called"]
+pub struct Builder {
+    config: Config,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// The defaults: at most 512 threads, which end after 10 s without a job, named "blocking".
+    pub fn new() -> Self {
+        Self {
+            config: Config {
+                max_threads: 512,
+                keep_alive: Duration::from_secs(10),
+                thread_name: Arc::new(|| "blocking".to_owned()),
+                stack_size: None,
+                on_thread_start: None,
+                on_thread_stop: None,
+                thread_maker: None,
+            },
+        }
+    }
+
+    /// The most threads that exist at a time; further jobs wait in a queue, first in, first out. At least 1.
+    pub fn max_threads(&mut self, threads: usize) -> &mut Self {
+        self.config.max_threads = threads;
+        self
+    }
+
+    /// How long a thread waits for a job before it ends.
+    pub fn keep_alive(&mut self, time: Duration) -> &mut Self {
+        self.config.keep_alive = time;
+        self
+    }
+
+    /// The name of every thread. Linux shows the first 15 bytes.
+    pub fn thread_name(&mut self, name: impl Into<String>) -> &mut Self {
+        let name = name.into();
+        self.thread_name_fn(move || name.clone())
+    }
+
+    /// Called for the name of each new thread.
+    pub fn thread_name_fn(
+        &mut self,
+        name: impl Fn() -> String + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.config.thread_name = Arc::new(name);
+        self
+    }
+
+    /// The stack size of the threads, in bytes; std's default if not set.
+    pub fn stack_size(&mut self, bytes: usize) -> &mut Self {
+        self.config.stack_size = Some(bytes);
+        self
+    }
+
+    /// Called on each thread before its first job.
+    ///
+    /// A panic in it is logged; the thread goes on.
+    pub fn on_thread_start(&mut self, hook: impl Fn() + Send + Sync + 'static) -> &mut Self {
+        self.config.on_thread_start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called on each thread after its last job.
+    ///
+    /// If a job comes just then, the thread may stay after all; it is started anew, by a call of the start hook.
+    pub fn on_thread_stop(&mut self, hook: impl Fn() + Send + Sync + 'static) -> &mut Self {
+        self.config.on_thread_stop = Some(Arc::new(hook));
+        self
+    }
+
+    /// Has threads made elsewhere: `hook` is called when the pool wants a thread, and must see to it that
+    /// [`make_threads`](ThreadMaker::make_threads) is called soon after, by another thread.
+    ///
+    /// On Linux a new thread inherits its creator's CPU affinity and scheduling policy. Without this hook the thread that
+    /// submits a job creates the thread to run it, so set it if jobs come from pinned or low-priority threads, and
+    /// call `make_threads` from a thread that is neither. With it, submitting a job takes no lock.
+    ///
+    /// The hook runs on the submitting thread or on one of the pool, must be quick and must not block: wake the thread that
+    /// makes threads, and return. It is not called again while a call is unanswered.
+    pub fn thread_maker(
+        &mut self,
+        hook: impl Fn(&ThreadMaker) + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.config.thread_maker = Some(Arc::new(hook));
+        self
+    }
+
+    /// Builds the pool. No thread is started yet.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `max_threads` is 0.
+    pub fn build(&self) -> io::Result<Pool> {
+        if self.config.max_threads == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a blocking pool needs at least one thread: `max_threads` is 0",
+            ));
+        }
+        Ok(Pool::new(self.config.clone()))
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("max_threads", &self.config.max_threads)
+            .field("keep_alive", &self.config.keep_alive)
+            .field("stack_size", &self.config.stack_size)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,161 @@
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::builder::Config;
+use crate::error::{ExecuteError, JobError};
+use crate::shared::Shared;
+use crate::task::{BlockingTask, new_task};
+
+/// A pool of threads for calls that block.
+///
+/// Clones are handles to the same pool. Dropping the last one shuts the pool down in the background: jobs that have
+/// begun run to their end, queued ones are cancelled. Call [`shutdown`](Self::shutdown) to wait.
+#[derive(Clone)]
+pub struct Pool {
+    user: Arc<User>,
+}
+
+/// Shared by the user's handles, not by the threads.
+struct User {
+    shared: Arc<Shared>,
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        self.shared.shutdown(Some(Duration::ZERO));
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            user: Arc::new(User {
+                shared: Arc::new(Shared::new(config)),
+            }),
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.user.shared
+    }
+
+    /// Runs `job` on a thread of the pool; its result is a future.
+    ///
+    /// A panic of the job reaches the future as a [`JobError`]. If the pool is shut down, or has no thread and cannot
+    /// start one, the future gives an error that [`is_cancelled`](JobError::is_cancelled), and the job is dropped.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = evenkeel_blocking_pool::Builder::new().build()?;
+    /// let task = pool.spawn(|| std::fs::read_to_string("Cargo.toml"));
+    /// let text = futures_lite::future::block_on(task).expect("the job did not panic")?;
+    /// assert!(text.contains("[package]"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn spawn<F, T>(&self, job: F) -> BlockingTask<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (queued, task) = new_task(Box::new(job));
+        if let Err(error) = self.shared().submit(Box::new(move || queued.run())) {
+            task.set_refused(JobError::refused(error));
+        }
+        task
+    }
+
+    /// Runs `job` on a thread of the pool. A panic in it is caught and logged.
+    ///
+    /// A job that is accepted is either run, or dropped unrun when the pool shuts down.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError::ShutDown`] after a shutdown; [`ExecuteError::NoThread`] if the pool has no thread and cannot start
+    /// one (not with a [thread maker](crate::Builder::thread_maker), which gets that error). The job has been dropped.
+    pub fn execute(&self, job: impl FnOnce() + Send + 'static) -> Result<(), ExecuteError> {
+        self.shared().submit(Box::new(job))
+    }
+
+    /// Makes the threads that are wanted at this moment; see [`Builder::thread_maker`](crate::Builder::thread_maker).
+    ///
+    /// # Errors
+    ///
+    /// As [`ThreadMaker::make_threads`].
+    pub fn make_threads(&self) -> io::Result<usize> {
+        self.shared().make_threads()
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.shared().threads()
+    }
+
+    /// How many threads wait for a job.
+    pub fn idle_threads(&self) -> usize {
+        self.shared().idle_threads()
+    }
+
+    /// How many jobs have not begun, cancelled ones included that still hold their place in the queue.
+    pub fn queued(&self) -> usize {
+        self.shared().queued()
+    }
+
+    /// Stops taking jobs, drops the queued ones unrun, and waits for those that run: for ever with `None`, else for
+    /// `timeout` at most. True if all threads have ended; the pool's threads touch no job and run no hook after that.
+    ///
+    /// May be called again, to wait once more. Called by a job of this pool it does not wait and returns false.
+    ///
+    /// The destructors of queued jobs run on the calling thread, first, and take their time whatever the timeout.
+    pub fn shutdown(&self, timeout: Option<Duration>) -> bool {
+        self.shared().shutdown(timeout)
+    }
+
+    /// As [`shutdown`](Self::shutdown), but waits for nothing.
+    pub fn shutdown_background(&self) {
+        self.shared().shutdown(Some(Duration::ZERO));
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("threads", &self.threads())
+            .field("idle_threads", &self.idle_threads())
+            .field("queued", &self.queued())
+            .finish()
+    }
+}
+
+/// Makes threads for a pool, from a thread of your choice; given to the hook of
+/// [`Builder::thread_maker`](crate::Builder::thread_maker). It does not keep the pool from being shut down.
+#[derive(Clone)]
+pub struct ThreadMaker {
+    shared: Arc<Shared>,
+}
+
+impl ThreadMaker {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Makes the threads that are wanted at this moment, perhaps none, and returns how many that were.
+    ///
+    /// Creating a thread takes the operating system some tens of microseconds.
+    ///
+    /// # Errors
+    ///
+    /// That of the operating system, when it refuses a thread. The jobs stay queued. Call again after a pause: until then
+    /// the hook may not be called, if no new job comes.
+    pub fn make_threads(&self) -> io::Result<usize> {
+        self.shared.make_threads()
+    }
+}
+
+impl fmt::Debug for ThreadMaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadMaker").finish_non_exhaustive()
+    }
+}

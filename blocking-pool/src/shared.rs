@@ -1,0 +1,441 @@
+//! What submitters, pool threads and makers of threads share.
+//!
+//! # Actors
+//!
+//! - A *submitter* is any thread, perhaps one of very low priority that is preempted for long. It never takes a lock
+//!   (with a [thread maker](crate::Builder::thread_maker) set), and nobody ever trusts it to take its next step: what
+//!   it has begun for its own job is of no importance to the jobs of others.
+//! - A *pool thread* runs jobs. A *maker* calls [`Shared::make_threads`]. Both have normal priority, and share the
+//!   [`Core`] under a mutex. No foreign code runs under it: no job, hook, destructor or waker.
+//!
+//! # Protocol
+//!
+//! Submitter:
+//! 1. pushes the job to `inbox`;
+//! 2. fence;
+//! 3. reads `sentry`; if there is one, signals it (this takes nothing from anyone: others may signal it too) and is done;
+//! 4. reads `state`: `GROWABLE`: asks for a thread; `FULL`: done; `CLOSED`: empties `inbox` and drops what was in it.
+//!
+//! Whoever changes the core does, before it unlocks ([`Shared::settle`]):
+//! 1. moves `inbox` to the queue, and appoints an idle thread, the one that became idle last, to each job that has
+//!    no thread on its way to it ([`Core::uncovered`]); closed, it takes the queue away instead;
+//! 2. publishes `sentry`, the idle thread on top, and `state`;
+//! 3. fence;
+//! 4. starts again unless `inbox` is empty.
+//!
+//! After the unlock it signals whom it appointed, asks for a thread if jobs are still uncovered below the cap, and drops
+//! what the closing took away.
+//!
+//! An idle thread is parked and listed in `Core::idle`. Signalled or timed out it locks: no longer listed, it was
+//! appointed; else it unlists itself. Then it takes a job, or lists itself again, or (timed out) leaves. The re-check of
+//! its park is step 4 of the settling that published it, and the `signal` flag, which it reads before every sleep.
+//!
+//! # Why no job is forgotten
+//!
+//! *Invariant at every unlock*: each job in the queue has a thread on its way to it (appointed, or starting), or no
+//! thread is idle and either the cap is reached or the unlocker goes on to ask for a thread. Settling establishes it; a
+//! thread that arrives takes one job, so that it stays; a thread that has run a job looks into the queue before it does
+//! anything else, so at the cap somebody comes for every queued job.
+//!
+//! *The inbox*: by the fences, either step 4 of a settling sees the push, and the invariant speaks for the job; or steps 3
+//! and 4 of the submitter see what that settling published. Take the last settling that does not see the push. With a
+//! sentry published, it is signalled, locks and takes in the inbox. Without one and `FULL`, all threads are at work and
+//! each of them looks into the inbox when it ends its job. `GROWABLE`, a thread is asked for, and the maker takes in the
+//! inbox. `CLOSED`, the submitter drops the job itself.
+//!
+//! *The request*: `request` is twice a count of calls to `make_threads`, plus one when the hook was called since the last
+//! of them. Asking: read it; odd: done; even: call the hook, then try to set the bit. The bit is set after the hook
+//! returned and only if no maker came since, so who sees it odd relies on a hook call that is complete and on a maker that
+//! has not begun, never on a submitter between two steps. A maker increments it before it locks, so it sees what
+//! was pushed before the odd value was read. Hence the liveness rule: *while a job is uncovered and threads are below
+//! the cap, either an asker is about to call the hook or a call of it is unanswered*. `make_threads` ends only when no
+//! job is uncovered or the cap is reached, or with an error, which obliges its caller to come back.
+//!
+//! So 600 jobs that each block are all begun, up to the cap: none covers another, since a thread on its way counts for
+//! one job and stops counting when it takes one. And a burst of short jobs makes few threads: the maker asks
+//! [`Core::wants_thread`] again before each one.
+//!
+//! One corner is outside this crate's reach: std's `unpark` marks the thread in one step and wakes it in the next, and a
+//! submitter that is preempted exactly between them delays that thread, hence the jobs it is sentry for.
+//!
+//! Models: `tests/loom.rs`. Where the ideas come from: jobs published before idleness is read, against idleness published
+//! before jobs are read, is the pattern of Go's scheduler and of rayon's sleep module; waking the latest sleeper first
+//! is what makes a pool shrink that is larger than its load.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::builder::Config;
+use crate::cells::Stack;
+use crate::error::ExecuteError;
+use crate::panics::{contained, drop_quietly};
+use crate::pool::ThreadMaker;
+use crate::sync::{
+    AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, Published, fence,
+    wait_until,
+};
+use crate::worker::{self, Worker};
+
+/// A thread may be made.
+const GROWABLE: u8 = 0;
+/// There are as many threads as the cap allows.
+const FULL: u8 = 1;
+/// Shut down.
+const CLOSED: u8 = 2;
+
+pub(crate) type JobFn = Box<dyn FnOnce() + Send>;
+
+pub(crate) struct Job {
+    /// Tells the jobs of one pool apart, for [`Shared::withdraw`].
+    id: u64,
+    run: JobFn,
+}
+
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    /// Jobs that no pool thread has seen yet.
+    inbox: Stack<Job>,
+    sentry: Published<Worker>,
+    state: AtomicU8,
+    request: AtomicU64,
+    pub(crate) core: Mutex<Core>,
+    /// Notified when the last thread of a closed pool has ended.
+    ended: Condvar,
+    /// The last attempt to start a thread failed and was logged.
+    start_failed: AtomicBool,
+    // For reports only:
+    submitted: AtomicU64,
+    taken: AtomicU64,
+    threads_seen: AtomicUsize,
+    idle_seen: AtomicUsize,
+}
+
+/// What pool threads and makers change under the mutex.
+pub(crate) struct Core {
+    pub(crate) jobs: VecDeque<Job>,
+    /// The parked threads that nobody appointed to a job; the one that became idle last is on top.
+    pub(crate) idle: Vec<Arc<Worker>>,
+    /// All threads, from the decision to make one until after its stop hook.
+    threads: usize,
+    /// Threads that were made and have not locked yet for the first time.
+    pub(crate) starting: usize,
+    /// Threads that were taken from `idle` and have not locked since.
+    pub(crate) appointed: usize,
+    pub(crate) closed: bool,
+}
+
+impl Core {
+    /// How many queued jobs have no thread on its way to them.
+    fn uncovered(&self) -> usize {
+        self.jobs
+            .len()
+            .saturating_sub(self.appointed + self.starting)
+    }
+
+    fn wants_thread(&self, cap: usize) -> bool {
+        !self.closed && self.uncovered() > 0 && self.idle.is_empty() && self.threads < cap
+    }
+}
+
+/// What is left to do after the unlock.
+#[must_use]
+#[derive(Default)]
+pub(crate) struct Todo {
+    wake: Vec<Arc<Worker>>,
+    ask_for_thread: bool,
+    drop: VecDeque<Job>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config) -> Self {
+        let core = Core {
+            jobs: VecDeque::new(),
+            idle: Vec::new(),
+            threads: 0,
+            starting: 0,
+            appointed: 0,
+            closed: false,
+        };
+        Self {
+            config,
+            inbox: Stack::new(),
+            sentry: Published::new(),
+            state: AtomicU8::new(GROWABLE),
+            request: AtomicU64::new(0),
+            core: Mutex::new(core),
+            ended: Condvar::new(),
+            start_failed: AtomicBool::new(false),
+            submitted: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            threads_seen: AtomicUsize::new(0),
+            idle_seen: AtomicUsize::new(0),
+        }
+    }
+
+    /// The submitter's side of the protocol.
+    pub(crate) fn submit(self: &Arc<Self>, run: JobFn) -> Result<(), ExecuteError> {
+        if self.state.load(Ordering::Relaxed) == CLOSED {
+            return Err(ExecuteError::ShutDown);
+        }
+        let id = self.submitted.fetch_add(1, Ordering::Relaxed);
+        self.inbox.push(Job { id, run });
+        // Pairs with the fence in `settle`.
+        fence(Ordering::SeqCst);
+        if let Some(sentry) = self.sentry.get().as_deref() {
+            sentry.signal();
+            return Ok(());
+        }
+        match self.state.load(Ordering::Relaxed) {
+            GROWABLE if self.config.thread_maker.is_some() => self.ask_for_thread(),
+            GROWABLE => {
+                if let Err(error) = self.make_threads()
+                    && let Some(job) = self.withdraw(id)
+                {
+                    drop(job);
+                    return Err(ExecuteError::NoThread(error));
+                }
+            }
+            CLOSED => self.drop_inbox(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes back a job for which no thread could be made, unless there are threads that will come to it.
+    fn withdraw(&self, id: u64) -> Option<Job> {
+        let mut core = self.core.lock();
+        if core.threads > 0 {
+            return None;
+        }
+        let index = core.jobs.iter().position(|job| job.id == id)?;
+        self.count_taken(1);
+        core.jobs.remove(index)
+    }
+
+    fn drop_inbox(&self) {
+        let mut jobs = VecDeque::new();
+        self.inbox.take_all(&mut jobs);
+        self.drop_jobs(jobs);
+    }
+
+    fn drop_jobs(&self, jobs: VecDeque<Job>) {
+        self.count_taken(jobs.len());
+        for job in jobs {
+            drop_quietly(job);
+        }
+    }
+
+    /// Moves the inbox to the queue and takes the oldest job.
+    pub(crate) fn next_job(&self, core: &mut Core) -> Option<Job> {
+        self.inbox.take_all(&mut core.jobs);
+        let job = core.jobs.pop_front()?;
+        self.count_taken(1);
+        Some(job)
+    }
+
+    /// The other side of the protocol: to be called before the unlock after every change.
+    pub(crate) fn settle(&self, core: &mut Core) -> Todo {
+        let mut todo = Todo::default();
+        loop {
+            self.inbox.take_all(&mut core.jobs);
+            if core.closed {
+                todo.drop.append(&mut core.jobs);
+            }
+            let wanted = if core.closed {
+                core.idle.len()
+            } else {
+                core.uncovered()
+            };
+            for _ in 0..wanted.min(core.idle.len()) {
+                core.appointed += 1;
+                todo.wake.extend(core.idle.pop());
+            }
+            self.publish(core);
+            // Pairs with the fence in `submit`.
+            fence(Ordering::SeqCst);
+            if self.inbox.is_empty() {
+                break;
+            }
+        }
+        todo.ask_for_thread = core.wants_thread(self.config.max_threads);
+        todo
+    }
+
+    fn publish(&self, core: &Core) {
+        let state = if core.closed {
+            CLOSED
+        } else if core.threads < self.config.max_threads {
+            GROWABLE
+        } else {
+            FULL
+        };
+        self.sentry.set(core.idle.last());
+        self.state.store(state, Ordering::Relaxed);
+        self.threads_seen.store(core.threads, Ordering::Relaxed);
+        self.idle_seen.store(core.idle.len(), Ordering::Relaxed);
+    }
+
+    /// Does what `settle` left to do. Not under the lock.
+    pub(crate) fn carry_out(self: &Arc<Self>, todo: Todo) {
+        for worker in todo.wake {
+            worker.signal();
+        }
+        if todo.ask_for_thread {
+            self.ask_for_thread();
+        }
+        self.drop_jobs(todo.drop);
+    }
+
+    /// Calls the hook unless a call of it is unanswered; without a hook, makes the threads here.
+    fn ask_for_thread(self: &Arc<Self>) {
+        let Some(hook) = &self.config.thread_maker else {
+            // The failure has been logged; the jobs stay queued for the threads there are.
+            let _ = self.make_threads();
+            return;
+        };
+        let request = self.request.load(Ordering::Relaxed);
+        if request % 2 == 0 {
+            contained("the thread maker hook", || {
+                hook(&ThreadMaker::new(self.clone()))
+            });
+            let asked = request + 1;
+            let _ =
+                self.request
+                    .compare_exchange(request, asked, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes as many threads as are wanted now.
+    pub(crate) fn make_threads(self: &Arc<Self>) -> io::Result<usize> {
+        // To the next even number: the calls of the hook so far are answered here.
+        let next = |request| Some((request | 1) + 1);
+        let _ = self
+            .request
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let mut made = 0;
+        while self.reserve_thread() {
+            self.start_thread()?;
+            made += 1;
+        }
+        Ok(made)
+    }
+
+    /// Counts a thread if one is wanted.
+    fn reserve_thread(self: &Arc<Self>) -> bool {
+        let mut core = self.core.lock();
+        let mut todo = self.settle(&mut core);
+        let wanted = std::mem::take(&mut todo.ask_for_thread);
+        if wanted {
+            core.threads += 1;
+            core.starting += 1;
+            self.publish(&core);
+        }
+        drop(core);
+        self.carry_out(todo);
+        wanted
+    }
+
+    fn start_thread(self: &Arc<Self>) -> io::Result<()> {
+        match worker::start(self) {
+            Ok(()) => {
+                self.start_failed.store(false, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => {
+                let mut core = self.core.lock();
+                core.starting -= 1;
+                core.threads -= 1;
+                let mut todo = self.settle(&mut core);
+                // The caller learns of the failure and comes back.
+                todo.ask_for_thread = false;
+                let (threads, queued) = (core.threads, core.jobs.len());
+                self.notify_if_ended(&core);
+                drop(core);
+                self.carry_out(todo);
+                if !self.start_failed.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        %error, threads, queued,
+                        "blocking pool: cannot start another thread; jobs wait in the queue"
+                    );
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Uncounts the calling pool thread, whose stop hook has run. False if it must stay because jobs came meanwhile
+    /// that would need a new thread; it then counts as one that starts.
+    pub(crate) fn leave(self: &Arc<Self>) -> bool {
+        let mut core = self.core.lock();
+        core.threads -= 1;
+        if core.closed {
+            // Later submitters have seen that and drop their jobs themselves.
+            self.publish(&core);
+            self.notify_if_ended(&core);
+            return true;
+        }
+        let mut todo = self.settle(&mut core);
+        let stay = todo.ask_for_thread;
+        if stay {
+            core.threads += 1;
+            core.starting += 1;
+            todo.ask_for_thread = core.wants_thread(self.config.max_threads);
+            self.publish(&core);
+        }
+        drop(core);
+        self.carry_out(todo);
+        !stay
+    }
+
+    fn notify_if_ended(&self, core: &Core) {
+        if core.closed && core.threads == 0 {
+            self.ended.notify_all();
+        }
+    }
+
+    /// Closes the pool, and waits for its threads until the timeout; true if all have ended.
+    pub(crate) fn shutdown(self: &Arc<Self>, timeout: Option<Duration>) -> bool {
+        let deadline = timeout.map(|timeout| Instant::now().checked_add(timeout));
+        let mut core = self.core.lock();
+        core.closed = true;
+        let todo = self.settle(&mut core);
+        drop(core);
+        self.carry_out(todo);
+
+        // A thread of the pool would wait for its own end.
+        let wait = timeout != Some(Duration::ZERO) && !worker::is_current(self);
+        let mut core = self.core.lock();
+        while wait && core.threads > 0 {
+            if wait_until(&self.ended, &mut core, deadline.flatten()) {
+                break;
+            }
+        }
+        core.threads == 0
+    }
+
+    fn count_taken(&self, jobs: usize) {
+        self.taken.fetch_add(jobs as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        let taken = self.taken.load(Ordering::Relaxed);
+        let submitted = self.submitted.load(Ordering::Relaxed);
+        usize::try_from(submitted.saturating_sub(taken)).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.threads_seen.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn idle_threads(&self) -> usize {
+        self.idle_seen.load(Ordering::Relaxed)
+    }
+}
+
+impl Job {
+    pub(crate) fn run(self) {
+        contained("a job", self.run);
+    }
+}

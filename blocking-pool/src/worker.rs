@@ -1,0 +1,137 @@
+//! A pool thread, from its start to its end.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::panics::contained;
+use crate::shared::Shared;
+use crate::sync::{AtomicBool, Ordering, Thread, ThreadBuilder, current, park, park_timeout};
+
+crate::sync::thread_local! {
+    /// The address of the pool that this thread belongs to, or 0.
+    static POOL: Cell<usize> = Cell::new(0);
+}
+
+/// Whether the calling thread belongs to the pool of `shared`.
+pub(crate) fn is_current(shared: &Arc<Shared>) -> bool {
+    // A thread whose locals are gone has ended its work.
+    POOL.try_with(Cell::get)
+        .is_ok_and(|pool| pool == Arc::as_ptr(shared).addr())
+}
+
+/// How a pool thread is woken.
+pub(crate) struct Worker {
+    thread: Thread,
+    /// Set before every unpark. A job or hook may have used up the park token that was meant for this, and the token may
+    /// come from a job; the flag can do neither.
+    signal: AtomicBool,
+}
+
+impl Worker {
+    fn new() -> Self {
+        Self {
+            thread: current(),
+            signal: AtomicBool::new(false),
+        }
+    }
+
+    /// Unparks even if the flag was set: who set it may have been preempted before its unpark.
+    pub(crate) fn signal(&self) {
+        // A swap, because loom does not order a plain store with the swap in `wait`.
+        self.signal.swap(true, Ordering::Release);
+        self.thread.unpark();
+    }
+
+    /// Waits for the signal; true if the deadline passed without one.
+    fn wait(&self, deadline: Option<Instant>) -> bool {
+        loop {
+            if self.signal.swap(false, Ordering::Acquire) {
+                return false;
+            }
+            let Some(deadline) = deadline else {
+                park();
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            park_timeout(left);
+        }
+    }
+}
+
+/// Starts a thread that has been counted already.
+pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<()> {
+    let mut name =
+        contained("the thread name function", || (shared.config.thread_name)()).unwrap_or_default();
+    // std panics on these.
+    name.retain(|c| c != '\0');
+    let mut builder = ThreadBuilder::new().name(name);
+    if let Some(size) = shared.config.stack_size {
+        builder = builder.stack_size(size);
+    }
+    let shared = shared.clone();
+    builder.spawn(move || run(&shared)).map(drop)
+}
+
+fn run(shared: &Arc<Shared>) {
+    POOL.with(|pool| pool.set(Arc::as_ptr(shared).addr()));
+    let worker = Arc::new(Worker::new());
+    loop {
+        if let Some(hook) = &shared.config.on_thread_start {
+            contained("the thread start hook", || hook());
+        }
+        work(shared, &worker);
+        if let Some(hook) = &shared.config.on_thread_stop {
+            contained("the thread stop hook", || hook());
+        }
+        if shared.leave() {
+            return;
+        }
+    }
+}
+
+/// Runs jobs until none came for the keep-alive time or the pool is closed.
+fn work(shared: &Arc<Shared>, me: &Arc<Worker>) {
+    let deadline_from_now = || Instant::now().checked_add(shared.config.keep_alive);
+    let mut deadline = deadline_from_now();
+    let mut expired = false;
+    let mut core = shared.core.lock();
+    core.starting -= 1;
+    while !core.closed {
+        if let Some(job) = shared.next_job(&mut core) {
+            let todo = shared.settle(&mut core);
+            drop(core);
+            shared.carry_out(todo);
+            job.run();
+            deadline = deadline_from_now();
+            expired = false;
+            core = shared.core.lock();
+            continue;
+        }
+        if expired {
+            break;
+        }
+        core.idle.push(me.clone());
+        let todo = shared.settle(&mut core);
+        drop(core);
+        shared.carry_out(todo);
+        let timed_out = me.wait(deadline);
+        core = shared.core.lock();
+        match core.idle.iter().rposition(|worker| Arc::ptr_eq(worker, me)) {
+            // Woken by a submitter as the sentry, or timed out; either way nobody counts on this thread.
+            Some(index) => {
+                core.idle.remove(index);
+                expired = timed_out;
+            }
+            // Appointed.
+            None => core.appointed -= 1,
+        }
+    }
+    let todo = shared.settle(&mut core);
+    drop(core);
+    shared.carry_out(todo);
+}

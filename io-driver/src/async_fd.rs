@@ -1,0 +1,479 @@
+//! Readiness of any descriptor.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::task::{Context, Poll, ready};
+
+use mio::Interest;
+use mio::unix::SourceFd;
+
+use crate::driver::Handle;
+use crate::ready::{Ready, ReadyEvent};
+use crate::registration::Registration;
+
+/// Owns a value with a descriptor, and waits for the descriptor's readiness.
+///
+/// The descriptor should be in non-blocking mode, and must stay the same one for as long as this
+/// exists. The API is that of tokio's `AsyncFd`, except for the handle that the constructors take.
+///
+/// # Examples
+/// ```
+/// use std::io::{Read, Write};
+/// use evenkeel_io_driver::{AsyncFd, DriverThread};
+///
+/// let driver = DriverThread::spawn("io")?;
+/// let (mut a, b) = std::os::unix::net::UnixStream::pair()?;
+/// b.set_nonblocking(true)?;
+/// let b = AsyncFd::with_handle(b, &driver.handle())?;
+/// a.write_all(b"hello")?;
+///
+/// futures_lite::future::block_on(async {
+///     let mut buffer = [0; 16];
+///     loop {
+///         let mut guard = b.readable().await?;
+///         // An operation that would block clears the readiness; then it waits again.
+///         if let Ok(n) = guard.try_io(|b| b.get_ref().read(&mut buffer)) {
+///             assert_eq!(&buffer[..n?], b"hello");
+///             return std::io::Result::Ok(());
+///         }
+///     }
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use = "dropping it deregisters the descriptor and drops the value"]
+pub struct AsyncFd<T: AsRawFd> {
+    /// `None` only in `into_inner` and in `drop`.
+    inner: Option<T>,
+    registration: Registration,
+}
+
+impl<T: AsRawFd> AsyncFd<T> {
+    /// Registers the descriptor of `inner` for reading and writing.
+    ///
+    /// # Errors
+    /// As [`Handle::register`]; `inner` is dropped.
+    pub fn with_handle(inner: T, handle: &Handle) -> io::Result<AsyncFd<T>> {
+        AsyncFd::with_handle_and_interest(inner, Interest::READABLE | Interest::WRITABLE, handle)
+    }
+
+    /// Registers the descriptor of `inner` for `interest`. Waiting for anything else may be for
+    /// ever.
+    ///
+    /// # Errors
+    /// As [`Handle::register`]; `inner` is dropped.
+    pub fn with_handle_and_interest(
+        inner: T,
+        interest: Interest,
+        handle: &Handle,
+    ) -> io::Result<AsyncFd<T>> {
+        let registration = handle.register(&mut SourceFd(&inner.as_raw_fd()), interest)?;
+        Ok(AsyncFd {
+            inner: Some(inner),
+            registration,
+        })
+    }
+
+    /// The value.
+    pub fn get_ref(&self) -> &T {
+        self.inner
+            .as_ref()
+            .expect("the value is there until `into_inner`")
+    }
+
+    /// The value. Its descriptor must not be exchanged.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.inner
+            .as_mut()
+            .expect("the value is there until `into_inner`")
+    }
+
+    /// Deregisters the descriptor and returns the value.
+    #[must_use = "the value would be dropped"]
+    pub fn into_inner(mut self) -> T {
+        self.deregister();
+        self.inner
+            .take()
+            .expect("the value is there until `into_inner`")
+    }
+
+    /// Waits until a read is worth trying.
+    ///
+    /// # Errors
+    /// That the driver has shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no readiness.
+    pub async fn readable(&self) -> io::Result<AsyncFdReadyGuard<'_, T>> {
+        self.ready(Interest::READABLE).await
+    }
+
+    /// As [`readable`](AsyncFd::readable), for operations that need `&mut T`.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn readable_mut(&mut self) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
+        self.ready_mut(Interest::READABLE).await
+    }
+
+    /// Waits until a write is worth trying.
+    ///
+    /// # Errors
+    /// That the driver has shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no readiness.
+    pub async fn writable(&self) -> io::Result<AsyncFdReadyGuard<'_, T>> {
+        self.ready(Interest::WRITABLE).await
+    }
+
+    /// As [`writable`](AsyncFd::writable), for operations that need `&mut T`.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn writable_mut(&mut self) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
+        self.ready_mut(Interest::WRITABLE).await
+    }
+
+    /// Waits for any of `interest`; [`AsyncFdReadyGuard::ready`] says for what the descriptor is
+    /// ready.
+    ///
+    /// # Errors
+    /// That the driver has shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no readiness.
+    pub async fn ready(&self, interest: Interest) -> io::Result<AsyncFdReadyGuard<'_, T>> {
+        let event = self.registration.readiness(interest).await?;
+        Ok(AsyncFdReadyGuard {
+            async_fd: self,
+            event,
+        })
+    }
+
+    /// As [`ready`](AsyncFd::ready), for operations that need `&mut T`.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn ready_mut(
+        &mut self,
+        interest: Interest,
+    ) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
+        let event = self.registration.readiness(interest).await?;
+        Ok(AsyncFdReadyMutGuard {
+            async_fd: self,
+            event,
+        })
+    }
+
+    /// As [`readable`](AsyncFd::readable), for callers that poll. Remembers the waker of the last
+    /// caller only.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_read_ready<'a>(
+        &'a self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyGuard<'a, T>>> {
+        let event = ready!(self.registration.poll_read_ready(cx))?;
+        Poll::Ready(Ok(AsyncFdReadyGuard {
+            async_fd: self,
+            event,
+        }))
+    }
+
+    /// As [`poll_read_ready`](AsyncFd::poll_read_ready), for operations that need `&mut T`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_read_ready_mut<'a>(
+        &'a mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyMutGuard<'a, T>>> {
+        let event = ready!(self.registration.poll_read_ready(cx))?;
+        Poll::Ready(Ok(AsyncFdReadyMutGuard {
+            async_fd: self,
+            event,
+        }))
+    }
+
+    /// As [`writable`](AsyncFd::writable), for callers that poll. Remembers the waker of the last
+    /// caller only.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_write_ready<'a>(
+        &'a self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyGuard<'a, T>>> {
+        let event = ready!(self.registration.poll_write_ready(cx))?;
+        Poll::Ready(Ok(AsyncFdReadyGuard {
+            async_fd: self,
+            event,
+        }))
+    }
+
+    /// As [`poll_write_ready`](AsyncFd::poll_write_ready), for operations that need `&mut T`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_write_ready_mut<'a>(
+        &'a mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyMutGuard<'a, T>>> {
+        let event = ready!(self.registration.poll_write_ready(cx))?;
+        Poll::Ready(Ok(AsyncFdReadyMutGuard {
+            async_fd: self,
+            event,
+        }))
+    }
+
+    /// Calls `f` if the descriptor is ready. See [`Registration::try_io`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_io<R>(
+        &self,
+        interest: Interest,
+        f: impl FnOnce(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registration.try_io(interest, || f(self.get_ref()))
+    }
+
+    /// As [`try_io`](AsyncFd::try_io), for operations that need `&mut T`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_io_mut<R>(
+        &mut self,
+        interest: Interest,
+        f: impl FnOnce(&mut T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let inner = self
+            .inner
+            .as_mut()
+            .expect("the value is there until `into_inner`");
+        self.registration.try_io(interest, || f(inner))
+    }
+
+    /// Calls `f` until it does not say that it would block. See [`Registration::async_io`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn async_io<R>(
+        &self,
+        interest: Interest,
+        mut f: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registration
+            .async_io(interest, || f(self.get_ref()))
+            .await
+    }
+
+    /// As [`async_io`](AsyncFd::async_io), for operations that need `&mut T`.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn async_io_mut<R>(
+        &mut self,
+        interest: Interest,
+        mut f: impl FnMut(&mut T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let inner = self
+            .inner
+            .as_mut()
+            .expect("the value is there until `into_inner`");
+        self.registration.async_io(interest, || f(inner)).await
+    }
+
+    fn deregister(&self) {
+        if let Some(inner) = &self.inner {
+            // It fails where the owner has closed the descriptor, and then there is nothing to do.
+            let _ = self
+                .registration
+                .deregister(&mut SourceFd(&inner.as_raw_fd()));
+        }
+    }
+}
+
+impl<T: AsRawFd> Drop for AsyncFd<T> {
+    fn drop(&mut self) {
+        self.deregister();
+    }
+}
+
+impl<T: AsRawFd> AsRawFd for AsyncFd<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.get_ref().as_raw_fd()
+    }
+}
+
+impl<T: AsRawFd + AsFd> AsFd for AsyncFd<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.get_ref().as_fd()
+    }
+}
+
+impl<T: AsRawFd + fmt::Debug> fmt::Debug for AsyncFd<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncFd")
+            .field("inner", self.get_ref())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A moment in which an [`AsyncFd`] was ready.
+///
+/// Whoever finds with it that an operation would block clears that readiness, with
+/// [`try_io`](AsyncFdReadyGuard::try_io) or [`clear_ready`](AsyncFdReadyGuard::clear_ready);
+/// otherwise the descriptor is still taken for ready and the next wait returns at once.
+#[derive(Debug)]
+#[must_use = "a guard that is not used to clear the readiness leaves it set"]
+pub struct AsyncFdReadyGuard<'a, T: AsRawFd> {
+    async_fd: &'a AsyncFd<T>,
+    event: ReadyEvent,
+}
+
+impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
+    /// Clears the readiness that the guard stands for, except what was reported since.
+    pub fn clear_ready(&mut self) {
+        self.clear_ready_matching(self.ready());
+    }
+
+    /// Clears `ready` of the readiness that the guard stands for, except what was reported since.
+    pub fn clear_ready_matching(&mut self, ready: Ready) {
+        self.event = clear(&self.async_fd.registration, self.event, ready);
+    }
+
+    /// Leaves the readiness as it is, and says so where it is not plain to see.
+    pub fn retain_ready(&mut self) {}
+
+    /// What the descriptor was ready for, less what this guard cleared.
+    pub fn ready(&self) -> Ready {
+        self.event.ready()
+    }
+
+    /// The [`AsyncFd`].
+    pub fn get_ref(&self) -> &'a AsyncFd<T> {
+        self.async_fd
+    }
+
+    /// The value of the [`AsyncFd`].
+    pub fn get_inner(&self) -> &'a T {
+        self.async_fd.get_ref()
+    }
+
+    /// Calls `f`, and clears the readiness if it says that it would block.
+    ///
+    /// # Errors
+    /// [`TryIoError`] if `f` would block. Its other errors are in the inner result.
+    pub fn try_io<R>(
+        &mut self,
+        f: impl FnOnce(&'a AsyncFd<T>) -> io::Result<R>,
+    ) -> Result<io::Result<R>, TryIoError> {
+        let result = f(self.async_fd);
+        blocked(result).inspect_err(|_| self.clear_ready())
+    }
+}
+
+/// As [`AsyncFdReadyGuard`], with access to `&mut T`.
+#[derive(Debug)]
+#[must_use = "a guard that is not used to clear the readiness leaves it set"]
+pub struct AsyncFdReadyMutGuard<'a, T: AsRawFd> {
+    async_fd: &'a mut AsyncFd<T>,
+    event: ReadyEvent,
+}
+
+impl<T: AsRawFd> AsyncFdReadyMutGuard<'_, T> {
+    /// See [`AsyncFdReadyGuard::clear_ready`].
+    pub fn clear_ready(&mut self) {
+        self.clear_ready_matching(self.ready());
+    }
+
+    /// See [`AsyncFdReadyGuard::clear_ready_matching`].
+    pub fn clear_ready_matching(&mut self, ready: Ready) {
+        self.event = clear(&self.async_fd.registration, self.event, ready);
+    }
+
+    /// See [`AsyncFdReadyGuard::retain_ready`].
+    pub fn retain_ready(&mut self) {}
+
+    /// See [`AsyncFdReadyGuard::ready`].
+    pub fn ready(&self) -> Ready {
+        self.event.ready()
+    }
+
+    /// The [`AsyncFd`].
+    pub fn get_ref(&self) -> &AsyncFd<T> {
+        self.async_fd
+    }
+
+    /// The [`AsyncFd`].
+    pub fn get_mut(&mut self) -> &mut AsyncFd<T> {
+        self.async_fd
+    }
+
+    /// The value of the [`AsyncFd`].
+    pub fn get_inner(&self) -> &T {
+        self.async_fd.get_ref()
+    }
+
+    /// The value of the [`AsyncFd`]. Its descriptor must not be exchanged.
+    pub fn get_inner_mut(&mut self) -> &mut T {
+        self.async_fd.get_mut()
+    }
+
+    /// See [`AsyncFdReadyGuard::try_io`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_io<R>(
+        &mut self,
+        f: impl FnOnce(&mut AsyncFd<T>) -> io::Result<R>,
+    ) -> Result<io::Result<R>, TryIoError> {
+        let result = f(self.async_fd);
+        blocked(result).inspect_err(|_| self.clear_ready())
+    }
+}
+
+/// The operation would have blocked; the readiness that had promised otherwise is cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TryIoError;
+
+impl fmt::Display for TryIoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the operation would block")
+    }
+}
+
+impl Error for TryIoError {}
+
+/// Returns what is left of `event`.
+fn clear(registration: &Registration, event: ReadyEvent, ready: Ready) -> ReadyEvent {
+    registration.clear_readiness(event.with_ready(event.ready() & ready));
+    event.with_ready(event.ready() - (ready - Ready::STICKY))
+}
+
+fn blocked<R>(result: io::Result<R>) -> Result<io::Result<R>, TryIoError> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(TryIoError),
+        result => Ok(result),
+    }
+}

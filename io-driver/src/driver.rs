@@ -1,0 +1,220 @@
+//! The driver, which polls, and the handle, which registers and wakes.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::{Event, Source};
+use mio::{Events, Interest, Poll, Registry, Token};
+
+use crate::bell::Bell;
+use crate::ready::Ready;
+use crate::registration::Registration;
+use crate::slots::Slots;
+
+const EVENTS_PER_TURN: usize = 1024;
+
+/// Above every token of a slot: the last index is never given out.
+const WAKE_TOKEN: Token = Token(usize::MAX);
+
+/// The longest wait in one turn. The system takes milliseconds in an `i32`; a longer wait would
+/// overflow it and end at once or never (mio#1948).
+const WAIT_MAX: Duration = Duration::from_millis(i32::MAX as u64 - 1);
+
+/// Polls the system for readiness and wakes whoever waits for it.
+///
+/// Nothing is delivered unless somebody calls [`turn`](Driver::turn). [`DriverThread`] is a thread
+/// that does nothing else; a runtime may let its idle workers do it instead.
+///
+/// Dropping the driver shuts it down: whoever waits gets an error, and so does every later
+/// registration or wait.
+///
+/// [`DriverThread`]: crate::DriverThread
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// let mut driver = evenkeel_io_driver::Driver::new()?;
+/// let handle = driver.handle();
+/// let waker = std::thread::spawn(move || handle.wake());
+/// // Returns because of the wake, whichever of the two came first.
+/// driver.turn(None)?;
+/// waker.join().unwrap();
+/// assert_eq!(driver.turn(Some(Duration::ZERO))?, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping the driver shuts it down"]
+pub struct Driver {
+    poll: Poll,
+    events: Events,
+    shared: Arc<Shared>,
+}
+
+/// What the driver, its handles and the registrations share.
+pub(crate) struct Shared {
+    pub(crate) slots: Slots,
+    pub(crate) registry: Registry,
+    bell: Bell,
+    waker: mio::Waker,
+}
+
+impl Driver {
+    /// Makes a driver that takes up to 1,024 events from the system in a turn.
+    ///
+    /// # Errors
+    /// The system's, when it has no descriptor for the poll or for its waker.
+    pub fn new() -> io::Result<Driver> {
+        Driver::with_capacity(EVENTS_PER_TURN)
+    }
+
+    /// Makes a driver that takes up to `events` events from the system in a turn.
+    ///
+    /// # Errors
+    /// As [`new`](Driver::new).
+    ///
+    /// # Panics
+    /// If `events` is 0.
+    pub fn with_capacity(events: usize) -> io::Result<Driver> {
+        assert!(events > 0, "a driver needs room for at least one event");
+        let poll = Poll::new()?;
+        let shared = Shared {
+            slots: Slots::new(),
+            registry: poll.registry().try_clone()?,
+            bell: Bell::default(),
+            waker: mio::Waker::new(poll.registry(), WAKE_TOKEN)?,
+        };
+        Ok(Driver {
+            poll,
+            events: Events::with_capacity(events),
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// A handle for registering with this driver and for waking it.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Waits for events, delivers them, and returns how many there were.
+    ///
+    /// It waits until there is an event, until [`Handle::wake`] is called, or for `timeout`, which
+    /// is rounded up to milliseconds; `None` has no limit, and zero does not wait. It may return
+    /// early with 0 events: after a signal, or when `timeout` is above the 24.8 days that the system
+    /// can wait for.
+    ///
+    /// Wakers run here, on the calling thread.
+    ///
+    /// # Errors
+    /// The system's. A signal is not an error.
+    ///
+    /// # Panics
+    /// If a waker panics. The other wakers of that turn are then lost, and the driver should be
+    /// dropped.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
+        let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
+        let polled = self.poll.poll(&mut self.events, timeout);
+        self.shared.bell.next_turn();
+        match polled {
+            Ok(()) => Ok(self.deliver()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn deliver(&self) -> usize {
+        let slots = &self.shared.slots;
+        let sources = self
+            .events
+            .iter()
+            .filter(|event| event.token() != WAKE_TOKEN);
+        sources
+            .filter(|event| slots.deliver(event.token().0, ready_of(event)))
+            .count()
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.slots.shut_down();
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("registrations", &self.slots.claimed())
+            .field("shutdown", &self.slots.is_shutdown())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Translates what the system reported.
+fn ready_of(event: &Event) -> Ready {
+    let error = event.is_error();
+    // Only a hang-up, or an error with nothing else, is a closed side. An error beside writability
+    // is one that a datagram socket reports once and then goes on.
+    let write_closed =
+        event.is_write_closed() && (!error || event.is_read_closed() || !event.is_writable());
+    let flags = [
+        (event.is_readable() || error, Ready::READABLE),
+        (event.is_writable() || error, Ready::WRITABLE),
+        (event.is_read_closed(), Ready::READ_CLOSED),
+        (write_closed, Ready::WRITE_CLOSED),
+        (event.is_priority(), Ready::PRIORITY),
+        (error, Ready::ERROR),
+    ];
+    let set = flags.into_iter().filter(|(set, _)| *set);
+    set.fold(Ready::EMPTY, |ready, (_, flag)| ready | flag)
+}
+
+/// Registers sources with a [`Driver`], and wakes it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// Makes the current turn of the driver return, or the next one if it is in none.
+    ///
+    /// Calls are gathered: however many come during a turn, about one of them makes a system call.
+    /// What the caller did before is visible to the driver's thread after that turn.
+    pub fn wake(&self) {
+        if let Err(error) = self.shared.bell.ring(|| self.shared.waker.wake()) {
+            tracing::error!(%error, "the IO driver could not be woken");
+        }
+    }
+
+    /// Registers `source`, for a [`Registration`] to wait on. It does not own the source: see
+    /// [`Registration::deregister`], or let [`Io`](crate::Io) own both.
+    ///
+    /// # Errors
+    /// The system's, for example when it cannot poll such a source (`EPERM` for a regular file), or
+    /// when its limit of watched descriptors is reached; or that the driver has shut down. The
+    /// source is then not registered, and nothing else is changed.
+    pub fn register<S>(&self, source: &mut S, interest: Interest) -> io::Result<Registration>
+    where
+        S: Source + ?Sized,
+    {
+        let key = self.shared.slots.claim()?;
+        let registration = Registration::new(Arc::clone(&self.shared), key);
+        self.shared
+            .registry
+            .register(source, Token(key.to_token()), interest)?;
+        Ok(registration)
+    }
+
+    /// How many registrations there are.
+    pub fn registrations(&self) -> usize {
+        self.shared.slots.claimed()
+    }
+
+    /// Whether the driver was dropped.
+    pub fn is_shutdown(&self) -> bool {
+        self.shared.slots.is_shutdown()
+    }
+}

@@ -1,0 +1,176 @@
+//! One half, reading or writing, of a registered source: its readiness and who waits for it.
+//!
+//! Each half counts its own events. With a count shared by both, every write event between a read
+//! that would block and its `clear` makes the clear fail, and a reader beside a busy writer spins
+//! (tokio#8054).
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::ready::Ready;
+use crate::sync::{AtomicU64, Ordering, about_to_retry};
+use crate::waiters::{Contended, Ticket, Waiters};
+
+#[derive(Debug, Default)]
+pub(crate) struct Half {
+    state: AtomicU64,
+    pub(crate) waiters: Waiters,
+}
+
+/// The word that the driver and the owner of a slot share. From the lowest bit:
+///
+/// - 6 bits of `Ready`: set by the driver, cleared by the owner;
+/// - `SHUTDOWN`: set once, by the driver that goes away, whoever owns the slot;
+/// - 24 bits of generation: changed when the owner frees the slot, so that a late event of the
+///   last owner's source changes nothing;
+/// - 32 bits of tick: how many events came. A clear is for one tick. 32 bits, because a stale clear
+///   must fail after any number of events that can come while it is on its way: eight bits were
+///   too few (tokio#6133, #8331).
+#[derive(Clone, Copy)]
+struct State(u64);
+
+const SHUTDOWN: u64 = 1 << 7;
+const GENERATION_SHIFT: u32 = 8;
+const TICK_SHIFT: u32 = 32;
+
+/// Generations are counted modulo this, a power of two.
+pub(crate) const GENERATIONS: u32 = 1 << (TICK_SHIFT - GENERATION_SHIFT);
+
+impl State {
+    fn ready(self) -> Ready {
+        Ready::from_bits_truncate(self.0 as u8)
+    }
+
+    fn is_shutdown(self) -> bool {
+        self.0 & SHUTDOWN != 0
+    }
+
+    fn generation(self) -> u32 {
+        (self.0 as u32) >> GENERATION_SHIFT
+    }
+
+    fn tick(self) -> u32 {
+        (self.0 >> TICK_SHIFT) as u32
+    }
+
+    fn with_event(self, ready: Ready) -> State {
+        State((self.0 | u64::from(ready.bits())).wrapping_add(1 << TICK_SHIFT))
+    }
+
+    fn without(self, ready: Ready) -> State {
+        State(self.0 & !u64::from(ready.bits()))
+    }
+
+    /// A free slot: not ready, not shut down, of the next generation, the ticks going on.
+    fn freed(self) -> State {
+        let generation = (self.generation() + 1) % GENERATIONS;
+        let tick = u64::from(self.tick()) << TICK_SHIFT;
+        State(tick | u64::from(generation) << GENERATION_SHIFT)
+    }
+}
+
+/// What one look at a half found: the flags, and the tick that clears them.
+pub(crate) type Seen = (Ready, u32);
+
+pub(crate) fn shutdown_error() -> io::Error {
+    io::Error::other("the IO driver has shut down")
+}
+
+impl Half {
+    /// The driver: adds readiness and wakes, unless the slot has a new owner.
+    pub(crate) fn deliver(&self, generation: u32, ready: Ready) -> bool {
+        let added = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+                let state = State(word);
+                (state.generation() == generation).then(|| state.with_event(ready).0)
+            });
+        if added.is_ok() {
+            self.waiters.wake_all();
+        }
+        added.is_ok()
+    }
+
+    /// The driver: goes away.
+    pub(crate) fn shut_down(&self) {
+        self.state.fetch_or(SHUTDOWN, Ordering::AcqRel);
+        self.waiters.wake_all();
+    }
+
+    /// The owner: what is there of `mask`?
+    pub(crate) fn look(&self, mask: Ready) -> io::Result<Seen> {
+        let state = State(self.state.load(Ordering::Acquire));
+        if state.is_shutdown() {
+            return Err(shutdown_error());
+        }
+        Ok((state.ready() & mask, state.tick()))
+    }
+
+    /// The owner: takes `ready` away, unless an event came since `tick`.
+    pub(crate) fn clear(&self, tick: u32, ready: Ready) {
+        let cleared = ready - Ready::STICKY;
+        // A failure is a fresh event: that readiness stays.
+        let _ = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+                let state = State(word);
+                (state.tick() == tick).then(|| state.without(cleared).0)
+            });
+    }
+
+    /// The owner: looks for `wanted`, with the context's waker left behind if there is none of it.
+    /// Reports all that is there of `mask`.
+    pub(crate) fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        wanted: Ready,
+        mask: Ready,
+    ) -> Poll<io::Result<Seen>> {
+        if let ready @ Poll::Ready(_) = self.poll_look(wanted, mask) {
+            return ready;
+        }
+        let registered = self.waiters.set_poller(cx.waker().clone());
+        let looked = self.poll_look(wanted, mask);
+        if looked.is_pending() && registered.is_err() {
+            come_back(cx);
+        }
+        looked
+    }
+
+    fn poll_look(&self, wanted: Ready, mask: Ready) -> Poll<io::Result<Seen>> {
+        match self.look(mask) {
+            Ok((ready, _)) if !ready.intersects(wanted) => Poll::Pending,
+            seen => Poll::Ready(seen),
+        }
+    }
+
+    /// The owner: as `poll`, for one of many futures, and without the looks.
+    pub(crate) fn wait(
+        &self,
+        cx: &mut Context<'_>,
+        ticket: &Arc<Ticket>,
+        key: &mut Option<usize>,
+    ) -> Result<(), Contended> {
+        self.waiters.set_future(ticket, key, cx.waker().clone())
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        State(self.state.load(Ordering::Acquire)).generation()
+    }
+
+    /// The owner, last: makes late events miss.
+    pub(crate) fn free(&self) {
+        let freed = |word| Some(State(word).freed().0);
+        let _ = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, freed);
+        self.waiters.forget_all();
+    }
+}
+
+/// Instead of waiting for a contended lock: lets the executor run something else first.
+pub(crate) fn come_back(cx: &Context<'_>) {
+    about_to_retry();
+    cx.waker().wake_by_ref();
+}

@@ -1,0 +1,39 @@
+#![cfg_attr(not(evenkeel_loom), doc = include_str!("../README.md"))]
+#![cfg_attr(evenkeel_loom, doc = "The protocols, for loom.")]
+#![forbid(unsafe_code)]
+// Under loom only the protocols are built, not what uses them.
+#![cfg_attr(evenkeel_loom, allow(dead_code))]
+
+mod bell;
+mod half;
+#[cfg(all(test, evenkeel_loom))]
+mod loom_tests;
+mod ready;
+mod slots;
+mod sync;
+mod waiters;
+
+#[cfg(all(unix, not(evenkeel_loom)))]
+mod async_fd;
+#[cfg(not(evenkeel_loom))]
+mod driver;
+#[cfg(not(evenkeel_loom))]
+mod io;
+#[cfg(not(evenkeel_loom))]
+mod registration;
+#[cfg(not(evenkeel_loom))]
+mod thread;
+
+pub use ready::{Ready, ReadyEvent};
+
+#[cfg(not(evenkeel_loom))]
+pub use crate::{
+    driver::{Driver, Handle},
+    io::Io,
+    registration::{Direction, Registration},
+    thread::DriverThread,
+};
+#[cfg(all(unix, not(evenkeel_loom)))]
+pub use async_fd::{AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, TryIoError};
+#[cfg(not(evenkeel_loom))]
+pub use mio::{Interest, event::Source};

@@ -1,0 +1,382 @@
+//! A source's place with the driver: the readiness of both halves, and waiting for it.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use mio::Interest;
+use mio::event::Source;
+
+use crate::driver::Shared;
+use crate::half::come_back;
+use crate::ready::{Ready, ReadyEvent};
+use crate::slots::{Key, Slot};
+use crate::waiters::Ticket;
+
+/// Whether a read that fills less of its buffer than there is room for has emptied the source (and
+/// a short write has filled it), so that its readiness is over and the next change of it will be
+/// reported. This is how edge-triggered epoll works (epoll(7), question 9). The idea to save the
+/// system call that would say "would block" is tokio's.
+#[allow(unexpected_cfgs)] // mio's own, for its poll(2) backend, which is level-triggered.
+const SHORT_MEANS_DONE: bool =
+    cfg!(any(target_os = "linux", target_os = "android")) && !cfg!(mio_unsupported_force_poll_poll);
+
+/// Which way the bytes of an operation go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the source.
+    Read,
+    /// To the source.
+    Write,
+}
+
+impl Direction {
+    fn wanted(self) -> Ready {
+        match self {
+            Direction::Read => Ready::READABLE | Ready::READ_CLOSED,
+            Direction::Write => Ready::WRITABLE | Ready::WRITE_CLOSED,
+        }
+    }
+}
+
+/// A source that is registered with a driver.
+///
+/// It holds the source's readiness and does not own the source. Dropping it forgets the readiness,
+/// but only [`deregister`](Registration::deregister) tells the system. [`Io`](crate::Io) does all
+/// of this by itself.
+///
+/// Readiness is edge-triggered: it stays set until somebody finds that the operation would block
+/// and clears it. The methods that take an operation do so.
+///
+/// # Waiting
+/// Of the `poll_*` callers, one per direction is remembered, the last. Any number of futures may
+/// wait at the same time.
+#[derive(Debug)]
+#[must_use = "dropping a registration ends it"]
+pub struct Registration {
+    shared: Arc<Shared>,
+    key: Key,
+}
+
+impl Registration {
+    pub(crate) fn new(shared: Arc<Shared>, key: Key) -> Registration {
+        Registration { shared, key }
+    }
+
+    /// Waits until a read is worth trying. Remembers the waker of the last caller only.
+    ///
+    /// # Errors
+    /// That the driver has shut down.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<ReadyEvent>> {
+        self.poll_ready(cx, Direction::Read)
+    }
+
+    /// Waits until a write is worth trying. Remembers the waker of the last caller only.
+    ///
+    /// # Errors
+    /// That the driver has shut down.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<ReadyEvent>> {
+        self.poll_ready(cx, Direction::Write)
+    }
+
+    fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<ReadyEvent>> {
+        let (wanted, slot) = (direction.wanted(), self.slot());
+        Poll::Ready(Ok(match direction {
+            Direction::Read => {
+                let (ready, tick) = ready!(slot.read.poll(cx, wanted, Ready::READ_SIDE))?;
+                ReadyEvent {
+                    ready,
+                    read_tick: Some(tick),
+                    write_tick: None,
+                }
+            }
+            Direction::Write => {
+                let (ready, tick) = ready!(slot.write.poll(cx, wanted, Ready::WRITE_SIDE))?;
+                ReadyEvent {
+                    ready,
+                    read_tick: None,
+                    write_tick: Some(tick),
+                }
+            }
+        }))
+    }
+
+    /// Waits until the source is ready for any of `interest`, and returns all it is ready for in
+    /// the directions of `interest`.
+    ///
+    /// # Errors
+    /// That the driver has shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no readiness.
+    pub async fn readiness(&self, interest: Interest) -> io::Result<ReadyEvent> {
+        Readiness {
+            registration: self,
+            wanted: wanted_by(interest),
+            ticket: None,
+            read_key: None,
+            write_key: None,
+        }
+        .await
+    }
+
+    /// Takes back the readiness in `event`, unless the driver has reported more since.
+    ///
+    /// To be called when an operation said that it would block, with the event that was there
+    /// before the operation. A closed side stays closed.
+    pub fn clear_readiness(&self, event: ReadyEvent) {
+        let slot = self.slot();
+        if let Some(tick) = event.read_tick {
+            slot.read.clear(tick, event.ready);
+        }
+        if let Some(tick) = event.write_tick {
+            slot.write.clear(tick, event.ready);
+        }
+    }
+
+    /// Calls `f` if the source is ready for any of `interest`, and clears that readiness if `f` says
+    /// that it would block.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the source is not ready, without calling `f`;
+    /// that the driver has shut down; and what `f` returns.
+    pub fn try_io<R>(
+        &self,
+        interest: Interest,
+        f: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        let event = self.look(wanted_by(interest))?;
+        match event {
+            Some(event) => self.clear_if_blocked(event, f()),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Calls `f` each time that the source is ready for any of `interest`, until it does not say
+    /// that it would block.
+    ///
+    /// # Errors
+    /// That the driver has shut down, and what `f` returns.
+    ///
+    /// # Cancel safety
+    /// The future waits only when `f` would block, so dropping it loses no result of `f`.
+    pub async fn async_io<R>(
+        &self,
+        interest: Interest,
+        mut f: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        loop {
+            let event = self.readiness(interest).await?;
+            match self.clear_if_blocked(event, f()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    yield_if_sticky(event).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// As [`async_io`](Registration::async_io), for one direction and for callers that poll.
+    /// Remembers the waker of the last caller only.
+    ///
+    /// # Errors
+    /// That the driver has shut down, and what `f` returns.
+    pub fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut f: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_event_io(cx, direction, |_| f())
+    }
+
+    /// As [`poll_io`](Registration::poll_io), for an `f` that moves up to `len` bytes of a stream and
+    /// returns how many it moved. Where fewer than `len` show that the source is empty (or full),
+    /// its readiness is cleared, which saves the call that would only say so.
+    ///
+    /// It is for streams whose operations are short for no other reason: TCP without urgent data,
+    /// pipes, and Unix streams without ancillary data. Not for datagrams, where a short read is a
+    /// short message.
+    ///
+    /// # Errors
+    /// As [`poll_io`](Registration::poll_io).
+    pub fn poll_stream_io(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        len: usize,
+        mut f: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_event_io(cx, direction, |event| {
+            let n = f()?;
+            if SHORT_MEANS_DONE && (1..len).contains(&n) {
+                self.clear_readiness(event);
+            }
+            Ok(n)
+        })
+    }
+
+    /// As `poll_io`; `f` learns the event that was there before it.
+    fn poll_event_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut f: impl FnMut(ReadyEvent) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            let event = ready!(self.poll_ready(cx, direction))?;
+            match self.clear_if_blocked(event, f(event)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // See `yield_if_sticky`.
+                    if event.ready.intersects(Ready::STICKY) {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Tells the system to forget `source`. Nothing is reported for it after that, so nobody should
+    /// be waiting.
+    ///
+    /// # Errors
+    /// The system's, for example when `source` is not the one that was registered.
+    pub fn deregister<S: Source + ?Sized>(&self, source: &mut S) -> io::Result<()> {
+        self.shared.registry.deregister(source)
+    }
+
+    fn slot(&self) -> &Slot {
+        self.shared.slots.slot(self.key.index)
+    }
+
+    /// What there is in the halves that `wanted` is about, if any of `wanted` is.
+    fn look(&self, wanted: Ready) -> io::Result<Option<ReadyEvent>> {
+        let slot = self.slot();
+        let mut event = ReadyEvent {
+            ready: Ready::EMPTY,
+            read_tick: None,
+            write_tick: None,
+        };
+        if wanted.intersects(Ready::READ_SIDE) {
+            let (ready, tick) = slot.read.look(Ready::READ_SIDE)?;
+            event.ready |= ready;
+            event.read_tick = Some(tick);
+        }
+        if wanted.intersects(Ready::WRITE_SIDE) {
+            let (ready, tick) = slot.write.look(Ready::WRITE_SIDE)?;
+            event.ready |= ready;
+            event.write_tick = Some(tick);
+        }
+        Ok(event.ready.intersects(wanted).then_some(event))
+    }
+
+    fn clear_if_blocked<R>(&self, event: ReadyEvent, result: io::Result<R>) -> io::Result<R> {
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.clear_readiness(event);
+        }
+        result
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.shared.slots.release(self.key);
+    }
+}
+
+fn wanted_by(interest: Interest) -> Ready {
+    let mut wanted = Ready::EMPTY;
+    if interest.is_readable() {
+        wanted |= Direction::Read.wanted();
+    }
+    if interest.is_writable() {
+        wanted |= Direction::Write.wanted();
+    }
+    if interest.is_priority() {
+        wanted |= Ready::PRIORITY | Ready::READ_CLOSED;
+    }
+    wanted
+}
+
+/// A closed side cannot be cleared, so an operation that blocks all the same is tried again at once.
+/// Others run in between.
+async fn yield_if_sticky(event: ReadyEvent) {
+    let mut yielded = !event.ready.intersects(Ready::STICKY);
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// One of any number of futures that wait on a registration.
+struct Readiness<'a> {
+    registration: &'a Registration,
+    wanted: Ready,
+    /// Made when it has to wait.
+    ticket: Option<Arc<Ticket>>,
+    read_key: Option<usize>,
+    write_key: Option<usize>,
+}
+
+impl Future for Readiness<'_> {
+    type Output = io::Result<ReadyEvent>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<ReadyEvent>> {
+        let registration = self.registration;
+        if let Some(event) = registration.look(self.wanted)? {
+            return Poll::Ready(Ok(event));
+        }
+        let registered = self.wait(cx);
+        // An event between the look above and the registering woke nobody.
+        match registration.look(self.wanted)? {
+            Some(event) => Poll::Ready(Ok(event)),
+            None => {
+                if !registered {
+                    come_back(cx);
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Readiness<'_> {
+    /// Leaves the waker in each half that is wanted; false if a lock was taken.
+    fn wait(&mut self, cx: &mut Context<'_>) -> bool {
+        let slot = self.registration.slot();
+        let ticket = self.ticket.get_or_insert_default();
+        let mut registered = true;
+        if self.wanted.intersects(Ready::READ_SIDE) {
+            registered &= slot.read.wait(cx, ticket, &mut self.read_key).is_ok();
+        }
+        if self.wanted.intersects(Ready::WRITE_SIDE) {
+            registered &= slot.write.wait(cx, ticket, &mut self.write_key).is_ok();
+        }
+        registered
+    }
+}
+
+impl Drop for Readiness<'_> {
+    fn drop(&mut self) {
+        let Some(ticket) = &self.ticket else { return };
+        let slot = self.registration.slot();
+        if let Some(key) = self.read_key {
+            slot.read.waiters.remove_future(ticket, key);
+        }
+        if let Some(key) = self.write_key {
+            slot.write.waiters.remove_future(ticket, key);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `Driver::turn` and `Handle::wake`.
+#![cfg(not(evenkeel_loom))]
+
+mod common;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::within_limit;
+use evenkeel_io_driver::{Driver, DriverThread};
+
+#[test]
+fn zero_timeout_does_not_wait() {
+    within_limit(|| {
+        let mut driver = Driver::new().unwrap();
+        for _ in 0..1_000 {
+            assert_eq!(driver.turn(Some(Duration::ZERO)).unwrap(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_short_timeout_is_waited_for() {
+    within_limit(|| {
+        let mut driver = Driver::new().unwrap();
+        let begin = Instant::now();
+        assert_eq!(driver.turn(Some(Duration::from_millis(20))).unwrap(), 0);
+        assert!(begin.elapsed() >= Duration::from_millis(19));
+    });
+}
+
+/// mio#1948: milliseconds in an `i32` overflow after 24.8 days, and the poll ends at once.
+#[test]
+fn mio_1948_huge_timeouts_wait_for_the_wake() {
+    within_limit(|| {
+        let days = |n: u64| Duration::from_secs(n * 24 * 60 * 60);
+        for timeout in [days(24), days(25), days(50), days(10_000), Duration::MAX] {
+            let mut driver = Driver::new().unwrap();
+            // Late enough that a turn which does not wait is seen to.
+            let handle = driver.handle();
+            let waker = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(30));
+                handle.wake();
+            });
+            let begin = Instant::now();
+            driver.turn(Some(timeout)).unwrap();
+            assert!(
+                begin.elapsed() >= Duration::from_millis(30),
+                "no wait for {timeout:?}"
+            );
+            waker.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_wake_before_the_turn_ends_it_and_only_it() {
+    within_limit(|| {
+        let mut driver = Driver::new().unwrap();
+        let handle = driver.handle();
+        (0..1_000).for_each(|_| handle.wake());
+        driver.turn(None).unwrap();
+        let begin = Instant::now();
+        driver.turn(Some(Duration::from_millis(20))).unwrap();
+        assert!(
+            begin.elapsed() >= Duration::from_millis(19),
+            "the wake ended a second turn"
+        );
+    });
+}
+
+#[test]
+fn every_turn_has_its_wake() {
+    within_limit(|| {
+        let mut driver = Driver::new().unwrap();
+        let handle = driver.handle();
+        let (turned, turns) = std::sync::mpsc::sync_channel(0);
+        let waker = thread::spawn(move || {
+            for () in turns {
+                handle.wake();
+            }
+        });
+        for _ in 0..2_000 {
+            turned.send(()).unwrap();
+            driver.turn(None).unwrap();
+        }
+        drop(turned);
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn dropping_the_thread_stops_it() {
+    within_limit(|| {
+        for _ in 0..100 {
+            let thread = DriverThread::spawn("io-test").unwrap();
+            let handle = thread.handle();
+            assert!(!handle.is_shutdown());
+            drop(thread);
+            assert!(handle.is_shutdown(), "the thread was not joined");
+            handle.wake();
+        }
+    });
+}

@@ -1,0 +1,170 @@
+//! What stands in the parentheses of the attribute.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::{Error, Ident, LitInt, LitStr, Result, Token, bracketed, token};
+
+/// The arguments that were given.
+#[derive(Default)]
+pub(crate) struct Arguments {
+    pub(crate) worker_threads: Option<usize>,
+    pub(crate) pinning: Option<Pinning>,
+    /// The path of the `evenkeel` crate.
+    pub(crate) krate: Option<TokenStream>,
+}
+
+pub(crate) enum Pinning {
+    Auto,
+    None,
+    PerCore,
+    Custom(Vec<usize>),
+}
+
+/// The end of a path to a variant of `evenkeel::runtime::Pinning`.
+impl ToTokens for Pinning {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        tokens.extend(match self {
+            Self::Auto => quote!(Auto),
+            Self::None => quote!(None),
+            Self::PerCore => quote!(PerCore),
+            Self::Custom(cpus) => quote!(Custom(::std::vec![#(#cpus),*])),
+        });
+    }
+}
+
+const KNOWN: &str = "the arguments are `worker_threads`, `pinning` and `crate`";
+
+impl Parse for Arguments {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let mut arguments = Self::default();
+        while !input.is_empty() {
+            let span = input.span();
+            let name = input.call(Ident::parse_any);
+            let name =
+                name.map_err(|_| Error::new(span, format!("expected an argument; {KNOWN}")))?;
+            match name.to_string().as_str() {
+                "worker_threads" => {
+                    set(&mut arguments.worker_threads, &name, input, worker_threads)?
+                }
+                "pinning" => set(&mut arguments.pinning, &name, input, pinning)?,
+                "crate" => set(&mut arguments.krate, &name, input, krate)?,
+                _ => {
+                    return Err(Error::new(
+                        span,
+                        format!("unknown argument `{name}`; {KNOWN}"),
+                    ));
+                }
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+/// Parses `= value` of the argument `name`.
+fn set<T>(
+    slot: &mut Option<T>,
+    name: &Ident,
+    input: ParseStream<'_>,
+    value: fn(ParseStream<'_>) -> Result<T>,
+) -> Result<()> {
+    if slot.is_some() {
+        return Err(Error::new(name.span(), format!("`{name}` is set twice")));
+    }
+    let equals = input.parse::<Option<Token![=]>>()?;
+    if equals.is_none() || input.is_empty() {
+        return Err(Error::new(
+            name.span(),
+            format!("`{name}` needs a value: `{name} = ...`"),
+        ));
+    }
+    *slot = Some(value(input)?);
+    Ok(())
+}
+
+fn worker_threads(input: ParseStream<'_>) -> Result<usize> {
+    let expected = "`worker_threads` takes a number of threads, such as `worker_threads = 4`";
+    let (threads, span) = number(input, expected)?;
+    if threads == 0 {
+        let message = "`worker_threads` cannot be 0; leave it out for the default";
+        return Err(Error::new(span, message));
+    }
+    Ok(threads)
+}
+
+fn pinning(input: ParseStream<'_>) -> Result<Pinning> {
+    const EXPECTED: &str =
+        "`pinning` takes \"auto\", \"none\", \"per_core\" or a list of CPUs such as `[0, 1]`";
+    if input.peek(token::Bracket) {
+        let list;
+        let brackets = bracketed!(list in input);
+        let cpu = |input: ParseStream<'_>| Ok(number(input, EXPECTED)?.0);
+        let cpus = list.parse_terminated(cpu, Token![,])?;
+        if cpus.is_empty() {
+            let message = "`pinning` names no CPU; use \"none\" to pin nothing";
+            return Err(Error::new(brackets.span.join(), message));
+        }
+        return Ok(Pinning::Custom(cpus.into_iter().collect()));
+    }
+    let name: LitStr = expect(input, EXPECTED)?;
+    match name.value().as_str() {
+        "auto" => Ok(Pinning::Auto),
+        "none" => Ok(Pinning::None),
+        "per_core" => Ok(Pinning::PerCore),
+        _ => Err(Error::new(name.span(), EXPECTED)),
+    }
+}
+
+fn krate(input: ParseStream<'_>) -> Result<TokenStream> {
+    const EXPECTED: &str =
+        "`crate` takes the path of the evenkeel crate, such as `crate = my_crate::evenkeel`";
+    let path = |input: ParseStream<'_>| -> Result<TokenStream> {
+        let mut path = TokenStream::new();
+        if input.peek(Token![::]) {
+            input.parse::<Token![::]>()?.to_tokens(&mut path);
+        }
+        loop {
+            input.call(Ident::parse_any)?.to_tokens(&mut path);
+            if !input.peek(Token![::]) {
+                return Ok(path);
+            }
+            input.parse::<Token![::]>()?.to_tokens(&mut path);
+        }
+    };
+    let span = input.span();
+    let parsed = if input.peek(LitStr) {
+        let text: LitStr = input.parse()?;
+        path.parse_str(&text.value())
+            .map(|path| respanned(path, span))
+    } else {
+        path(input)
+    };
+    parsed.map_err(|_| Error::new(span, EXPECTED))
+}
+
+/// A path out of a string has no place in the source but the string's.
+fn respanned(path: TokenStream, span: Span) -> TokenStream {
+    let at = |mut token: proc_macro2::TokenTree| {
+        token.set_span(span);
+        token
+    };
+    path.into_iter().map(at).collect()
+}
+
+fn number(input: ParseStream<'_>, expected: &str) -> Result<(usize, Span)> {
+    let literal: LitInt = expect(input, expected)?;
+    let number = literal
+        .base10_parse()
+        .map_err(|_| Error::new(literal.span(), expected))?;
+    Ok((number, literal.span()))
+}
+
+/// Parses a `T`; the error says what was expected, at what is there instead.
+fn expect<T: Parse>(input: ParseStream<'_>, expected: &str) -> Result<T> {
+    let span = input.span();
+    input.parse().map_err(|_| Error::new(span, expected))
+}

@@ -1,0 +1,63 @@
+//! The compute lane: work that needs the CPU, at a priority that IO does not notice.
+//!
+//! Its threads, one a core, run only when the IO lane of their core has nothing to do (`SCHED_IDLE` on
+//! Linux), and are back within microseconds when it has. So they may be kept busy without end. Use
+//! [`spawn_compute`](crate::spawn_compute) for a closure, and [`spawn`] for a future that computes
+//! between its awaits.
+//!
+//! One thing to know: a lock that compute code holds is held for as long as the IO lane keeps the core
+//! busy. Do not share a lock between the two lanes, or give the result back by the join handle or a
+//! channel, which wait for nobody.
+
+use crate::lane::Kind;
+use crate::lane::worker::Local;
+use crate::runtime::Handle;
+use crate::task::JoinHandle;
+use std::future::Future;
+
+/// Spawns a future on the compute lane of the current runtime. It is polled there, and woken back to there.
+///
+/// Sockets and timers work in it; what they wait for is told to it by the driver thread.
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// let sum = evenkeel::compute::spawn(async {
+///     let mut sum = 0_u64;
+///     for i in 0..1000 {
+///         sum += i * i;
+///         if i % 100 == 0 && evenkeel::compute::should_yield() {
+///             evenkeel::task::yield_now().await;
+///         }
+///     }
+///     sum
+/// });
+/// assert_eq!(sum.await.unwrap(), 332_833_500);
+/// # });
+/// ```
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    Handle::current().spawn_on_compute(future)
+}
+
+/// True if the calling compute worker is in the way of IO: the IO worker of its core has work, or the
+/// thread is no compute worker at all.
+///
+/// A [`yield_now`](crate::task::yield_now) then lets another core's compute worker, if one is free, take
+/// the rest of the task. Cheap enough (two loads of memory that is seldom written) to ask in every
+/// iteration that takes a microsecond.
+pub fn should_yield() -> bool {
+    Local::with(|local| match local {
+        Some(local) if local.kind() == Kind::Compute => local.partner_is_busy(),
+        _ => true,
+    })
+}

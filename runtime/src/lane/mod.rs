@@ -1,0 +1,263 @@
+//! The work-stealing engine. A runtime has two lanes of it: IO and compute.
+//!
+//! Each worker has a deque of its own, from which the others steal, and on the IO lane a next-slot for
+//! the task that its current task woke last. Everybody else submits through the lane's inbox. How
+//! workers fall asleep and are woken is in [`sleep`]; what a worker does all day is in [`worker`].
+//!
+//! Rule: nothing here makes an IO worker wait for a compute thread, which may be preempted at any
+//! instruction for as long as its core is busy. What crosses from compute to IO is an inbox push (one
+//! compare-exchange) and an unpark without a claim (one system call).
+
+pub(crate) mod parker;
+pub(crate) mod sleep;
+pub(crate) mod worker;
+
+use crate::task::{Inbox, Registry, Schedule, Shard as TaskShard, Task, TaskRef};
+use crate::time::shard::{Shard as TimerShard, wake};
+use crossbeam_deque::{Steal, Stealer, Worker as Deque};
+use crossbeam_utils::CachePadded;
+use parker::Parker;
+use sleep::Sleep;
+use std::panic::Location;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use worker::Local;
+
+/// Which of the two lanes of a runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Futures that wait for IO and time; next-slot, timers, normal priority.
+    Io,
+    /// Closures and futures that compute; SCHED_IDLE.
+    Compute,
+}
+
+pub(crate) struct Lane {
+    kind: Kind,
+    inbox: CachePadded<Inbox>,
+    sleep: Sleep,
+    seats: Box<[CachePadded<Seat>]>,
+    shutdown: AtomicBool,
+    /// For the compute lane the IO lane, whose sleeping workers tell which cores are free.
+    partner: Option<Arc<Lane>>,
+    /// Called by a worker that wakes up, so that somebody watches over it.
+    on_wake: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What other threads see of a worker.
+struct Seat {
+    stealer: Stealer<Task>,
+    parker: Parker,
+    registry: Registry,
+    timers: Arc<TimerShard>,
+    status: Status,
+    /// The other workers, nearest first, in tiers of equal distance.
+    victims: Vec<Vec<usize>>,
+}
+
+/// What a worker is doing, for dumps. Written by the worker alone.
+struct Status {
+    polls: AtomicU64,
+    /// The id of the task in the poll, or zero.
+    task: AtomicU64,
+    spawned_at: AtomicPtr<Location<'static>>,
+}
+
+/// What a dump shows of a worker.
+#[derive(Clone, Debug)]
+pub(crate) struct SeatReport {
+    pub(crate) asleep: bool,
+    pub(crate) polls: u64,
+    pub(crate) task: Option<(u64, &'static Location<'static>)>,
+    pub(crate) queued: usize,
+    pub(crate) waiting: usize,
+    pub(crate) timers: usize,
+}
+
+impl Lane {
+    /// A lane of as many workers as `victims` has entries, and the deques of those workers.
+    pub(crate) fn new(
+        kind: Kind,
+        victims: Vec<Vec<Vec<usize>>>,
+        partner: Option<Arc<Lane>>,
+        on_wake: Box<dyn Fn() + Send + Sync>,
+    ) -> (Arc<Lane>, Vec<Deque<Task>>) {
+        let deques: Vec<_> = victims.iter().map(|_| Deque::new_fifo()).collect();
+        let seats: Box<[_]> = deques
+            .iter()
+            .zip(victims)
+            .map(|(deque, victims)| CachePadded::new(Seat::new(deque.stealer(), victims)))
+            .collect();
+        let lane = Lane {
+            kind,
+            inbox: CachePadded::new(Inbox::new()),
+            sleep: Sleep::new(seats.len()),
+            seats,
+            shutdown: AtomicBool::new(false),
+            partner,
+            on_wake,
+        };
+        (Arc::new(lane), deques)
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// The number of workers that do not sleep.
+    pub(crate) fn awake_count(&self) -> usize {
+        self.sleep.awake_count()
+    }
+
+    pub(crate) fn is_asleep(&self, worker: usize) -> bool {
+        self.sleep.is_asleep(worker)
+    }
+
+    pub(crate) fn timers(&self, worker: usize) -> &Arc<TimerShard> {
+        &self.seats[worker].timers
+    }
+
+    /// Queues a task: with the worker whose thread this is, or else in the inbox.
+    pub(crate) fn schedule(&self, task: Task) {
+        Local::with(|local| match local {
+            Some(local) if local.is_in(self) => local.push(task),
+            _ => self.submit(task),
+        });
+    }
+
+    /// Queues a task from outside the lane and wakes a worker for it, if one is needed.
+    fn submit(&self, task: Task) {
+        match self.inbox.push(task) {
+            Ok(()) => self.notify(),
+            Err(task) => task.abandon(),
+        }
+    }
+
+    /// To be called after work was put where any worker of the lane can find it.
+    fn notify(&self) {
+        let caller = worker::caller();
+        let also = self.partner.as_ref().map(|partner| &partner.sleep);
+        // The worker on the caller's core finds what the caller has just written in its cache.
+        let worker = if caller.is_prompt {
+            self.sleep.notify(caller.index, also)
+        } else {
+            self.sleep.notify_without_claim(caller.index, also)
+        };
+        if let Some(worker) = worker {
+            self.seats[worker].parker.unpark();
+        }
+    }
+
+    /// The last look before sleep: every place where a task may be found.
+    fn has_work(&self) -> bool {
+        !self.inbox.is_empty() || self.seats.iter().any(|seat| !seat.stealer.is_empty())
+    }
+
+    fn is_shut_down(&self) -> bool {
+        self.shutdown.load(Ordering::SeqCst)
+    }
+
+    /// Tells every worker to leave after its current poll.
+    pub(crate) fn begin_shutdown(&self) {
+        self.shutdown.store(true, Ordering::SeqCst);
+        self.seats.iter().for_each(|seat| seat.parker.unpark());
+    }
+
+    /// Cancels all that is left, when the workers have left or are not waited for any longer.
+    pub(crate) fn finish_shutdown(&self) {
+        drop(self.inbox.close());
+        for seat in &self.seats {
+            loop {
+                match seat.stealer.steal() {
+                    Steal::Success(task) => drop(task),
+                    Steal::Retry => {}
+                    Steal::Empty => break,
+                }
+            }
+            seat.registry.close();
+            seat.timers.drain().into_iter().for_each(wake);
+        }
+    }
+
+    /// What every worker is doing.
+    pub(crate) fn report(&self) -> Vec<SeatReport> {
+        self.seats
+            .iter()
+            .enumerate()
+            .map(|(worker, seat)| SeatReport {
+                asleep: self.sleep.is_asleep(worker),
+                polls: seat.status.polls.load(Ordering::Relaxed),
+                task: seat.status.current(),
+                queued: seat.stealer.len(),
+                waiting: seat.registry.len(),
+                timers: seat.timers.len(),
+            })
+            .collect()
+    }
+
+    /// True if tasks wait in the inbox.
+    pub(crate) fn has_injected(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+}
+
+impl Seat {
+    fn new(stealer: Stealer<Task>, victims: Vec<Vec<usize>>) -> Self {
+        Seat {
+            stealer,
+            parker: Parker::new(),
+            registry: Registry::new(),
+            timers: Arc::new(TimerShard::new()),
+            status: Status {
+                polls: AtomicU64::new(0),
+                task: AtomicU64::new(0),
+                spawned_at: AtomicPtr::new(ptr::null_mut()),
+            },
+            victims,
+        }
+    }
+}
+
+impl Status {
+    fn begin(&self, task: &Task) {
+        // Only this worker writes, so no read-modify-write is needed.
+        self.polls.store(self.polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let location = ptr::from_ref(task.spawned_at()).cast_mut();
+        self.spawned_at.store(location, Ordering::Relaxed);
+        self.task.store(task.id().as_u64(), Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.task.store(0, Ordering::Relaxed);
+    }
+
+    fn current(&self) -> Option<(u64, &'static Location<'static>)> {
+        let task = self.task.load(Ordering::Relaxed);
+        let location = self.spawned_at.load(Ordering::Relaxed);
+        if task == 0 {
+            return None;
+        }
+        // SAFETY: null, or from a `&'static Location`.
+        Some((task, unsafe { location.as_ref() }?))
+    }
+}
+
+/// The scheduler of a lane's tasks.
+pub(crate) struct LaneRef(pub(crate) Arc<Lane>);
+
+impl Schedule for LaneRef {
+    fn schedule(&self, task: Task) {
+        self.0.schedule(task);
+    }
+
+    fn register(&self, task: TaskRef) -> Option<TaskShard> {
+        // Only a worker of the lane polls its tasks.
+        let worker = Local::with(|local| local.map(Local::index))?;
+        self.0.seats[worker].registry.insert(task).then_some(TaskShard(worker))
+    }
+
+    fn unregister(&self, task: TaskRef, shard: TaskShard) -> bool {
+        self.0.seats[shard.0].registry.remove(task)
+    }
+}

@@ -1,0 +1,179 @@
+//! Which workers of a lane sleep, which look for work, and whom to wake for a new piece of work.
+//!
+//! # The protocol
+//!
+//! ```text
+//! submitter                                 worker that found nothing
+//! 1. push the task where others see it      1. set its bit in `sleeping`
+//! 2. fence (SeqCst)                         2. if it was searching: searching -= 1
+//! 3. searching > 0: done                    3. fence (SeqCst)
+//! 4. clear a bit of `sleeping`, which       4. look at every source of work once more;
+//!    claims that worker; none: done            something there: clear the bit and go on
+//! 5. searching += 1 on its behalf, unpark   5. park; then clear the bit, and look again;
+//!                                              bit already clear: it counts as searching
+//! submitter that may be preempted
+//! 1. to 3. the same                         searching worker that found a task
+//! 4. choose a bit of `sleeping`; none: done 1. searching -= 1; it was not the last: run the task
+//! 5. unpark that worker                     2. fence (SeqCst)
+//!                                           3. work is left: steps 3 to 5 of a submitter; run it
+//! ```
+//!
+//! Why no task is left beside a sleeping worker. The fences put the submitter's push before its read of
+//! `searching` and `sleeping`, and the sleeper's bit before its last look.
+//! - The submitter sees no bit set: whoever sets one later looks after the push, and finds the task.
+//! - It sees `searching > 0`: that worker leaves the searching state later. If by sleeping, its last look
+//!   comes after the push. If by finding another task, it was the last one, and its step 3 comes after
+//!   the push; or another searcher is left, of whom the same holds.
+//! - It wakes a worker: that one looks at everything after it woke up.
+//!
+//! A searcher that the submitter saw is always a worker that will look at everything once more: nobody
+//! counts as searching while only thinking of waking somebody up. (With such a phantom, two submitters
+//! and a worker that falls asleep in between lose a task.) The count may be too *low* for a moment, and
+//! so is signed: a claimed worker that wakes by its timeout may search, and stop, before the claimer's
+//! step 5. Too low costs a wake-up that was not needed, no more.
+//!
+//! Why there are two kinds of submitters. A claim that is not followed by the unpark takes a worker out
+//! of everybody's sight. An IO worker or the driver thread does the two within a microsecond; a thread
+//! of low priority may be preempted in between for as long as the core is busy. So it claims nothing,
+//! and leaves everything as it was until its one system call has woken the worker up.
+//!
+//! Every source of work is in the lane's `has_work`, which is the last look (rayon#992 forgot one).
+//! Loom models: `models::sleep_*`. Sources: Go's scheduler (the two mirrored patterns), rayon-core's
+//! sleep module (seastar#1488 is the fence that was missing elsewhere).
+
+use crate::sync::atomic::{AtomicIsize, AtomicU64, Ordering, fence};
+use crossbeam_utils::CachePadded;
+
+const BITS: usize = u64::BITS as usize;
+
+pub(crate) struct Sleep {
+    searching: CachePadded<AtomicIsize>,
+    /// One bit a worker: it sleeps, or is about to.
+    sleeping: Box<[CachePadded<AtomicU64>]>,
+    workers: usize,
+}
+
+impl Sleep {
+    pub(crate) fn new(workers: usize) -> Self {
+        Sleep {
+            searching: CachePadded::new(AtomicIsize::new(0)),
+            sleeping: (0..workers.div_ceil(BITS))
+                .map(|_| CachePadded::new(AtomicU64::new(0)))
+                .collect(),
+            workers,
+        }
+    }
+
+    /// To be called after a push: the worker to unpark, if one is needed. Workers near `first` are
+    /// preferred, and before all others those that sleep in `also` too. For threads of normal priority
+    /// that unpark the worker at once: it is claimed, and counts as searching from now on.
+    pub(crate) fn notify(&self, first: usize, also: Option<&Sleep>) -> Option<usize> {
+        let worker = self.choose(first, also, |word, bit| {
+            self.sleeping[word].fetch_and(!bit, Ordering::SeqCst) & bit != 0
+        })?;
+        self.searching.fetch_add(1, Ordering::SeqCst);
+        Some(worker)
+    }
+
+    /// As [`notify`](Sleep::notify), for threads that may be preempted at any point: claims nothing.
+    pub(crate) fn notify_without_claim(&self, first: usize, also: Option<&Sleep>) -> Option<usize> {
+        self.choose(first, also, |_, _| true)
+    }
+
+    fn choose(
+        &self,
+        first: usize,
+        also: Option<&Sleep>,
+        take: impl Fn(usize, u64) -> bool,
+    ) -> Option<usize> {
+        fence(Ordering::SeqCst);
+        if self.searching.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        also.and_then(|also| self.scan(first, |word| also.word(word), &take))
+            .or_else(|| self.scan(first, |_| u64::MAX, &take))
+    }
+
+    /// The first sleeping worker of the `mask`, from `first` on and round, that `take` accepts.
+    fn scan(
+        &self,
+        first: usize,
+        mask: impl Fn(usize) -> u64,
+        take: impl Fn(usize, u64) -> bool,
+    ) -> Option<usize> {
+        let words = self.sleeping.len();
+        let (first_word, first_bit) = ((first / BITS) % words, first % BITS);
+        for offset in 0..words {
+            let word = (first_word + offset) % words;
+            let start = if offset == 0 { first_bit } else { 0 };
+            let mut seen = self.sleeping[word].load(Ordering::SeqCst) & mask(word);
+            while seen != 0 {
+                // The first bit set at or after `start`, going round.
+                let turned = seen.rotate_right(start as u32).trailing_zeros() as usize;
+                let bit = 1 << ((turned + start) % BITS);
+                if take(word, bit) {
+                    return Some(word * BITS + bit.trailing_zeros() as usize);
+                }
+                seen &= !bit;
+            }
+        }
+        None
+    }
+
+    fn word(&self, index: usize) -> u64 {
+        self.sleeping.get(index).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    /// Makes the caller a searcher, unless half of the workers are searching already.
+    pub(crate) fn try_search(&self) -> bool {
+        // A load before the add: two workers may both pass at the limit, which costs a little and
+        // breaks nothing.
+        let few = 2 * self.searching.load(Ordering::Relaxed) < self.workers as isize;
+        if few {
+            self.start_searching();
+        }
+        few
+    }
+
+    /// Makes the caller a searcher, without a limit.
+    pub(crate) fn start_searching(&self) {
+        self.searching.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The caller has found a task and searches no more. True if it was the last searcher: it then has
+    /// to look whether there is more work, and call [`notify`](Sleep::notify) if so.
+    pub(crate) fn stop_searching(&self) -> bool {
+        let last = self.searching.fetch_sub(1, Ordering::SeqCst) <= 1;
+        if last {
+            fence(Ordering::SeqCst);
+        }
+        last
+    }
+
+    /// The caller is about to sleep. It has to look at every source of work after this, and then either
+    /// park or call [`awake`](Sleep::awake).
+    pub(crate) fn fall_asleep(&self, worker: usize, searching: bool) {
+        self.sleeping[worker / BITS].fetch_or(1 << (worker % BITS), Ordering::SeqCst);
+        if searching {
+            self.searching.fetch_sub(1, Ordering::SeqCst);
+        }
+        fence(Ordering::SeqCst);
+    }
+
+    /// The caller sleeps no more. True if a submitter claimed it: it then counts as searching.
+    pub(crate) fn awake(&self, worker: usize) -> bool {
+        let bit = 1 << (worker % BITS);
+        self.sleeping[worker / BITS].fetch_and(!bit, Ordering::SeqCst) & bit == 0
+    }
+
+    pub(crate) fn is_asleep(&self, worker: usize) -> bool {
+        self.sleeping[worker / BITS].load(Ordering::SeqCst) & (1 << (worker % BITS)) != 0
+    }
+
+    /// The number of workers that do not sleep.
+    pub(crate) fn awake_count(&self) -> usize {
+        let asleep: u32 =
+            self.sleeping.iter().map(|word| word.load(Ordering::SeqCst).count_ones()).sum();
+        self.workers - asleep as usize
+    }
+}

@@ -1,0 +1,87 @@
+//! A multithreaded work-stealing runtime in which IO tasks, CPU-bound work and blocking calls are all
+//! futures, and in which saturating every core with CPU work leaves IO latency as it was.
+//!
+//! | what the work does | how to spawn it | where it runs |
+//! |---|---|---|
+//! | waits for IO and time | [`spawn`] | IO lane: a pinned worker a core, normal priority |
+//! | computes | [`spawn_compute`], [`compute::spawn`] | compute lane: a pinned worker a core, `SCHED_IDLE` |
+//! | blocks in the system | [`spawn_blocking`] | blocking pool: as many threads as calls, up to a cap |
+//!
+//! All of them give a [`JoinHandle`](task::JoinHandle). Names and meanings are tokio's wherever tokio has
+//! the same thing; channels, locks and IO helpers (`tokio::sync`, `tokio::io`) are tokio's own, which run
+//! on any executor.
+//!
+//! ```
+//! use evenkeel::net::{TcpListener, TcpStream};
+//!
+//! #[evenkeel::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let address = listener.local_addr()?;
+//!
+//!     let server = evenkeel::spawn(async move {
+//!         let (stream, _) = listener.accept().await?;
+//!         // The hash is computed on the compute lane; other connections do not notice.
+//!         let hash = evenkeel::spawn_compute(|| (0..1_000_000_u64).fold(7, |h, i| h ^ i * 31)).await?;
+//!         stream.writable().await?;
+//!         stream.try_write(&hash.to_be_bytes())
+//!     });
+//!
+//!     let client = TcpStream::connect(address).await?;
+//!     let mut hash = [0; 8];
+//!     client.readable().await?;
+//!     assert_eq!(client.try_read(&mut hash)?, 8);
+//!     assert_eq!(server.await??, 8);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Features
+//!
+//! - `macros` (default): [`main`](macro@main) and [`test`](macro@test).
+//! - `tokio-io` (default): tokio's `AsyncRead` and `AsyncWrite` for the sockets of [`net`].
+//! - `futures-io`: futures-io's traits of the same names for them.
+//! - `hyper`: hyper 1's `rt` traits, in [`mod@hyper`].
+
+#![cfg_attr(evenkeel_loom, allow(dead_code, unused_imports))]
+#![cfg_attr(not(feature = "hyper"), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(not(feature = "macros"), allow(rustdoc::broken_intra_doc_links))]
+
+pub(crate) mod stack;
+pub(crate) mod sync;
+pub mod task;
+
+// Under loom only the modelled protocols are built: see `models`.
+#[cfg(evenkeel_loom)]
+mod lane {
+    pub(crate) mod sleep;
+}
+#[cfg(evenkeel_loom)]
+mod time {
+    pub(crate) mod shard;
+}
+#[cfg(all(evenkeel_loom, test))]
+mod models;
+
+#[cfg(not(evenkeel_loom))]
+pub mod compute;
+#[cfg(all(feature = "hyper", not(evenkeel_loom)))]
+pub mod hyper;
+#[cfg(not(evenkeel_loom))]
+pub mod io;
+#[cfg(not(evenkeel_loom))]
+mod lane;
+#[cfg(not(evenkeel_loom))]
+pub mod net;
+#[cfg(not(evenkeel_loom))]
+pub mod runtime;
+#[cfg(not(evenkeel_loom))]
+mod spawn;
+#[cfg(not(evenkeel_loom))]
+pub mod time;
+
+#[cfg(not(evenkeel_loom))]
+pub use spawn::{spawn, spawn_blocking, spawn_compute};
+
+#[cfg(feature = "macros")]
+pub use evenkeel_macros::{main, test};

@@ -1,0 +1,559 @@
+use std::fmt;
+use std::future;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::{Context, Poll};
+
+use socket2::SockRef;
+
+use super::addr::{ToSocketAddrs, no_address, resolve, try_each};
+use super::socket::{MioSocket, Socket};
+use crate::io::{Interest, Ready};
+
+/// A UDP socket.
+///
+/// It can be used by several tasks at once: every method takes `&self`, so put it into an `Arc` to share it.
+///
+/// Either [`connect`](Self::connect) it to one peer and use [`send`](Self::send) and [`recv`](Self::recv), or
+/// leave it unconnected and use [`send_to`](Self::send_to) and [`recv_from`](Self::recv_from).
+///
+/// # Examples
+///
+/// ```
+/// use evenkeel::net::UdpSocket;
+///
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// let server = UdpSocket::bind("127.0.0.1:0").await?;
+/// let client = UdpSocket::bind("127.0.0.1:0").await?;
+/// client.connect(server.local_addr()?).await?;
+///
+/// client.send(b"ping").await?;
+/// let mut buf = [0; 16];
+/// let (len, peer) = server.recv_from(&mut buf).await?;
+/// server.send_to(&buf[..len], peer).await?;
+/// assert_eq!(client.recv(&mut buf).await?, 4);
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+pub struct UdpSocket {
+    pub(in crate::net) socket: Socket<mio::net::UdpSocket>,
+}
+
+impl UdpSocket {
+    /// Binds a socket to `addr`; port 0 lets the operating system choose a free port. If `addr` stands for
+    /// several addresses, the first that can be bound is taken.
+    ///
+    /// # Errors
+    ///
+    /// The error of the last address that was tried, for instance [`io::ErrorKind::AddrInUse`].
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime.
+    pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
+        let source = try_each(addr, |addr| future::ready(mio::net::UdpSocket::bind(addr))).await?;
+        Self::from_mio(source)
+    }
+
+    fn from_mio(source: mio::net::UdpSocket) -> io::Result<Self> {
+        Ok(Self { socket: Socket::new(source)? })
+    }
+
+    /// Takes over a socket of the standard library, and puts it into non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system, or of the registration with the driver.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime.
+    pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Self::from_mio(mio::net::UdpSocket::from_std(socket))
+    }
+
+    /// Gives the socket to the standard library. It stays non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// The error of removing it from the driver.
+    pub fn into_std(self) -> io::Result<std::net::UdpSocket> {
+        self.socket.into_inner().map(Into::into)
+    }
+
+    /// Sets the peer of [`send`](Self::send), and drops everything that comes from another one. If `addr` stands
+    /// for several addresses, the first that works is taken.
+    ///
+    /// # Errors
+    ///
+    /// The error of the last address that was tried.
+    pub async fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
+        try_each(addr, |addr| future::ready(self.socket.get().connect(addr))).await
+    }
+
+    /// The address to which the socket is bound.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.get().local_addr()
+    }
+
+    /// The peer to which the socket is connected.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotConnected`] if it is not connected, or another error of the operating system.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.get().peer_addr()
+    }
+
+    /// Waits until the socket is ready for any of `interest`, and says for which.
+    ///
+    /// The answer can be wrong: the next operation may still report that it would block.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the runtime was shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: readiness that was not used is still there for the next call.
+    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        self.socket.ready(interest).await
+    }
+
+    /// Waits until there is something to receive.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the runtime was shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: readiness that was not used is still there for the next call.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Waits until something can be sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the runtime was shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: readiness that was not used is still there for the next call.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.socket.writable().await
+    }
+
+    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call of a receiving
+    /// `poll_` method is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](Self::readable).
+    pub fn poll_recv_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_read_ready(cx)
+    }
+
+    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call of a sending
+    /// `poll_` method is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`writable`](Self::writable).
+    pub fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_write_ready(cx)
+    }
+
+    /// Sends a datagram to the connected peer.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system: for instance if the socket is not connected, if the datagram is too
+    /// large, or [`io::ErrorKind::ConnectionRefused`] if the peer rejected an earlier datagram.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it is done, nothing was sent.
+    pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.socket.call(Interest::WRITABLE, |socket| socket.send(buf)).await
+    }
+
+    /// As [`send`](Self::send), for hand-written futures.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.socket.poll_write_call(cx, |socket| socket.send(buf))
+    }
+
+    /// As [`send`](Self::send), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`io::ErrorKind::WouldBlock`].
+    pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.socket.try_call(Interest::WRITABLE, |socket| socket.send(buf))
+    }
+
+    /// Sends a datagram to `target`. If that stands for several addresses, the first is taken.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] if `target` stands for no address at all, or the error of the operating
+    /// system.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it is done, nothing was sent.
+    pub async fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], target: A) -> io::Result<usize> {
+        let target = *resolve(&target).await?.first().ok_or_else(no_address)?;
+        self.socket.call(Interest::WRITABLE, |socket| socket.send_to(buf, target)).await
+    }
+
+    /// As [`send_to`](Self::send_to), for hand-written futures.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to).
+    pub fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        target: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        self.socket.poll_write_call(cx, |socket| socket.send_to(buf, target))
+    }
+
+    /// As [`send_to`](Self::send_to), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to), and [`io::ErrorKind::WouldBlock`].
+    pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
+        self.socket.try_call(Interest::WRITABLE, |socket| socket.send_to(buf, target))
+    }
+
+    /// Receives one datagram from the connected peer and returns its length.
+    ///
+    /// What does not fit into `buf` is lost.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system; [`io::ErrorKind::ConnectionRefused`] tells that the peer rejected an
+    /// earlier datagram.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no datagram is lost if the future is dropped.
+    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.call(Interest::READABLE, |socket| socket.recv(buf)).await
+    }
+
+    /// As [`recv`](Self::recv), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), and [`io::ErrorKind::WouldBlock`].
+    pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.try_call(Interest::READABLE, |socket| socket.recv(buf))
+    }
+
+    /// Receives one datagram, and returns its length and its sender.
+    ///
+    /// What does not fit into `buf` is lost.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no datagram is lost if the future is dropped.
+    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.socket.call(Interest::READABLE, |socket| socket.recv_from(buf)).await
+    }
+
+    /// As [`recv_from`](Self::recv_from), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from), and [`io::ErrorKind::WouldBlock`].
+    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.socket.try_call(Interest::READABLE, |socket| socket.recv_from(buf))
+    }
+
+    /// As [`recv`](Self::recv), but leaves the datagram in the queue: the next call returns it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken out of the queue.
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.call(Interest::READABLE, |socket| socket.peek(buf)).await
+    }
+
+    /// As [`peek`](Self::peek), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`peek`](Self::peek), and [`io::ErrorKind::WouldBlock`].
+    pub fn try_peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.try_call(Interest::READABLE, |socket| socket.peek(buf))
+    }
+
+    /// As [`recv_from`](Self::recv_from), but leaves the datagram in the queue: the next call returns it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken out of the queue.
+    pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.socket.call(Interest::READABLE, |socket| socket.peek_from(buf)).await
+    }
+
+    /// As [`peek_from`](Self::peek_from), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`peek_from`](Self::peek_from), and [`io::ErrorKind::WouldBlock`].
+    pub fn try_peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.socket.try_call(Interest::READABLE, |socket| socket.peek_from(buf))
+    }
+
+    /// Waits for a datagram and returns its sender, leaving it in the queue.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken out of the queue.
+    pub async fn peek_sender(&self) -> io::Result<SocketAddr> {
+        self.socket.call(Interest::READABLE, peek_sender).await
+    }
+
+    /// As [`peek_sender`](Self::peek_sender), for hand-written futures.
+    ///
+    /// # Errors
+    ///
+    /// As [`peek_sender`](Self::peek_sender).
+    pub fn poll_peek_sender(&self, cx: &mut Context<'_>) -> Poll<io::Result<SocketAddr>> {
+        self.socket.poll_read_call(cx, peek_sender)
+    }
+
+    /// As [`peek_sender`](Self::peek_sender), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`peek_sender`](Self::peek_sender), and [`io::ErrorKind::WouldBlock`].
+    pub fn try_peek_sender(&self) -> io::Result<SocketAddr> {
+        self.socket.try_call(Interest::READABLE, peek_sender)
+    }
+
+    /// Runs an operation of the caller's own on the socket, if it is believed to be ready for it.
+    ///
+    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it reports
+    /// [`io::ErrorKind::WouldBlock`], the socket is taken for not ready until the system says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the socket is not ready, or the error of `f`.
+    pub fn try_io<R>(
+        &self,
+        interest: Interest,
+        f: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.socket.try_io(interest, f)
+    }
+
+    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not report
+    /// [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for what `f` may do.
+    ///
+    /// # Errors
+    ///
+    /// The error of `f`; fails also if the runtime was shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe if `f` is: it never waits in the middle of `f`.
+    pub async fn async_io<R>(
+        &self,
+        interest: Interest,
+        f: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.socket.async_io(interest, f).await
+    }
+
+    /// Takes the error that is pending on the socket (`SO_ERROR`).
+    ///
+    /// # Errors
+    ///
+    /// The error of asking.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket.get().take_error()
+    }
+}
+
+/// Options.
+impl UdpSocket {
+    /// Whether datagrams may be sent to a broadcast address (`SO_BROADCAST`).
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn broadcast(&self) -> io::Result<bool> {
+        self.socket.get().broadcast()
+    }
+
+    /// Sets whether datagrams may be sent to a broadcast address (`SO_BROADCAST`).
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
+        self.socket.get().set_broadcast(on)
+    }
+
+    /// The time to live (`IP_TTL`) of the packets that are sent, in hops.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.socket.get().ttl()
+    }
+
+    /// Sets the time to live (`IP_TTL`) of the packets that are sent, in hops.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.socket.get().set_ttl(ttl)
+    }
+
+    /// Whether IPv4 multicast packets are looped back to this host (`IP_MULTICAST_LOOP`).
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn multicast_loop_v4(&self) -> io::Result<bool> {
+        self.socket.get().multicast_loop_v4()
+    }
+
+    /// Sets whether IPv4 multicast packets are looped back to this host (`IP_MULTICAST_LOOP`).
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn set_multicast_loop_v4(&self, on: bool) -> io::Result<()> {
+        self.socket.get().set_multicast_loop_v4(on)
+    }
+
+    /// The time to live (`IP_MULTICAST_TTL`) of the IPv4 multicast packets that are sent, in hops.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn multicast_ttl_v4(&self) -> io::Result<u32> {
+        self.socket.get().multicast_ttl_v4()
+    }
+
+    /// Sets the time to live (`IP_MULTICAST_TTL`) of the IPv4 multicast packets that are sent, in hops.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn set_multicast_ttl_v4(&self, ttl: u32) -> io::Result<()> {
+        self.socket.get().set_multicast_ttl_v4(ttl)
+    }
+
+    /// Whether IPv6 multicast packets are looped back to this host (`IPV6_MULTICAST_LOOP`).
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn multicast_loop_v6(&self) -> io::Result<bool> {
+        self.socket.get().multicast_loop_v6()
+    }
+
+    /// Sets whether IPv6 multicast packets are looped back to this host (`IPV6_MULTICAST_LOOP`).
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn set_multicast_loop_v6(&self, on: bool) -> io::Result<()> {
+        self.socket.get().set_multicast_loop_v6(on)
+    }
+
+    /// Joins an IPv4 multicast group, on the interface with that address or on one that the system chooses
+    /// (`0.0.0.0`).
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn join_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
+        self.socket.get().join_multicast_v4(&group, &interface)
+    }
+
+    /// Leaves an IPv4 multicast group; the arguments are those of [`join_multicast_v4`](Self::join_multicast_v4).
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn leave_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
+        self.socket.get().leave_multicast_v4(&group, &interface)
+    }
+
+    /// Joins an IPv6 multicast group, on the interface with that index or on one that the system chooses (0).
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        self.socket.get().join_multicast_v6(group, interface)
+    }
+
+    /// Leaves an IPv6 multicast group; the arguments are those of [`join_multicast_v6`](Self::join_multicast_v6).
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn leave_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        self.socket.get().leave_multicast_v6(group, interface)
+    }
+}
+
+fn peek_sender(source: &mio::net::UdpSocket) -> io::Result<SocketAddr> {
+    let sender = source.attempt(|socket: SockRef<'_>| socket.peek_sender())?;
+    sender.as_socket().ok_or_else(|| io::Error::other("the sender has no IP address"))
+}
+
+impl fmt::Debug for UdpSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.socket.fmt(f)
+    }
+}
+
+impl TryFrom<std::net::UdpSocket> for UdpSocket {
+    type Error = io::Error;
+
+    /// As [`from_std`](Self::from_std).
+    fn try_from(socket: std::net::UdpSocket) -> io::Result<Self> {
+        Self::from_std(socket)
+    }
+}

@@ -1,0 +1,378 @@
+use std::fmt;
+use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+use std::task::{Context, Poll};
+
+use crate::io::{Interest, Ready};
+use crate::net::socket::Socket;
+
+/// A Unix datagram socket.
+///
+/// It can be used by several tasks at once: every method takes `&self`, so put it into an `Arc` to share it.
+/// Unlike UDP, datagrams are neither lost nor reordered: sending waits while the receiver's queue is full.
+///
+/// # Examples
+///
+/// ```
+/// use evenkeel::net::UnixDatagram;
+///
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// let (left, right) = UnixDatagram::pair()?;
+/// left.send(b"one").await?;
+/// left.send(b"two").await?;
+/// let mut buf = [0; 16];
+/// assert_eq!(right.recv(&mut buf).await?, 3);
+/// assert_eq!(&buf[..3], b"one");
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+pub struct UnixDatagram {
+    pub(in crate::net) socket: Socket<mio::net::UnixDatagram>,
+}
+
+impl UnixDatagram {
+    /// Binds a socket to `path`, where nothing may exist yet. Dropping the socket leaves the file behind.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system: [`io::ErrorKind::AddrInUse`] if there is a file already,
+    /// [`io::ErrorKind::InvalidInput`] if the path is too long for a socket (108 bytes on Linux).
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime.
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::from_mio(mio::net::UnixDatagram::bind(path)?)
+    }
+
+    /// Makes a socket without an address, which can send but not be answered.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system, or of the registration with the driver.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime.
+    pub fn unbound() -> io::Result<Self> {
+        Self::from_mio(mio::net::UnixDatagram::unbound()?)
+    }
+
+    /// Makes two sockets that are connected to each other.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system, or of the registration with the driver.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (left, right) = mio::net::UnixDatagram::pair()?;
+        Ok((Self::from_mio(left)?, Self::from_mio(right)?))
+    }
+
+    fn from_mio(source: mio::net::UnixDatagram) -> io::Result<Self> {
+        Ok(Self { socket: Socket::new(source)? })
+    }
+
+    /// Takes over a socket of the standard library, and puts it into non-blocking mode. This is also the way to
+    /// an abstract name: `std::os::unix::net::UnixDatagram::bind_addr`.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system, or of the registration with the driver.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime.
+    pub fn from_std(socket: std::os::unix::net::UnixDatagram) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Self::from_mio(mio::net::UnixDatagram::from_std(socket))
+    }
+
+    /// Gives the socket to the standard library. It stays non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// The error of removing it from the driver.
+    pub fn into_std(self) -> io::Result<std::os::unix::net::UnixDatagram> {
+        self.socket.into_inner().map(Into::into)
+    }
+
+    /// Sets the peer of [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system: [`io::ErrorKind::NotFound`] if there is no such file,
+    /// [`io::ErrorKind::ConnectionRefused`] if nobody is bound there.
+    pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.socket.get().connect(path)
+    }
+
+    /// The address to which the socket is bound.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.get().local_addr()
+    }
+
+    /// The address of the peer to which the socket is connected.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotConnected`] if it is not connected, or another error of the operating system.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.get().peer_addr()
+    }
+
+    /// Takes the error that is pending on the socket (`SO_ERROR`).
+    ///
+    /// # Errors
+    ///
+    /// The error of asking.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket.get().take_error()
+    }
+
+    /// Shuts down a direction of the socket, or both.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket.get().shutdown(how)
+    }
+
+    /// Waits until the socket is ready for any of `interest`, and says for which.
+    ///
+    /// The answer can be wrong: the next operation may still report that it would block.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the runtime was shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: readiness that was not used is still there for the next call.
+    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        self.socket.ready(interest).await
+    }
+
+    /// Waits until there is something to receive.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the runtime was shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: readiness that was not used is still there for the next call.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Waits until something can be sent.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the runtime was shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: readiness that was not used is still there for the next call.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.socket.writable().await
+    }
+
+    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call of a receiving
+    /// `poll_` method is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](Self::readable).
+    pub fn poll_recv_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_read_ready(cx)
+    }
+
+    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call of a sending
+    /// `poll_` method is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`writable`](Self::writable).
+    pub fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_write_ready(cx)
+    }
+
+    /// Sends a datagram to the connected peer.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system, for instance if the socket is not connected or its peer is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it is done, nothing was sent.
+    pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.socket.call(Interest::WRITABLE, |socket| socket.send(buf)).await
+    }
+
+    /// As [`send`](Self::send), for hand-written futures.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.socket.poll_write_call(cx, |socket| socket.send(buf))
+    }
+
+    /// As [`send`](Self::send), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`io::ErrorKind::WouldBlock`].
+    pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.socket.try_call(Interest::WRITABLE, |socket| socket.send(buf))
+    }
+
+    /// Sends a datagram to the socket at `target`.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system: [`io::ErrorKind::NotFound`] if there is no such file,
+    /// [`io::ErrorKind::ConnectionRefused`] if nobody is bound there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it is done, nothing was sent.
+    pub async fn send_to(&self, buf: &[u8], target: impl AsRef<Path>) -> io::Result<usize> {
+        let target = target.as_ref();
+        self.socket.call(Interest::WRITABLE, |socket| socket.send_to(buf, target)).await
+    }
+
+    /// As [`send_to`](Self::send_to), for hand-written futures.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to).
+    pub fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        target: impl AsRef<Path>,
+    ) -> Poll<io::Result<usize>> {
+        let target = target.as_ref();
+        self.socket.poll_write_call(cx, |socket| socket.send_to(buf, target))
+    }
+
+    /// As [`send_to`](Self::send_to), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to), and [`io::ErrorKind::WouldBlock`].
+    pub fn try_send_to(&self, buf: &[u8], target: impl AsRef<Path>) -> io::Result<usize> {
+        let target = target.as_ref();
+        self.socket.try_call(Interest::WRITABLE, |socket| socket.send_to(buf, target))
+    }
+
+    /// Receives one datagram and returns its length.
+    ///
+    /// What does not fit into `buf` is lost.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no datagram is lost if the future is dropped.
+    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.call(Interest::READABLE, |socket| socket.recv(buf)).await
+    }
+
+    /// As [`recv`](Self::recv), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), and [`io::ErrorKind::WouldBlock`].
+    pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.try_call(Interest::READABLE, |socket| socket.recv(buf))
+    }
+
+    /// Receives one datagram, and returns its length and its sender, which has no name if it is unbound.
+    ///
+    /// What does not fit into `buf` is lost.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no datagram is lost if the future is dropped.
+    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.socket.call(Interest::READABLE, |socket| socket.recv_from(buf)).await
+    }
+
+    /// As [`recv_from`](Self::recv_from), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from), and [`io::ErrorKind::WouldBlock`].
+    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.socket.try_call(Interest::READABLE, |socket| socket.recv_from(buf))
+    }
+
+    /// Runs an operation of the caller's own on the socket, if it is believed to be ready for it.
+    ///
+    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it reports
+    /// [`io::ErrorKind::WouldBlock`], the socket is taken for not ready until the system says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the socket is not ready, or the error of `f`.
+    pub fn try_io<R>(
+        &self,
+        interest: Interest,
+        f: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.socket.try_io(interest, f)
+    }
+
+    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not report
+    /// [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for what `f` may do.
+    ///
+    /// # Errors
+    ///
+    /// The error of `f`; fails also if the runtime was shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe if `f` is: it never waits in the middle of `f`.
+    pub async fn async_io<R>(
+        &self,
+        interest: Interest,
+        f: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.socket.async_io(interest, f).await
+    }
+}
+
+impl fmt::Debug for UnixDatagram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.socket.fmt(f)
+    }
+}
+
+impl TryFrom<std::os::unix::net::UnixDatagram> for UnixDatagram {
+    type Error = io::Error;
+
+    /// As [`from_std`](Self::from_std).
+    fn try_from(socket: std::os::unix::net::UnixDatagram) -> io::Result<Self> {
+        Self::from_std(socket)
+    }
+}

@@ -1,0 +1,148 @@
+use std::fmt;
+use std::io;
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+use std::task::{Context, Poll, ready};
+
+use super::UnixStream;
+use crate::io::Interest;
+use crate::net::socket::Socket;
+
+/// A Unix socket that accepts connections.
+///
+/// Dropping it leaves its file behind; remove the file before the path is bound again.
+///
+/// # Examples
+///
+/// ```
+/// use evenkeel::net::{UnixListener, UnixStream};
+///
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// # let folder = std::env::temp_dir().join(format!("evenkeel-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// let path = folder.join("socket");
+/// let listener = UnixListener::bind(&path)?;
+/// let client = UnixStream::connect(&path).await?;
+/// let (server, _) = listener.accept().await?;
+/// # drop((client, server));
+/// # std::fs::remove_dir_all(&folder)?;
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+pub struct UnixListener {
+    pub(in crate::net) socket: Socket<mio::net::UnixListener>,
+}
+
+impl UnixListener {
+    /// Listens on `path`, where nothing may exist yet.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system: [`io::ErrorKind::AddrInUse`] if there is a file already,
+    /// [`io::ErrorKind::InvalidInput`] if the path is too long for a socket (108 bytes on Linux).
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime.
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::from_mio(mio::net::UnixListener::bind(path)?)
+    }
+
+    /// Listens on an address, which can be an abstract name on Linux.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime.
+    pub fn bind_addr(addr: &SocketAddr) -> io::Result<Self> {
+        Self::from_mio(mio::net::UnixListener::bind_addr(addr)?)
+    }
+
+    fn from_mio(source: mio::net::UnixListener) -> io::Result<Self> {
+        Ok(Self { socket: Socket::new(source)? })
+    }
+
+    /// Waits for a connection and returns it with the address of its peer, which is mostly unnamed.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system. Too many open descriptors (`EMFILE`, `ENFILE`) are an error of this
+    /// call alone: the connection keeps waiting, and a later call accepts it once descriptors are free.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no connection is lost if the future is dropped.
+    pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        let (source, peer) =
+            self.socket.call(Interest::READABLE, |listener| listener.accept()).await?;
+        Ok((UnixStream::from_mio(source)?, peer))
+    }
+
+    /// As [`accept`](Self::accept), for hand-written futures. Only the task of the last call is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
+        let (source, peer) = ready!(self.socket.poll_read_call(cx, |listener| listener.accept()))?;
+        Poll::Ready(Ok((UnixStream::from_mio(source)?, peer)))
+    }
+
+    /// Takes over a listener of the standard library, and puts it into non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system, or of the registration with the driver.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime.
+    pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Self::from_mio(mio::net::UnixListener::from_std(listener))
+    }
+
+    /// Gives the listener to the standard library. It stays non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// The error of removing it from the driver.
+    pub fn into_std(self) -> io::Result<std::os::unix::net::UnixListener> {
+        self.socket.into_inner().map(Into::into)
+    }
+
+    /// The address on which this socket listens.
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.get().local_addr()
+    }
+
+    /// Takes the error that is pending on the socket (`SO_ERROR`).
+    ///
+    /// # Errors
+    ///
+    /// The error of asking.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket.get().take_error()
+    }
+}
+
+impl fmt::Debug for UnixListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.socket.fmt(f)
+    }
+}
+
+impl TryFrom<std::os::unix::net::UnixListener> for UnixListener {
+    type Error = io::Error;
+
+    /// As [`from_std`](Self::from_std).
+    fn try_from(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        Self::from_std(listener)
+    }
+}

@@ -1,0 +1,32 @@
+//! Unix domain sockets, and the halves of a stream.
+
+mod datagram;
+mod listener;
+mod stream;
+mod ucred;
+
+use super::split;
+
+pub use datagram::UnixDatagram;
+pub use listener::UnixListener;
+pub use stream::UnixStream;
+pub use ucred::UCred;
+
+/// The address of a Unix socket: a path, an abstract name (Linux), or nothing. It is the standard library's
+/// type, whose trait `std::os::linux::net::SocketAddrExt` has the abstract names.
+pub use std::os::unix::net::SocketAddr;
+
+/// The reading half of a [`UnixStream`], borrowed from it by [`UnixStream::split`].
+pub type ReadHalf<'a> = split::ReadHalf<'a, UnixStream>;
+
+/// The writing half of a [`UnixStream`], borrowed from it by [`UnixStream::split`].
+pub type WriteHalf<'a> = split::WriteHalf<'a, UnixStream>;
+
+/// The owned reading half of a [`UnixStream`], made by [`UnixStream::into_split`].
+pub type OwnedReadHalf = split::OwnedReadHalf<UnixStream>;
+
+/// The owned writing half of a [`UnixStream`], made by [`UnixStream::into_split`].
+pub type OwnedWriteHalf = split::OwnedWriteHalf<UnixStream>;
+
+/// Two halves that do not belong to the same [`UnixStream`]; they can be taken out again.
+pub type ReuniteError = split::ReuniteError<UnixStream>;

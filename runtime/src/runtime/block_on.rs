@@ -1,0 +1,46 @@
+//! Driving one future on the calling thread.
+
+use super::Handle;
+use super::context::BlockOnGuard;
+use crate::lane::parker::Parker;
+use crate::time::clock;
+use crate::time::shard::{NEVER, wake};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+struct Unpark(Parker);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+#[track_caller]
+pub(super) fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
+    let guard = BlockOnGuard::new(runtime.clone());
+    let parker = Arc::new(Unpark(Parker::new()));
+    let waker = Waker::from(parker.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return output;
+        }
+        // Whatever wakes us from here on leaves its mark in the parker, so the park below returns.
+        let now_ns = clock::now_ns();
+        let timeout = match guard.timers().prepare_sleep(now_ns, wake) {
+            NEVER => None,
+            deadline_ns => Some(Duration::from_nanos(deadline_ns.saturating_sub(now_ns))),
+        };
+        parker.0.park(timeout);
+        guard.timers().fire(clock::now_ns()).into_iter().for_each(wake);
+    }
+}

@@ -1,0 +1,268 @@
+use super::threads::{Hooks, Threads};
+use super::{ComputePriority, Pinning, Runtime, Shared, driver};
+use crate::lane::{Kind, Lane};
+use crate::time::shard::Shard;
+use evenkeel_io_driver::Driver;
+use evenkeel_topology::{Plan, Topology, parallelism};
+use parking_lot::Mutex;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// Sets a [`Runtime`] up.
+///
+/// # Examples
+///
+/// ```
+/// use evenkeel::runtime::{Builder, Pinning};
+///
+/// let runtime = Builder::new()
+///     .worker_threads(2)
+///     .pinning(Pinning::None)
+///     .thread_name("my-service")
+///     .build()?;
+/// assert_eq!(runtime.block_on(async { 6 * 7 }), 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Builder {
+    worker_threads: Option<usize>,
+    compute_threads: Option<usize>,
+    max_blocking_threads: usize,
+    thread_keep_alive: Duration,
+    thread_name: String,
+    thread_stack_size: Option<usize>,
+    pinning: Pinning,
+    compute_priority: ComputePriority,
+    hooks: Hooks,
+}
+
+impl Builder {
+    /// A builder with the defaults that each method names.
+    pub fn new() -> Self {
+        Builder {
+            worker_threads: None,
+            compute_threads: None,
+            max_blocking_threads: 512,
+            thread_keep_alive: Duration::from_secs(10),
+            thread_name: "evenkeel".to_owned(),
+            thread_stack_size: None,
+            pinning: Pinning::default(),
+            compute_priority: ComputePriority::default(),
+            hooks: Hooks::default(),
+        }
+    }
+
+    /// The number of IO workers. By default one for each CPU that the process may use, with its CPU
+    /// quota (cgroup) taken into account.
+    ///
+    /// Zero is an error of [`build`](Builder::build).
+    pub fn worker_threads(&mut self, threads: usize) -> &mut Self {
+        self.worker_threads = Some(threads);
+        self
+    }
+
+    /// The number of compute workers. By default as many as there are IO workers.
+    ///
+    /// Zero is an error of [`build`](Builder::build).
+    pub fn compute_threads(&mut self, threads: usize) -> &mut Self {
+        self.compute_threads = Some(threads);
+        self
+    }
+
+    /// The most threads that the blocking pool may have; 512 by default. Calls beyond that wait in a
+    /// queue.
+    ///
+    /// Zero is an error of [`build`](Builder::build).
+    pub fn max_blocking_threads(&mut self, threads: usize) -> &mut Self {
+        self.max_blocking_threads = threads;
+        self
+    }
+
+    /// How long a thread of the blocking pool waits for another call before it ends; 10 s by default.
+    pub fn thread_keep_alive(&mut self, keep_alive: Duration) -> &mut Self {
+        self.thread_keep_alive = keep_alive;
+        self
+    }
+
+    /// The first part of the threads' names; `evenkeel` by default. The rest says what the thread is:
+    /// `-io-0`, `-cpu-0`, `-blk-0`, `-driver`. Linux shows the first 15 bytes.
+    pub fn thread_name(&mut self, name: impl Into<String>) -> &mut Self {
+        self.thread_name = name.into();
+        self
+    }
+
+    /// The stack size of every thread, in bytes. By default `std`'s, which is 2 MiB.
+    pub fn thread_stack_size(&mut self, bytes: usize) -> &mut Self {
+        self.thread_stack_size = Some(bytes);
+        self
+    }
+
+    /// Which CPU each IO worker, and the compute worker beside it, is pinned to;
+    /// [`Pinning::Auto`] by default. Blocking threads and the driver thread are never pinned.
+    ///
+    /// A CPU that the process may not use is an error of [`build`](Builder::build).
+    pub fn pinning(&mut self, pinning: Pinning) -> &mut Self {
+        self.pinning = pinning;
+        self
+    }
+
+    /// The priority of the compute workers; [`ComputePriority::Idle`] by default. Where the system
+    /// refuses it, the next weaker one is used; [`Handle::compute_priority`](super::Handle::compute_priority)
+    /// tells which.
+    pub fn compute_priority(&mut self, priority: ComputePriority) -> &mut Self {
+        self.compute_priority = priority;
+        self
+    }
+
+    /// Calls `f` on every worker and every blocking thread as it starts, pinned and with its priority.
+    pub fn on_thread_start(&mut self, f: impl Fn() + Send + Sync + 'static) -> &mut Self {
+        self.hooks.start = Some(Arc::new(f));
+        self
+    }
+
+    /// Calls `f` on every worker and every blocking thread before it ends.
+    pub fn on_thread_stop(&mut self, f: impl Fn() + Send + Sync + 'static) -> &mut Self {
+        self.hooks.stop = Some(Arc::new(f));
+        self
+    }
+
+    /// Starts the runtime: its workers, and its driver thread. Threads inherit the affinity and the
+    /// priority of the caller where nothing else is set, so build it from an ordinary thread.
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): a number of threads is zero, or the pinning
+    ///   names a CPU that the process may not use; the message says which it may use.
+    /// - What the system says when it refuses a thread or a descriptor.
+    pub fn build(&mut self) -> io::Result<Runtime> {
+        let parallelism = parallelism();
+        let io_workers = at_least_one(self.worker_threads.unwrap_or(parallelism), "worker_threads")?;
+        let compute_workers =
+            at_least_one(self.compute_threads.unwrap_or(io_workers), "compute_threads")?;
+        at_least_one(self.max_blocking_threads, "max_blocking_threads")?;
+
+        let topology = Topology::detect();
+        let plan = Plan::new(&topology, parallelism, io_workers, &self.pinning)?;
+        let compute_plan = if plan.is_pinned() {
+            // Beside the IO workers, in the same order; more of them go round once more.
+            let cpus = (0..io_workers).filter_map(|worker| plan.cpu(worker)).collect();
+            Plan::new(&topology, parallelism, compute_workers, &Pinning::Custom(cpus))?
+        } else {
+            Plan::new(&topology, parallelism, compute_workers, &Pinning::None)?
+        };
+
+        let driver = Driver::new()?;
+        let io_driver = driver.handle();
+        let watch = Arc::new(driver::Watch::new(io_driver.clone()));
+        let awake = watch.clone();
+        let victims = |plan: &Plan, workers| {
+            (0..workers).map(|worker| plan.steal_order(&topology, worker)).collect()
+        };
+        let (io, io_deques) = Lane::new(
+            Kind::Io,
+            victims(&plan, io_workers),
+            None,
+            Box::new(move || awake.worker_awake()),
+        );
+        let (compute, compute_deques) = Lane::new(
+            Kind::Compute,
+            victims(&compute_plan, compute_workers),
+            Some(io.clone()),
+            Box::new(|| ()),
+        );
+        let threads_wanted = Arc::new(AtomicBool::new(false));
+        let runtime_of_pool = Arc::new(OnceLock::new());
+        let shared = Arc::new(Shared {
+            io,
+            compute,
+            blocking: self.blocking_pool(&threads_wanted, &io_driver, &runtime_of_pool)?,
+            io_driver,
+            driver_timers: Arc::new(Shard::new()),
+            watch,
+            threads_wanted,
+            plan,
+            compute_priority: OnceLock::new(),
+            shut_down: AtomicBool::new(false),
+        });
+        let _ = runtime_of_pool.set(Arc::downgrade(&shared));
+
+        let threads = Threads::new(&self.thread_name, self.thread_stack_size, self.hooks.clone());
+        let runtime = Runtime::new_starting(shared, threads);
+        // From here on, dropping the runtime stops the threads that did start.
+        runtime.start_driver(driver)?;
+        runtime.start_io(io_deques)?;
+        runtime.start_compute(compute_deques, &compute_plan, self.compute_priority)?;
+        Ok(runtime)
+    }
+
+    /// The blocking pool, whose threads are made by the driver thread: it is of normal priority and not
+    /// pinned, and a thread inherits both from its maker.
+    fn blocking_pool(
+        &self,
+        wanted: &Arc<AtomicBool>,
+        driver: &evenkeel_io_driver::Handle,
+        runtime: &Arc<OnceLock<std::sync::Weak<Shared>>>,
+    ) -> io::Result<evenkeel_blocking_pool::Pool> {
+        let mut pool = evenkeel_blocking_pool::Builder::new();
+        let (wanted, driver) = (wanted.clone(), driver.clone());
+        let numbers = Mutex::new(0_usize);
+        let name = self.thread_name.clone();
+        let (start, stop) = (self.hooks.clone(), self.hooks.clone());
+        let runtime = runtime.clone();
+        pool.max_threads(self.max_blocking_threads)
+            .keep_alive(self.thread_keep_alive)
+            .thread_name_fn(move || {
+                let mut number = numbers.lock();
+                *number += 1;
+                format!("{name}-blk-{}", *number - 1)
+            })
+            .thread_maker(move |_| {
+                wanted.store(true, Ordering::Release);
+                driver.wake();
+            })
+            .on_thread_start(move || {
+                if let Some(shared) = runtime.get().and_then(std::sync::Weak::upgrade) {
+                    super::context::enter_for_good(super::Handle::new(shared));
+                }
+                start.call_start();
+            })
+            .on_thread_stop(move || stop.call_stop());
+        if let Some(bytes) = self.thread_stack_size {
+            pool.stack_size(bytes);
+        }
+        pool.build()
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("worker_threads", &self.worker_threads)
+            .field("compute_threads", &self.compute_threads)
+            .field("max_blocking_threads", &self.max_blocking_threads)
+            .field("thread_keep_alive", &self.thread_keep_alive)
+            .field("thread_name", &self.thread_name)
+            .field("thread_stack_size", &self.thread_stack_size)
+            .field("pinning", &self.pinning)
+            .field("compute_priority", &self.compute_priority)
+            .finish_non_exhaustive()
+    }
+}
+
+fn at_least_one(threads: usize, what: &str) -> io::Result<usize> {
+    if threads == 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("`{what}` is 0, but a runtime needs at least one: leave it out for the default"),
+        ));
+    }
+    Ok(threads)
+}

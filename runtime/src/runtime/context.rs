@@ -1,0 +1,149 @@
+//! What a thread knows of the runtime it is in.
+
+use super::Handle;
+use crate::lane::Kind;
+use crate::lane::worker::{self, Local};
+use crate::time::shard::{Shard, wake};
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+thread_local! {
+    static CONTEXT: Context = const {
+        Context {
+            runtime: RefCell::new(None),
+            role: Cell::new(Role::Outside),
+            timers: RefCell::new(None),
+        }
+    };
+}
+
+struct Context {
+    runtime: RefCell<Option<Handle>>,
+    role: Cell<Role>,
+    /// The timers of a thread in `block_on`.
+    timers: RefCell<Option<Arc<Shard>>>,
+}
+
+/// What a thread does for a runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Nothing; or it runs a blocking closure, and may block.
+    Outside,
+    Worker(Kind),
+    BlockOn,
+}
+
+/// The runtime of this thread.
+pub(crate) fn try_current() -> Option<Handle> {
+    CONTEXT.try_with(|context| context.runtime.borrow().clone()).ok().flatten()
+}
+
+/// The handle of the IO driver of the current runtime.
+///
+/// # Panics
+///
+/// Outside a runtime.
+#[track_caller]
+pub(crate) fn io_handle() -> evenkeel_io_driver::Handle {
+    Handle::current().io_driver().clone()
+}
+
+/// The timers that belong to this thread, if it is an IO worker or in `block_on`.
+pub(crate) fn own_timers() -> Option<Arc<Shard>> {
+    let worker = Local::with(|local| {
+        local
+            .filter(|local| local.kind() == Kind::Io)
+            .map(|local| local.lane().timers(local.index()).clone())
+    });
+    worker.or_else(|| CONTEXT.try_with(|context| context.timers.borrow().clone()).ok().flatten())
+}
+
+/// True if this thread may take the lock of these timers: see [`shard`](crate::time::shard).
+pub(crate) fn may_lock(timers: &Arc<Shard>) -> bool {
+    worker::is_prompt() || own_timers().is_some_and(|own| Arc::ptr_eq(&own, timers))
+}
+
+/// Makes `runtime` the current one of this thread until the guard is dropped.
+pub(crate) fn enter(runtime: Handle) -> EnterGuard {
+    let before = CONTEXT.with(|context| context.runtime.replace(Some(runtime)));
+    EnterGuard { before, not_send: PhantomData }
+}
+
+/// Makes `runtime` the current one of this thread for the rest of its life.
+pub(crate) fn enter_for_good(runtime: Handle) {
+    CONTEXT.with(|context| context.runtime.replace(Some(runtime)));
+}
+
+/// Ends [`enter`](super::Runtime::enter). Guards of one thread are to be dropped in reverse order.
+#[must_use = "the runtime is entered only for as long as the guard lives"]
+#[derive(Debug)]
+pub struct EnterGuard {
+    before: Option<Handle>,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Drop for EnterGuard {
+    fn drop(&mut self) {
+        let before = self.before.take();
+        // The last handle of a runtime may go here; not while the cell is borrowed.
+        let _ = CONTEXT.try_with(|context| context.runtime.replace(before));
+    }
+}
+
+/// Makes this thread one that must not block: a worker, for the rest of its life.
+pub(crate) fn become_worker(kind: Kind) {
+    CONTEXT.with(|context| context.role.set(Role::Worker(kind)));
+}
+
+pub(crate) fn role() -> Role {
+    CONTEXT.try_with(|context| context.role.get()).unwrap_or(Role::Outside)
+}
+
+/// A thread that drives one future.
+pub(crate) struct BlockOnGuard {
+    timers: Arc<Shard>,
+    _entered: EnterGuard,
+}
+
+impl BlockOnGuard {
+    /// # Panics
+    ///
+    /// On a thread that drives tasks already.
+    #[track_caller]
+    pub(crate) fn new(runtime: Handle) -> BlockOnGuard {
+        match role() {
+            Role::Outside => {}
+            Role::BlockOn => panic!(
+                "`block_on` was called inside another `block_on`: it would block the thread that drives \
+                 the outer future. Use `.await`, or call it in `spawn_blocking`"
+            ),
+            Role::Worker(_) => panic!(
+                "`block_on` was called on a worker of a runtime: it would block the thread that drives \
+                 the other tasks. Use `.await`, or call it in `spawn_blocking`"
+            ),
+        }
+        let entered = enter(runtime);
+        let timers = Arc::new(Shard::new());
+        CONTEXT.with(|context| {
+            context.role.set(Role::BlockOn);
+            context.timers.replace(Some(timers.clone()));
+        });
+        BlockOnGuard { timers, _entered: entered }
+    }
+
+    pub(crate) fn timers(&self) -> &Shard {
+        &self.timers
+    }
+}
+
+impl Drop for BlockOnGuard {
+    fn drop(&mut self) {
+        let _ = CONTEXT.try_with(|context| {
+            context.role.set(Role::Outside);
+            context.timers.replace(None);
+        });
+        // Timers that were moved to other threads look for another home when they are polled.
+        self.timers.drain().into_iter().for_each(wake);
+    }
+}

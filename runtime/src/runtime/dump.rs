@@ -1,0 +1,89 @@
+use super::Shared;
+use crate::lane::{Lane, SeatReport};
+use std::fmt;
+
+/// What every thread of a runtime was doing at a moment, as [`Handle::dump`](super::Handle::dump) found
+/// it. Made to be printed.
+#[derive(Debug)]
+pub struct Dump {
+    io: LaneDump,
+    compute: LaneDump,
+    blocking: BlockingDump,
+    registrations: usize,
+    driver_timers: usize,
+    shut_down: bool,
+}
+
+#[derive(Debug)]
+struct LaneDump {
+    injected: bool,
+    workers: Vec<SeatReport>,
+}
+
+#[derive(Debug)]
+struct BlockingDump {
+    threads: usize,
+    idle: usize,
+    queued: usize,
+}
+
+impl Dump {
+    pub(super) fn of(shared: &Shared) -> Dump {
+        Dump {
+            io: LaneDump::of(&shared.io),
+            compute: LaneDump::of(&shared.compute),
+            blocking: BlockingDump {
+                threads: shared.blocking.threads(),
+                idle: shared.blocking.idle_threads(),
+                queued: shared.blocking.queued(),
+            },
+            registrations: shared.io_driver.registrations(),
+            driver_timers: shared.driver_timers.len(),
+            shut_down: shared.shut_down.load(std::sync::atomic::Ordering::Acquire),
+        }
+    }
+}
+
+impl LaneDump {
+    fn of(lane: &Lane) -> LaneDump {
+        LaneDump { injected: lane.has_injected(), workers: lane.report() }
+    }
+
+    fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let injected = if self.injected { "tasks wait in its inbox" } else { "inbox empty" };
+        writeln!(f, "{name} lane: {injected}")?;
+        for (index, worker) in self.workers.iter().enumerate() {
+            write!(f, "  worker {index}: ")?;
+            match (worker.task, worker.asleep) {
+                (Some((id, spawned_at)), _) => {
+                    write!(f, "polls task {id}, spawned at {spawned_at}")?;
+                }
+                (None, true) => f.write_str("sleeps")?,
+                (None, false) => f.write_str("looks for work")?,
+            }
+            writeln!(
+                f,
+                "; {} polls so far, {} tasks queued, {} waiting, {} timers",
+                worker.polls, worker.queued, worker.waiting, worker.timers
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Dump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.shut_down {
+            writeln!(f, "the runtime has been shut down")?;
+        }
+        self.io.fmt("IO", f)?;
+        self.compute.fmt("compute", f)?;
+        let BlockingDump { threads, idle, queued } = self.blocking;
+        writeln!(f, "blocking pool: {threads} threads, {idle} of them idle, {queued} jobs queued")?;
+        write!(
+            f,
+            "driver: {} IO sources, {} timers of threads that are not IO workers",
+            self.registrations, self.driver_timers
+        )
+    }
+}

@@ -1,0 +1,276 @@
+use super::context::{self, EnterGuard};
+use super::dump::Dump;
+use super::{ComputePriority, Shared, block_on};
+use crate::lane::worker::Local;
+use crate::lane::{Kind, Lane, LaneRef};
+use crate::task::{self, Id, JoinHandle, Schedule, Task};
+use crate::time::shard::Shard;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+/// Futures and closures larger than this are boxed first, so that spawning them moves only a pointer
+/// (crossbeam#1146 and the like: a large value on its way overflows a small stack).
+const BOX_BYTES: usize = 4096;
+
+/// A way to a runtime: spawns onto it from anywhere. Cheap to clone.
+///
+/// A handle does not keep its runtime going. Once the [`Runtime`](super::Runtime) is dropped, whatever
+/// is spawned through a handle is cancelled at once.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Handle { shared }
+    }
+
+    /// The runtime of the calling thread.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    #[track_caller]
+    pub fn current() -> Handle {
+        Handle::try_current().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The runtime of the calling thread, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`TryCurrentError`] outside a runtime.
+    pub fn try_current() -> Result<Handle, TryCurrentError> {
+        context::try_current().ok_or(TryCurrentError(()))
+    }
+
+    /// Makes this the current runtime of the calling thread until the guard is dropped.
+    pub fn enter(&self) -> EnterGuard {
+        context::enter(self.clone())
+    }
+
+    /// Spawns a future on the IO lane. See [`spawn`](crate::spawn()).
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        spawn_on(&self.shared.io, future)
+    }
+
+    /// Spawns a future on the compute lane. See [`compute::spawn`](crate::compute::spawn).
+    #[track_caller]
+    pub(crate) fn spawn_on_compute<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        spawn_on(&self.shared.compute, future)
+    }
+
+    /// Runs a closure on the compute lane. See [`spawn_compute`](crate::spawn_compute).
+    #[track_caller]
+    pub fn spawn_compute<F, R>(&self, f: F) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        if size_of::<F>() > BOX_BYTES {
+            return spawn_on(&self.shared.compute, Once(Some(Box::new(f))));
+        }
+        spawn_on(&self.shared.compute, Once(Some(f)))
+    }
+
+    /// Runs a closure on the blocking pool. See [`spawn_blocking`](crate::spawn_blocking).
+    #[track_caller]
+    pub fn spawn_blocking<F, R>(&self, f: F) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        if size_of::<F>() > BOX_BYTES {
+            return self.run_blocking(Box::new(f));
+        }
+        self.run_blocking(f)
+    }
+
+    #[track_caller]
+    fn run_blocking<F, R>(&self, f: F) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let (task, handle) = task::new(Once(Some(f)), PoolRef, Id::next(), Location::caller());
+        // Refused, the job is dropped, and with it the task, which cancels it.
+        let _ = self.shared.blocking.execute(move || {
+            let again = task.run();
+            debug_assert!(again.is_none(), "a closure completes in its first poll");
+        });
+        JoinHandle::new(handle)
+    }
+
+    /// Drives `future` on the calling thread until it completes.
+    ///
+    /// Tasks it spawns run on the runtime's workers. See [`Runtime::block_on`](super::Runtime::block_on).
+    ///
+    /// # Panics
+    ///
+    /// On a worker of a runtime, or inside another `block_on`: that thread must not block. If the future
+    /// panics.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        block_on::block_on(self, future)
+    }
+
+    /// The priority of the compute lane that is in force, which may be less than was asked for: the
+    /// system can refuse it. Waits for the lane's first thread, if it is just starting.
+    pub fn compute_priority(&self) -> ComputePriority {
+        *self.shared.compute_priority.wait()
+    }
+
+    /// The CPU of each IO worker, or `None` for a worker that is not pinned.
+    pub fn pinned_cpus(&self) -> Vec<Option<usize>> {
+        (0..self.shared.io.workers()).map(|worker| self.shared.plan.cpu(worker)).collect()
+    }
+
+    /// What every thread of the runtime is doing and what waits for it, for a log or an error report.
+    ///
+    /// A snapshot without a stop: its parts are read one after another. It takes a lock of each worker
+    /// for a moment, so it is not for a hot path.
+    pub fn dump(&self) -> Dump {
+        Dump::of(&self.shared)
+    }
+
+    /// The number of IO workers.
+    pub fn worker_threads(&self) -> usize {
+        self.shared.io.workers()
+    }
+
+    /// The number of compute workers.
+    pub fn compute_threads(&self) -> usize {
+        self.shared.compute.workers()
+    }
+
+    pub(crate) fn io_driver(&self) -> &evenkeel_io_driver::Handle {
+        &self.shared.io_driver
+    }
+
+    pub(crate) fn driver_timers(&self) -> Arc<Shard> {
+        self.shared.driver_timers.clone()
+    }
+
+    pub(crate) fn wake_driver(&self) {
+        self.shared.io_driver.wake();
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.shared.shut_down.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("worker_threads", &self.worker_threads())
+            .field("compute_threads", &self.compute_threads())
+            .finish_non_exhaustive()
+    }
+}
+
+/// There is no runtime on this thread.
+#[derive(Debug)]
+pub struct TryCurrentError(());
+
+impl fmt::Display for TryCurrentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "there is no Evenkeel runtime on this thread: call this inside `Runtime::block_on`, a spawned \
+             task or `#[evenkeel::main]`, or hold the guard of `Handle::enter`",
+        )
+    }
+}
+
+impl std::error::Error for TryCurrentError {}
+
+/// Spawns on the IO lane of the runtime of this thread.
+#[track_caller]
+pub(crate) fn spawn_current<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    // A task spawning a task is the common case, and needs no handle.
+    let lane = Local::with(|local| {
+        local.filter(|local| local.kind() == Kind::Io).map(|local| local.lane().clone())
+    });
+    match lane {
+        Some(lane) => spawn_on(&lane, future),
+        None => Handle::current().spawn(future),
+    }
+}
+
+#[track_caller]
+fn spawn_on<F>(lane: &Arc<Lane>, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    if size_of::<F>() > BOX_BYTES {
+        let boxed: Pin<Box<F>> = Box::pin(future);
+        spawn_cell(lane, boxed, Location::caller())
+    } else {
+        spawn_cell(lane, future, Location::caller())
+    }
+}
+
+fn spawn_cell<F>(
+    lane: &Arc<Lane>,
+    future: F,
+    spawned_at: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let (task, handle) = task::new(future, LaneRef(lane.clone()), Id::next(), spawned_at);
+    lane.schedule(task);
+    JoinHandle::new(handle)
+}
+
+/// A closure as a future that completes in its first poll.
+struct Once<F>(Option<F>);
+
+impl<F> Unpin for Once<F> {}
+
+impl<F: FnOnce() -> R, R> Future for Once<F> {
+    type Output = R;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<R> {
+        let f = self.0.take().expect("a closure completes in its first poll");
+        Poll::Ready(f())
+    }
+}
+
+/// The scheduler of a blocking closure: it is in the pool's queue, or running, or done.
+struct PoolRef;
+
+impl Schedule for PoolRef {
+    fn schedule(&self, _: Task) {
+        unreachable!("a closure is never idle, so nothing can wake it")
+    }
+
+    fn register(&self, _: task::TaskRef) -> Option<task::Shard> {
+        unreachable!("a closure is never pending")
+    }
+
+    fn unregister(&self, _: task::TaskRef, _: task::Shard) -> bool {
+        false
+    }
+}

@@ -1,0 +1,86 @@
+use crate::runtime::Handle;
+use crate::runtime::handle::spawn_current;
+use crate::task::JoinHandle;
+use std::future::Future;
+
+/// Spawns a future on the IO lane of the current runtime.
+///
+/// It starts at once, whether or not the handle is awaited. Meant for futures that mostly wait: give
+/// what computes for longer than some tens of microseconds to [`spawn_compute`] or
+/// [`compute::spawn`](crate::compute::spawn), and what blocks to [`spawn_blocking`].
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// let answer = evenkeel::spawn(async { 6 * 7 });
+/// assert_eq!(answer.await.unwrap(), 42);
+/// # });
+/// ```
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    spawn_current(future)
+}
+
+/// Runs a closure that blocks (file IO, a database client, a lock held for long) on a thread of the
+/// blocking pool.
+///
+/// The pool grows by a thread for each call that runs at the same time, up to
+/// [`max_blocking_threads`](crate::runtime::Builder::max_blocking_threads); further calls wait in a
+/// queue. For work that keeps a CPU busy use [`spawn_compute`]: hundreds of threads do not make a core
+/// faster. A closure that has started cannot be aborted.
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// let text = evenkeel::spawn_blocking(|| std::fs::read_to_string("Cargo.toml")).await.unwrap();
+/// assert!(text.unwrap().contains("[package]"));
+/// # });
+/// ```
+#[track_caller]
+pub fn spawn_blocking<F, R>(f: F) -> JoinHandle<R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    Handle::current().spawn_blocking(f)
+}
+
+/// Runs a closure that computes on the compute lane, where it takes what the IO lane leaves of the CPU.
+///
+/// There is one compute worker a core; further closures wait in its queue, or are stolen by an idle
+/// worker. A closure that has started cannot be aborted.
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// let sum = evenkeel::spawn_compute(|| (1..=1_000_000_u64).sum::<u64>()).await.unwrap();
+/// assert_eq!(sum, 500_000_500_000);
+/// # });
+/// ```
+#[track_caller]
+pub fn spawn_compute<F, R>(f: F) -> JoinHandle<R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    Handle::current().spawn_compute(f)
+}

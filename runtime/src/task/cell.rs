@@ -1,0 +1,669 @@
+//! The allocation of a task, and every operation that needs `unsafe` to reach into it.
+//!
+//! One task is one [`Cell`]: a [`Header`] that does not know the future's type, the scheduler, and the
+//! stage. The rest of the runtime handles it through three owners of one reference each: [`Task`] (a
+//! place in a queue), [`Handle`] (join and abort handles), and wakers. Which of them may touch which
+//! field when is written in [`state`](super::state).
+
+use super::error::Failure;
+use super::state::{JOIN_INTEREST, JOIN_WAKER, COMPLETE, State, ToIdle, ToRunning};
+use super::Id;
+use crate::sync::UnsafeCell;
+use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem::{self, ManuallyDrop};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::ptr::{self, NonNull};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+
+/// Where a task goes when it is woken, and who remembers it while it waits.
+pub(crate) trait Schedule: Send + Sync + 'static {
+    /// Queues the task. The cell, and with it `self`, is kept alive by the caller.
+    fn schedule(&self, task: Task);
+
+    /// The first poll returned `Pending`: remember the task until it completes, and keep one reference
+    /// to it. `None` if the lane is shut down and the task must be cancelled. Called with RUNNING held.
+    fn register(&self, task: TaskRef) -> Option<Shard>;
+
+    /// Forgets a task that completed. True if its reference is given back to the caller; false if a
+    /// shutdown has taken it.
+    fn unregister(&self, task: TaskRef, shard: Shard) -> bool;
+}
+
+/// Which registry a task is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shard(pub(crate) usize);
+
+impl Shard {
+    const NONE: usize = usize::MAX;
+}
+
+/// The part of a task that does not depend on its type.
+pub(crate) struct Header {
+    state: State,
+    vtable: &'static Vtable,
+    id: Id,
+    spawned_at: &'static Location<'static>,
+    /// The registry that holds the task. Written by whoever has RUNNING.
+    shard: AtomicUsize,
+    /// Link of the [`Inbox`](super::inbox::Inbox); belongs to the holder of the `Task`.
+    pub(super) queue_next: AtomicPtr<Header>,
+    /// Links of the [`Registry`](super::registry::Registry); belong to the holder of its lock.
+    pub(super) prev: AtomicPtr<Header>,
+    pub(super) next: AtomicPtr<Header>,
+    join_waker: UnsafeCell<Option<Waker>>,
+}
+
+/// The operations that need the future's type. All take a pointer to a live cell of that type.
+struct Vtable {
+    run: unsafe fn(TaskRef) -> bool,
+    schedule: unsafe fn(TaskRef),
+    cancel: unsafe fn(TaskRef),
+    take_output: unsafe fn(TaskRef, *mut ()),
+    drop_output: unsafe fn(TaskRef),
+    unregister: unsafe fn(TaskRef, Shard) -> bool,
+    dealloc: unsafe fn(TaskRef),
+}
+
+enum Stage<F: Future> {
+    Future(F),
+    Output(Result<F::Output, Failure>),
+    Consumed,
+}
+
+#[repr(C)]
+struct Cell<F: Future, S> {
+    header: Header,
+    scheduler: S,
+    stage: UnsafeCell<Stage<F>>,
+}
+
+/// A pointer to a task, without a reference of its own. Valid as long as whoever handed it out says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TaskRef(NonNull<Header>);
+
+// SAFETY: a cell is only made of a `Send` future and a `Send + Sync` scheduler (see `new`), and access
+// to its fields from several threads is ordered by the state word.
+unsafe impl Send for TaskRef {}
+// SAFETY: as above; `&TaskRef` gives nothing that `TaskRef` does not.
+unsafe impl Sync for TaskRef {}
+
+/// Makes a task that is not queued yet, and the handle of its result.
+pub(crate) fn new<F, S>(
+    future: F,
+    scheduler: S,
+    id: Id,
+    spawned_at: &'static Location<'static>,
+) -> (Task, Handle<F::Output>)
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+    S: Schedule,
+{
+    let cell = Box::new(Cell {
+        header: Header {
+            state: State::new(),
+            vtable: const {
+                &Vtable {
+                    run: run::<F, S>,
+                    schedule: schedule::<F, S>,
+                    cancel: cancel::<F, S>,
+                    take_output: take_output::<F, S>,
+                    drop_output: drop_output::<F, S>,
+                    unregister: unregister::<F, S>,
+                    dealloc: dealloc::<F, S>,
+                }
+            },
+            id,
+            spawned_at,
+            shard: AtomicUsize::new(Shard::NONE),
+            queue_next: AtomicPtr::new(ptr::null_mut()),
+            prev: AtomicPtr::new(ptr::null_mut()),
+            next: AtomicPtr::new(ptr::null_mut()),
+            join_waker: UnsafeCell::new(None),
+        },
+        scheduler,
+        stage: UnsafeCell::new(Stage::Future(future)),
+    });
+    // `repr(C)` puts the header first, so a pointer to the cell is a pointer to the header.
+    let raw = TaskRef(NonNull::from(Box::leak(cell)).cast());
+    (Task(raw), Handle { raw, output: PhantomData })
+}
+
+impl TaskRef {
+    pub(super) fn as_ptr(self) -> *mut Header {
+        self.0.as_ptr()
+    }
+
+    /// # Safety
+    /// `header` points to a task that stays alive for as long as the result is used.
+    pub(super) unsafe fn from_ptr(header: *mut Header) -> Option<TaskRef> {
+        NonNull::new(header).map(TaskRef)
+    }
+
+    /// # Safety
+    /// The task is alive for `'a`.
+    pub(super) unsafe fn header<'a>(self) -> &'a Header {
+        // SAFETY: alive, by the caller's word; nobody ever has a `&mut Header`.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// # Safety
+    /// The task is alive for `'a`, and `F` and `S` are its types.
+    unsafe fn cell<'a, F: Future, S>(self) -> &'a Cell<F, S> {
+        // SAFETY: alive and of this type, by the caller's word; made by `Box::new` in `new`.
+        unsafe { self.0.cast::<Cell<F, S>>().as_ref() }
+    }
+
+    /// Gives back `n` references, and the memory with the last of them.
+    ///
+    /// # Safety
+    /// The caller owns `n` references and uses the task no more.
+    unsafe fn release(self, n: usize) {
+        // SAFETY: the caller's references keep it alive.
+        let header = unsafe { self.header() };
+        let dealloc = header.vtable.dealloc;
+        if header.state.ref_dec(n) {
+            // SAFETY: those were the last references.
+            unsafe { dealloc(self) };
+        }
+    }
+
+    /// Publishes the output that was just stored, wakes the handle, and gives back the caller's
+    /// reference together with the registry's.
+    ///
+    /// # Safety
+    /// The caller has RUNNING and a reference, and has stored the output.
+    unsafe fn complete(self) {
+        // SAFETY: the caller's reference keeps it alive.
+        let header = unsafe { self.header() };
+        let seen = header.state.to_complete();
+        if !seen.has(JOIN_INTEREST) {
+            // SAFETY: nobody is left to read the output, so it belongs to us.
+            unsafe { (header.vtable.drop_output)(self) };
+        } else if seen.has(JOIN_WAKER) {
+            wake_join_handle(header);
+        }
+        let mut refs = 1;
+        if let Some(shard) = header.shard() {
+            // SAFETY: alive, and of the type of its vtable.
+            let returned = unsafe { (header.vtable.unregister)(self, shard) };
+            refs += usize::from(returned);
+        }
+        // SAFETY: ours, and the registry's if it was returned.
+        unsafe { self.release(refs) };
+    }
+
+    /// Cancels the task where it stands, unless somebody is running it (who will see the request).
+    ///
+    /// # Safety
+    /// The caller owns a reference, and gives it away here.
+    pub(super) unsafe fn shutdown(self) {
+        // SAFETY: the caller's reference keeps it alive.
+        let header = unsafe { self.header() };
+        if header.state.shutdown() {
+            // SAFETY: RUNNING is ours.
+            unsafe { (header.vtable.cancel)(self) };
+            // SAFETY: RUNNING and the reference are ours, and `cancel` stored the failure.
+            unsafe { self.complete() };
+        } else {
+            // SAFETY: the caller's reference.
+            unsafe { self.release(1) };
+        }
+    }
+}
+
+impl Header {
+    fn shard(&self) -> Option<Shard> {
+        match self.shard.load(Ordering::Relaxed) {
+            Shard::NONE => None,
+            shard => Some(Shard(shard)),
+        }
+    }
+}
+
+/// Called once, after COMPLETE was set while JOIN_WAKER was.
+fn wake_join_handle(header: &Header) {
+    // A waker that panics must not take the worker with it, nor keep the task from being freed.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        header.join_waker.with(|waker| {
+            // SAFETY: JOIN_WAKER is set, so nobody writes the slot.
+            if let Some(waker) = unsafe { &*waker } {
+                waker.wake_by_ref();
+            }
+        });
+    }));
+    if header.state.join_woken() {
+        // The handle went away during the wake and left the waker to us.
+        header.take_join_waker();
+    }
+}
+
+impl Header {
+    /// Called only by the owner of the join waker's slot.
+    fn take_join_waker(&self) {
+        let waker = self.join_waker.with_mut(|slot| {
+            // SAFETY: the slot is the caller's alone.
+            unsafe { &mut *slot }.take()
+        });
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));
+    }
+
+    /// True if the output is there to be taken; otherwise `waker` is in place to be woken.
+    fn poll_join(&self, waker: &Waker) -> bool {
+        let seen = self.state.load();
+        if seen.has(COMPLETE) {
+            return true;
+        }
+        if seen.has(JOIN_WAKER) {
+            let same = self.join_waker.with(|slot| {
+                // SAFETY: JOIN_WAKER is set and only this handle clears it before COMPLETE, so nobody
+                // writes the slot.
+                unsafe { &*slot }.as_ref().is_some_and(|old| old.will_wake(waker))
+            });
+            if same {
+                return false;
+            }
+            if !self.state.unset_join_waker() {
+                return true;
+            }
+        }
+        let new = waker.clone();
+        let old = self.join_waker.with_mut(|slot| {
+            // SAFETY: JOIN_WAKER is clear and COMPLETE was not set, so the slot is the handle's alone.
+            unsafe { &mut *slot }.replace(new)
+        });
+        drop(old);
+        if self.state.set_join_waker() {
+            return false;
+        }
+        // Completed between the two: the slot is still ours.
+        self.take_join_waker();
+        true
+    }
+}
+
+/// A task that is to be run: a place in a queue. Exactly one exists for a task that is NOTIFIED.
+///
+/// Dropping it cancels the task, because nobody else would ever run it.
+pub(crate) struct Task(TaskRef);
+
+impl Task {
+    /// Polls the task once. `Some` if it was woken meanwhile and has to be queued again.
+    pub(crate) fn run(self) -> Option<Task> {
+        let raw = self.into_raw();
+        // SAFETY: the reference of `self` keeps it alive.
+        let run = unsafe { raw.header() }.vtable.run;
+        // SAFETY: alive, with the types of its vtable, and the reference of `self` is handed over.
+        let again = unsafe { run(raw) };
+        again.then(|| Task(raw))
+    }
+
+    /// Gives up the place in the queue of a task that a registry holds: its shutdown will cancel it.
+    /// A task that no registry holds is cancelled here.
+    pub(crate) fn abandon(self) {
+        if self.header().shard().is_none() {
+            return;
+        }
+        let raw = self.into_raw();
+        // SAFETY: the reference of `self`.
+        unsafe { raw.release(1) };
+    }
+
+    pub(crate) fn id(&self) -> Id {
+        self.header().id
+    }
+
+    pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
+        self.header().spawned_at
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: our reference keeps it alive.
+        unsafe { self.0.header() }
+    }
+
+    pub(super) fn into_raw(self) -> TaskRef {
+        ManuallyDrop::new(self).0
+    }
+
+    /// # Safety
+    /// `raw` came from `into_raw`, and this is its only use since.
+    pub(super) unsafe fn from_raw(raw: TaskRef) -> Task {
+        Task(raw)
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        // SAFETY: our reference, given away here.
+        unsafe { self.0.shutdown() };
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Task({} at {}: {:?})", self.id(), self.spawned_at(), self.header().state)
+    }
+}
+
+/// The owner of a task's output.
+pub(crate) struct Handle<T> {
+    raw: TaskRef,
+    output: PhantomData<fn() -> T>,
+}
+
+impl<T> Handle<T> {
+    pub(crate) fn poll_result(&mut self, waker: &Waker) -> Poll<Result<T, Failure>> {
+        let mut result: Poll<Result<T, Failure>> = Poll::Pending;
+        let header = self.header();
+        if header.poll_join(waker) {
+            let take = header.vtable.take_output;
+            let slot = ptr::from_mut(&mut result).cast();
+            // SAFETY: COMPLETE is set and the output is ours to take; `slot` points to a place of the
+            // type that the vtable of a task with output `T` writes.
+            unsafe { take(self.raw, slot) };
+        }
+        result
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.header().state.load().has(COMPLETE)
+    }
+
+    pub(crate) fn id(&self) -> Id {
+        self.header().id
+    }
+
+    pub(crate) fn abort(&self) {
+        abort(self.raw, self.header());
+    }
+
+    pub(crate) fn remote(&self) -> Remote {
+        self.header().state.ref_inc();
+        Remote(self.raw)
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: our reference keeps it alive.
+        unsafe { self.raw.header() }
+    }
+}
+
+impl<T> Drop for Handle<T> {
+    fn drop(&mut self) {
+        let header = self.header();
+        let (output_is_ours, waker_is_ours) = header.state.drop_join_handle();
+        if output_is_ours {
+            // SAFETY: COMPLETE is set and JOIN_INTEREST was ours, so the output is too.
+            unsafe { (header.vtable.drop_output)(self.raw) };
+        }
+        if waker_is_ours {
+            header.take_join_waker();
+        }
+        // SAFETY: our reference.
+        unsafe { self.raw.release(1) };
+    }
+}
+
+/// A reference that can do no more than abort: what an abort handle holds.
+pub(crate) struct Remote(TaskRef);
+
+impl Remote {
+    pub(crate) fn abort(&self) {
+        abort(self.0, self.header());
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.header().state.load().has(COMPLETE)
+    }
+
+    pub(crate) fn id(&self) -> Id {
+        self.header().id
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: our reference keeps it alive.
+        unsafe { self.0.header() }
+    }
+}
+
+impl Clone for Remote {
+    fn clone(&self) -> Self {
+        self.header().state.ref_inc();
+        Remote(self.0)
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        // SAFETY: our reference.
+        unsafe { self.0.release(1) };
+    }
+}
+
+fn abort(raw: TaskRef, header: &Header) {
+    if header.state.cancel() {
+        // SAFETY: `header` is the caller's live task; `cancel` made the reference that goes away here.
+        unsafe { (header.vtable.schedule)(raw) };
+    }
+}
+
+// ---- wakers ----
+
+static WAKER: RawWakerVTable = RawWakerVTable::new(waker_clone, waker_wake, waker_wake_by_ref, waker_drop);
+
+/// # Safety
+/// `data` is that of a live waker of this vtable.
+unsafe fn waker_task(data: *const ()) -> TaskRef {
+    // SAFETY: every waker of this vtable is made from a `TaskRef`, which is never null.
+    TaskRef(unsafe { NonNull::new_unchecked(data.cast_mut().cast()) })
+}
+
+unsafe fn waker_clone(data: *const ()) -> RawWaker {
+    // SAFETY: called on a live waker.
+    let raw = unsafe { waker_task(data) };
+    // SAFETY: the waker's reference keeps it alive.
+    unsafe { raw.header() }.state.ref_inc();
+    RawWaker::new(data, &WAKER)
+}
+
+unsafe fn waker_wake_by_ref(data: *const ()) {
+    // SAFETY: called on a live waker.
+    let raw = unsafe { waker_task(data) };
+    // SAFETY: the waker's reference keeps it alive.
+    let header = unsafe { raw.header() };
+    if header.state.notify() {
+        // SAFETY: alive, with the types of its vtable; `notify` made the reference that goes away here.
+        unsafe { (header.vtable.schedule)(raw) };
+    }
+}
+
+unsafe fn waker_wake(data: *const ()) {
+    // The waker's own reference keeps the scheduler alive until it has queued the task (async-rs#11).
+    // SAFETY: called on a live waker.
+    unsafe { waker_wake_by_ref(data) };
+    // SAFETY: called by value, so the waker ends here.
+    unsafe { waker_drop(data) };
+}
+
+unsafe fn waker_drop(data: *const ()) {
+    // SAFETY: called on a live waker, which ends here.
+    let raw = unsafe { waker_task(data) };
+    // SAFETY: the waker's reference.
+    unsafe { raw.release(1) };
+}
+
+// ---- the vtable's functions ----
+
+impl<F: Future, S> Cell<F, S> {
+    /// # Safety
+    /// The caller has RUNNING.
+    unsafe fn poll(&self, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.stage.with_mut(|stage| {
+            // SAFETY: the stage is the caller's alone.
+            let Stage::Future(future) = (unsafe { &mut *stage }) else {
+                unreachable!("polled a task that has no future")
+            };
+            // SAFETY: the future never moves: it stays in its heap cell until it is dropped in place.
+            unsafe { Pin::new_unchecked(future) }.poll(cx)
+        })
+    }
+
+    /// Drops the future in place and stores `result`, or the panic of the future's drop.
+    ///
+    /// # Safety
+    /// The caller has RUNNING.
+    unsafe fn finish(&self, result: Result<F::Output, Failure>) {
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            self.stage.with_mut(|stage| {
+                // SAFETY: the stage is the caller's alone.
+                unsafe { *stage = Stage::Consumed };
+            });
+        }));
+        let result = match dropped {
+            Ok(()) => result,
+            Err(panic) => Err(Failure::Panicked(panic)),
+        };
+        self.stage.with_mut(|stage| {
+            // SAFETY: the stage is the caller's alone.
+            unsafe { *stage = Stage::Output(result) };
+        });
+    }
+}
+
+/// Polls once. True if the task has to be queued again, with the reference that came in.
+unsafe fn run<F: Future, S: Schedule>(raw: TaskRef) -> bool {
+    // SAFETY: the caller's reference keeps it alive; the types are the vtable's.
+    let cell = unsafe { raw.cell::<F, S>() };
+    match cell.header.state.to_running() {
+        ToRunning::Poll => {
+            // SAFETY: RUNNING and the caller's reference are ours.
+            return unsafe { poll_once(raw, cell) };
+        }
+        // SAFETY: RUNNING and the caller's reference are ours.
+        ToRunning::Cancel => unsafe { cancel_and_complete::<F, S>(raw) },
+        // SAFETY: the caller's reference.
+        ToRunning::Stale => unsafe { raw.release(1) },
+    }
+    false
+}
+
+/// # Safety
+/// The caller has RUNNING and hands over one reference, which comes back if the result is true.
+unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef, cell: &Cell<F, S>) -> bool {
+    let waker = RawWaker::new(raw.as_ptr().cast_const().cast(), &WAKER);
+    // SAFETY: the vtable keeps the contract of wakers; not dropped, so it needs no reference of its own.
+    let waker = ManuallyDrop::new(unsafe { Waker::from_raw(waker) });
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: RUNNING is ours.
+        unsafe { cell.poll(&mut Context::from_waker(&waker)) }
+    }));
+    let result = match polled {
+        Ok(Poll::Pending) => {
+            // SAFETY: as the caller's.
+            return unsafe { settle(raw, cell) };
+        }
+        Ok(Poll::Ready(output)) => Ok(output),
+        Err(panic) => Err(Failure::Panicked(panic)),
+    };
+    // SAFETY: RUNNING is ours.
+    unsafe { cell.finish(result) };
+    // SAFETY: RUNNING and the reference are ours, and the output is stored.
+    unsafe { raw.complete() };
+    false
+}
+
+/// After `Pending`: into the registry if it is the first time, then idle, queued again, or cancelled.
+///
+/// # Safety
+/// As for [`poll_once`].
+unsafe fn settle<F: Future, S: Schedule>(raw: TaskRef, cell: &Cell<F, S>) -> bool {
+    if cell.header.shard().is_none() {
+        // The registry's reference. It must exist before the registry knows the task: a shutdown may
+        // take it from there at any moment.
+        cell.header.state.ref_inc();
+        match cell.scheduler.register(raw) {
+            Some(shard) => cell.header.shard.store(shard.0, Ordering::Relaxed),
+            None => {
+                // SAFETY: the reference that was just made; the caller's is still there.
+                unsafe { raw.release(1) };
+                // SAFETY: as the caller's.
+                unsafe { cancel_and_complete::<F, S>(raw) };
+                return false;
+            }
+        }
+    }
+    match cell.header.state.to_idle() {
+        ToIdle::Idle => false,
+        ToIdle::Notified => true,
+        ToIdle::Cancel => {
+            // SAFETY: RUNNING and the caller's reference are still ours.
+            unsafe { cancel_and_complete::<F, S>(raw) };
+            false
+        }
+    }
+}
+
+/// # Safety
+/// The caller has RUNNING and hands over one reference.
+unsafe fn cancel_and_complete<F: Future, S: Schedule>(raw: TaskRef) {
+    // SAFETY: RUNNING is ours.
+    unsafe { cancel::<F, S>(raw) };
+    // SAFETY: RUNNING and the reference are ours, and `cancel` stored the failure.
+    unsafe { raw.complete() };
+}
+
+unsafe fn schedule<F: Future, S: Schedule>(raw: TaskRef) {
+    // SAFETY: the caller keeps it alive until we return, beside the reference that it hands over.
+    let cell = unsafe { raw.cell::<F, S>() };
+    cell.scheduler.schedule(Task(raw));
+}
+
+unsafe fn cancel<F: Future, S: Schedule>(raw: TaskRef) {
+    // SAFETY: alive, by the caller's reference.
+    let cell = unsafe { raw.cell::<F, S>() };
+    // SAFETY: the caller has RUNNING.
+    unsafe { cell.finish(Err(Failure::Cancelled)) };
+}
+
+unsafe fn take_output<F: Future, S>(raw: TaskRef, slot: *mut ()) {
+    // SAFETY: alive, by the handle's reference.
+    let cell = unsafe { raw.cell::<F, S>() };
+    let stage = cell.stage.with_mut(|stage| {
+        // SAFETY: COMPLETE is set and the output belongs to the handle that calls.
+        mem::replace(unsafe { &mut *stage }, Stage::Consumed)
+    });
+    let Stage::Output(output) = stage else {
+        panic!("a JoinHandle was polled after it had given its result");
+    };
+    let slot = slot.cast::<Poll<Result<F::Output, Failure>>>();
+    // SAFETY: the caller's slot is of this type and initialised.
+    unsafe { *slot = Poll::Ready(output) };
+}
+
+unsafe fn drop_output<F: Future, S>(raw: TaskRef) {
+    // SAFETY: alive, by the caller's reference.
+    let cell = unsafe { raw.cell::<F, S>() };
+    // The panic of an output's drop has nobody left to go to.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        cell.stage.with_mut(|stage| {
+            // SAFETY: COMPLETE is set and the output belongs to the caller.
+            unsafe { *stage = Stage::Consumed };
+        });
+    }));
+}
+
+unsafe fn unregister<F: Future, S: Schedule>(raw: TaskRef, shard: Shard) -> bool {
+    // SAFETY: alive, by the caller's reference.
+    let cell = unsafe { raw.cell::<F, S>() };
+    cell.scheduler.unregister(raw, shard)
+}
+
+unsafe fn dealloc<F: Future, S>(raw: TaskRef) {
+    // SAFETY: made by `Box::new` in `new`, and the last reference is gone.
+    drop(unsafe { Box::from_raw(raw.as_ptr().cast::<Cell<F, S>>()) });
+}

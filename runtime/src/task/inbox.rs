@@ -1,0 +1,137 @@
+//! Where tasks come in from threads that are not workers of the lane.
+//!
+//! A Treiber stack linked through the tasks themselves. A push is one compare-exchange: it has happened
+//! or it has not, so a preempted thread of low priority never leaves a half-written place behind that a
+//! worker would have to wait for (crossbeam's `Injector` and `SegQueue` have such places). Workers take
+//! everything with one exchange, so there is no ABA either.
+//!
+//! ```text
+//! push                                      take_all / close
+//! 1. link = head                            1. head <-> null (or CLOSED), acquire
+//! 2. head: link -> task, release;           2. the chain is ours; oldest last
+//!    CLOSED seen: give the task back
+//! ```
+//!
+//! Loom models: `models::inbox_*`.
+
+use super::cell::{Header, Task, TaskRef};
+use crate::sync::atomic::{AtomicPtr, Ordering};
+use std::ptr;
+
+/// A stack of tasks that anybody pushes on and that is taken whole.
+pub(crate) struct Inbox {
+    head: AtomicPtr<Header>,
+}
+
+/// The head of an inbox that takes no more tasks. Not an address of anything.
+fn closed() -> *mut Header {
+    ptr::without_provenance_mut(1)
+}
+
+impl Inbox {
+    pub(crate) fn new() -> Self {
+        Inbox { head: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Gives the task back if the inbox is closed.
+    pub(crate) fn push(&self, task: Task) -> Result<(), Task> {
+        let raw = task.into_raw();
+        // SAFETY: alive until it is pushed, by the reference of `task`.
+        let header = unsafe { raw.header() };
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            if head == closed() {
+                // SAFETY: from `into_raw` above, and not pushed.
+                return Err(unsafe { Task::from_raw(raw) });
+            }
+            header.queue_next.store(head, Ordering::Relaxed);
+            match self.head.compare_exchange(
+                head,
+                raw.as_ptr(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let head = self.head.load(Ordering::Acquire);
+        head.is_null() || head == closed()
+    }
+
+    /// Everything that was pushed so far, oldest first.
+    pub(crate) fn take_all(&self) -> Batch {
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            if head.is_null() || head == closed() {
+                return Batch { first: ptr::null_mut() };
+            }
+            // Not a swap: that could wipe CLOSED out.
+            match self.head.compare_exchange(
+                head,
+                ptr::null_mut(),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(taken) => return Batch::reversed(taken),
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    /// Takes no more tasks from now on, and returns what is there.
+    pub(crate) fn close(&self) -> Batch {
+        let taken = self.head.swap(closed(), Ordering::Acquire);
+        if taken == closed() { Batch { first: ptr::null_mut() } } else { Batch::reversed(taken) }
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        drop(self.close());
+    }
+}
+
+/// Tasks taken from an inbox. Those that are not iterated over are dropped, and so cancelled.
+pub(crate) struct Batch {
+    first: *mut Header,
+}
+
+impl Batch {
+    /// Turns a taken chain round, so that the oldest comes first.
+    fn reversed(mut newest: *mut Header) -> Batch {
+        let mut first = ptr::null_mut();
+        // SAFETY: a chain of pushed tasks, each alive by the reference that was pushed with it.
+        while let Some(raw) = unsafe { TaskRef::from_ptr(newest) } {
+            // SAFETY: as above.
+            let header = unsafe { raw.header() };
+            newest = header.queue_next.load(Ordering::Relaxed);
+            header.queue_next.store(first, Ordering::Relaxed);
+            first = raw.as_ptr();
+        }
+        Batch { first }
+    }
+}
+
+impl Iterator for Batch {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        // SAFETY: what is left of the chain is alive by the references that were pushed with it.
+        let raw = unsafe { TaskRef::from_ptr(self.first) }?;
+        // SAFETY: as above.
+        let header = unsafe { raw.header() };
+        self.first = header.queue_next.load(Ordering::Relaxed);
+        // SAFETY: pushed by `into_raw`, and unlinked here.
+        Some(unsafe { Task::from_raw(raw) })
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.for_each(drop);
+    }
+}

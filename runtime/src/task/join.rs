@@ -1,0 +1,116 @@
+use super::cell::{Handle, Remote};
+use super::{Id, JoinError};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// The right to await the result of a task. Dropping it detaches the task, which goes on.
+///
+/// It is a future of `Result<T, JoinError>` and completes under any executor. The error says whether
+/// the task panicked or was cancelled: by [`abort`](JoinHandle::abort), or because its runtime was
+/// dropped.
+///
+/// # Cancel safety
+///
+/// Awaiting `&mut handle` is cancel safe: the result stays until the handle is polled again.
+///
+/// # Panics
+///
+/// When polled again after it has given its result.
+///
+/// # Examples
+///
+/// ```
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// let handle = evenkeel::spawn(async { 6 * 7 });
+/// assert_eq!(handle.await.unwrap(), 42);
+///
+/// let failed = evenkeel::spawn(async { panic!("oh") });
+/// assert!(failed.await.unwrap_err().is_panic());
+/// # });
+/// ```
+pub struct JoinHandle<T> {
+    task: Handle<T>,
+}
+
+impl<T> JoinHandle<T> {
+    pub(crate) fn new(task: Handle<T>) -> Self {
+        JoinHandle { task }
+    }
+
+    /// Asks for the task to be cancelled.
+    ///
+    /// A future is dropped at its next await point, wherever its worker finds it; the handle then gives
+    /// an error with [`JoinError::is_cancelled`]. A closure given to
+    /// [`spawn_blocking`](crate::spawn_blocking) or [`spawn_compute`](crate::spawn_compute) is
+    /// cancelled only if it has not started: running code cannot be stopped from outside. A task that
+    /// has completed keeps its result.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+
+    /// A handle that can abort the task, and does not give its result.
+    pub fn abort_handle(&self) -> AbortHandle {
+        AbortHandle { task: self.task.remote() }
+    }
+
+    /// True once the task has completed, panicked or been cancelled. After an
+    /// [`abort`](JoinHandle::abort) this may take a moment.
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// The id of the task.
+    pub fn id(&self) -> Id {
+        self.task.id()
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let id = self.id();
+        self.task.poll_result(cx.waker()).map_err(|failure| JoinError::new(id, failure))
+    }
+}
+
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+/// A handle that can abort a task. Made by [`JoinHandle::abort_handle`]; cloning it is cheap.
+///
+/// Dropping it does nothing to the task.
+#[derive(Clone)]
+pub struct AbortHandle {
+    task: Remote,
+}
+
+impl AbortHandle {
+    /// Asks for the task to be cancelled, as [`JoinHandle::abort`] does.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+
+    /// True once the task has completed, panicked or been cancelled.
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// The id of the task.
+    pub fn id(&self) -> Id {
+        self.task.id()
+    }
+}
+
+impl fmt::Debug for AbortHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AbortHandle").field("id", &self.id()).finish()
+    }
+}

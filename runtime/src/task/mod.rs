@@ -1,0 +1,76 @@
+//! Tasks: spawned pieces of work, and the handles of their results.
+//!
+//! A task is a future on the IO lane ([`spawn`](crate::spawn)), a future or a closure on the compute lane
+//! ([`compute::spawn`](crate::compute::spawn), [`spawn_compute`](crate::spawn_compute)), or a blocking
+//! closure ([`spawn_blocking`](crate::spawn_blocking)). All four give a [`JoinHandle`].
+
+mod cell;
+mod error;
+mod inbox;
+mod registry;
+mod state;
+
+#[cfg(not(evenkeel_loom))]
+mod join;
+#[cfg(not(evenkeel_loom))]
+mod join_set;
+#[cfg(not(evenkeel_loom))]
+mod yield_now;
+
+pub(crate) use cell::{Schedule, Shard, Task, TaskRef, new};
+pub use error::JoinError;
+pub(crate) use inbox::Inbox;
+pub(crate) use registry::Registry;
+
+#[cfg(not(evenkeel_loom))]
+pub use crate::spawn::{spawn, spawn_blocking};
+#[cfg(not(evenkeel_loom))]
+pub use join::{AbortHandle, JoinHandle};
+#[cfg(not(evenkeel_loom))]
+pub use join_set::JoinSet;
+#[cfg(not(evenkeel_loom))]
+pub use yield_now::yield_now;
+
+use std::cell::Cell;
+use std::fmt;
+use std::num::NonZeroU64;
+
+/// The number of a task, unique in this process for as long as it runs.
+///
+/// Numbers are handed out to threads in blocks, so they tell nothing about the order of spawning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Id(NonZeroU64);
+
+impl Id {
+    /// A block is large enough that the shared counter is hardly ever touched.
+    const BLOCK: u64 = 1 << 12;
+
+    pub(crate) fn next() -> Id {
+        // A plain atomic, not a modelled one: no protocol depends on it.
+        static BLOCKS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        thread_local! {
+            static NEXT: Cell<u64> = const { Cell::new(0) };
+        }
+        NEXT.with(|next| {
+            let mut id = next.get();
+            if id % Id::BLOCK == 0 {
+                let block = BLOCKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                id = block * Id::BLOCK + 1;
+            }
+            next.set(id + 1);
+            Id(NonZeroU64::new(id).expect("ids start at 1"))
+        })
+    }
+}
+
+impl Id {
+    pub(crate) fn as_u64(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,25 @@
+//! The clock of the timers: nanoseconds since the process first asked, monotonic.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+fn start() -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    *START.get_or_init(Instant::now)
+}
+
+pub(crate) fn now_ns() -> u64 {
+    // 64 bits of nanoseconds last 584 years.
+    start().elapsed().as_nanos() as u64
+}
+
+/// Instants before the start are due at once; those 584 years ahead are never.
+pub(crate) fn to_ns(instant: Instant) -> u64 {
+    let since = instant.saturating_duration_since(start());
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX - 1)
+}
+
+/// How long until `deadline_ns`, for a wait.
+pub(crate) fn until(deadline_ns: u64) -> Duration {
+    Duration::from_nanos(deadline_ns.saturating_sub(now_ns()))
+}

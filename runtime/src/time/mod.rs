@@ -1,0 +1,23 @@
+//! Sleeping, timeouts and intervals, with tokio's names and meaning.
+//!
+//! Deadlines are kept to the nanosecond; how late a timer fires depends on the thread that owns it,
+//! which is the IO worker that polled it first, or the thread in
+//! [`block_on`](crate::runtime::Runtime::block_on). Polled elsewhere (on the compute lane, or under another
+//! executor), a timer belongs to the driver thread, and fires up to a millisecond late.
+//!
+//! Timers use the monotonic clock, so that setting the system's clock changes nothing. On Linux that
+//! clock stands still while the machine is suspended, and so do the timers.
+
+pub(crate) mod clock;
+pub mod error;
+mod instant;
+mod interval;
+pub(crate) mod shard;
+mod sleep;
+mod timeout;
+
+pub use instant::Instant;
+pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
+pub use sleep::{Sleep, sleep, sleep_until};
+pub use std::time::Duration;
+pub use timeout::{Timeout, timeout, timeout_at};

@@ -1,0 +1,91 @@
+//! Which CPUs the calling thread may run on, and the changing of that.
+
+use core_affinity::CoreId;
+
+use crate::{CpuSet, sys};
+
+/// The CPUs that the calling thread may run on.
+///
+/// This is the affinity mask of the *calling thread*, which new threads inherit: `taskset` and cpuset
+/// cgroups show in it, and so does a pinning of this very thread. Ask from a thread that was not pinned.
+///
+/// Where the mask cannot be read, this is `0..n` for the `n` CPUs that [`num_cpus`] counts.
+pub fn allowed_cpus() -> CpuSet {
+    match core_affinity::get_core_ids() {
+        Some(cores) if !cores.is_empty() => cores.into_iter().map(|core| core.id).collect(),
+        _ => (0..num_cpus::get().max(1)).collect(),
+    }
+}
+
+/// How many CPUs' worth of time the process may use: the allowed CPUs, or the CPU quota of its cgroup where
+/// that is less. At least 1.
+///
+/// A quota is rounded up to whole CPUs. Where there is one, the answer of the first call in the process
+/// stays; where there is none, the remark about pinned callers at [`allowed_cpus`] holds.
+pub fn parallelism() -> usize {
+    num_cpus::get().max(1)
+}
+
+/// Pins the calling thread to `cpu`; says whether the system accepted.
+///
+/// Threads that it starts afterwards inherit the pinning; [`unpin_current_thread`] is for those.
+#[must_use = "a refused pinning leaves the thread where it was"]
+pub fn pin_current_thread(cpu: usize) -> bool {
+    // core_affinity indexes a mask of fixed size with this number.
+    cpu < MASK_BITS && core_affinity::set_for_current(CoreId { id: cpu })
+}
+
+/// CPUs in the affinity masks of the [`core_affinity`] crate.
+const MASK_BITS: usize = if cfg!(windows) { 64 } else { 1024 };
+
+/// Lets the calling thread run on every one of `cpus`; says whether the system accepted.
+///
+/// For a thread that was started by a pinned one and should not stay on its CPU. Does nothing but return
+/// `false` where there is no such call (anything but Linux and Android).
+#[must_use = "a refusal leaves the thread where it was"]
+pub fn unpin_current_thread(cpus: &CpuSet) -> bool {
+    sys::set_affinity(cpus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parallelism_is_within_the_allowed_cpus() {
+        assert!((1..=allowed_cpus().len()).contains(&parallelism()));
+    }
+
+    // Pins a thread of its own: the harness's threads are inherited from.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pinned_thread_is_on_that_cpu_until_unpinned() {
+        std::thread::spawn(|| {
+            let before = allowed_cpus();
+            for cpu in before.iter() {
+                assert!(pin_current_thread(cpu));
+                assert_eq!(allowed_cpus().as_slice(), [cpu]);
+                let child = std::thread::spawn(allowed_cpus).join().unwrap();
+                assert_eq!(child.as_slice(), [cpu], "children inherit it");
+                assert!(unpin_current_thread(&before));
+                assert_eq!(allowed_cpus(), before);
+            }
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn cpus_that_cannot_exist_are_refused() {
+        std::thread::spawn(|| {
+            let before = allowed_cpus();
+            assert!(!pin_current_thread(MASK_BITS));
+            assert!(!pin_current_thread(usize::MAX));
+            assert!(!unpin_current_thread(&CpuSet::default()));
+            assert!(!unpin_current_thread(&[usize::MAX].into_iter().collect()));
+            assert_eq!(allowed_cpus(), before);
+        })
+        .join()
+        .unwrap();
+    }
+}

@@ -1,0 +1,46 @@
+//! CPUs, caches and quotas of this machine; where the threads of a runtime go; how urgent they are.
+//!
+//! Three steps, each usable alone:
+//!
+//! 1. [`Topology`] says which CPUs the process may use and what they share: a core, an L3 cache, a NUMA node.
+//! 2. [`Plan`] gives each worker its CPU, from a [`Pinning`] strategy. It is pure: it takes a topology and
+//!    numbers and touches no thread, so it can be tried on the description of any machine.
+//! 3. [`pin_current_thread`] and [`lower_current_thread`] act on the calling thread.
+//!
+//! ```
+//! use evenkeel_topology::{Pinning, Plan, Topology, parallelism, pin_current_thread};
+//!
+//! let topology = Topology::detect();
+//! let workers = parallelism();
+//! let plan = Plan::new(&topology, parallelism(), workers, &Pinning::PerCore)?;
+//! std::thread::scope(|scope| {
+//!     for worker in 0..workers {
+//!         let (plan, topology) = (&plan, &topology);
+//!         scope.spawn(move || {
+//!             if let Some(cpu) = plan.cpu(worker) {
+//!                 pin_current_thread(cpu);
+//!             }
+//!             let _steal_from = plan.steal_order(topology, worker);
+//!         });
+//!     }
+//! });
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Linux is what this crate is for. Elsewhere it still works, with less: the topology is flat, priorities
+//! stay as they are, and a pinning is what the [`core_affinity`] crate can do there.
+
+#![deny(unsafe_code)]
+
+mod affinity;
+mod cpu_set;
+mod placement;
+mod priority;
+mod sys;
+mod topology;
+
+pub use affinity::{allowed_cpus, parallelism, pin_current_thread, unpin_current_thread};
+pub use cpu_set::{CpuSet, ParseCpuSetError};
+pub use placement::{PinError, Pinning, Plan};
+pub use priority::{ComputePriority, current_priority, lower_current_thread};
+pub use topology::{Distance, Topology};

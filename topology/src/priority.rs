@@ -1,0 +1,129 @@
+//! How urgent compute threads are for the kernel.
+
+use std::fmt;
+
+use crate::sys;
+
+/// How urgent compute threads are, next to every other thread of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ComputePriority {
+    /// `SCHED_IDLE`: runs when no normal thread wants the CPU, and gives way to one as soon as it wakes.
+    #[default]
+    Idle,
+    /// Nice 19: the smallest share of the CPU that a normal thread can have.
+    Low,
+    /// As any other thread of the process.
+    Normal,
+}
+
+impl fmt::Display for ComputePriority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Idle => "idle",
+            Self::Low => "low",
+            Self::Normal => "normal",
+        })
+    }
+}
+
+const NICE_LOWEST: i32 = 19;
+
+/// Lowers the calling thread to `wanted`, or as near as the system allows, and returns the priority that is
+/// then in force.
+///
+/// Refused [`Idle`] becomes [`Low`], refused [`Low`] leaves the thread as it was. Anything but Linux and
+/// Android refuses both. [`Normal`] asks for nothing.
+///
+/// This is a one-way door: without `CAP_SYS_NICE` (or an `RLIMIT_NICE` that few systems grant) a thread
+/// cannot be raised again, and threads that it starts are as low as itself. So lower a thread that was made
+/// for the purpose, from a thread that keeps its priority.
+///
+/// [`Idle`]: ComputePriority::Idle
+/// [`Low`]: ComputePriority::Low
+/// [`Normal`]: ComputePriority::Normal
+pub fn lower_current_thread(wanted: ComputePriority) -> ComputePriority {
+    let idle = wanted == ComputePriority::Idle && sys::set_idle();
+    if !idle && wanted != ComputePriority::Normal {
+        // Refused as well: what is in force is read back below.
+        let _ = sys::lower_nice(NICE_LOWEST);
+    }
+    current_priority()
+}
+
+/// The priority of the calling thread: [`ComputePriority::Normal`] is anything that is neither `SCHED_IDLE`
+/// nor nice 19.
+pub fn current_priority() -> ComputePriority {
+    if sys::is_idle() {
+        ComputePriority::Idle
+    } else if sys::nice() == Some(NICE_LOWEST) {
+        ComputePriority::Low
+    } else {
+        ComputePriority::Normal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn in_a_thread<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| scope.spawn(f).join().unwrap())
+    }
+
+    #[test]
+    fn what_is_reported_is_in_force() {
+        for wanted in [
+            ComputePriority::Idle,
+            ComputePriority::Low,
+            ComputePriority::Normal,
+        ] {
+            in_a_thread(|| {
+                let reported = lower_current_thread(wanted);
+                assert_eq!(current_priority(), reported);
+            });
+        }
+    }
+
+    #[test]
+    fn normal_asks_for_nothing() {
+        let before = current_priority();
+        assert_eq!(
+            in_a_thread(|| lower_current_thread(ComputePriority::Normal)),
+            before
+        );
+    }
+
+    // Lowering needs no privilege on Linux; only a sandbox can refuse, and then it refuses the probe as well.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn only_the_calling_thread_is_lowered() {
+        let before = current_priority();
+        let (idle, low) = in_a_thread(|| {
+            let low = in_a_thread(|| lower_current_thread(ComputePriority::Low));
+            let idle = lower_current_thread(ComputePriority::Idle);
+            assert_eq!(in_a_thread(current_priority), idle, "children inherit it");
+            (idle, low)
+        });
+        assert_eq!(current_priority(), before);
+        if sys_allows_lowering() {
+            assert_ne!(idle, ComputePriority::Normal);
+            assert_ne!(low, ComputePriority::Normal);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sys_allows_lowering() -> bool {
+        in_a_thread(|| sys::lower_nice(NICE_LOWEST))
+    }
+
+    #[test]
+    fn a_lowered_thread_stays_lowered() {
+        in_a_thread(|| {
+            let idle = lower_current_thread(ComputePriority::Idle);
+            assert_eq!(lower_current_thread(ComputePriority::Low), idle);
+            assert_eq!(lower_current_thread(ComputePriority::Normal), idle);
+        });
+    }
+}
