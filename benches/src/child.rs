@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
@@ -13,6 +13,9 @@ use crate::sys;
 
 /// How much of a child's standard error is kept for its epitaph.
 const STDERR_BYTES_MAX: u64 = 4096;
+
+/// How long a child that has closed its output may take to end.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// This program again, as another process; killed and waited for on drop.
 pub(crate) struct Child {
@@ -103,15 +106,27 @@ impl Child {
 
     /// Ends the child, and says how it went and what it wrote to its standard error.
     fn epitaph(&mut self, what: &str) -> String {
-        let role = self.role;
+        // One that is about to end by itself may: its own status says more than that of a kill.
+        let deadline = Instant::now() + LAST_WORDS;
+        let mut status = self.process.try_wait();
+        while matches!(status, Ok(None)) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+            status = self.process.try_wait();
+        }
         self.end();
+        let mut text = format!("the {} {what}", self.role);
+        if let Ok(Some(status)) = status {
+            text.push_str(&format!(" ({status})"));
+        }
         let stderr = self
             .stderr
             .take()
             .and_then(|reader| reader.join().ok())
             .unwrap_or_default();
-        let separator = if stderr.is_empty() { "" } else { ": " };
-        format!("the {role} {what}{separator}{stderr}")
+        if !stderr.is_empty() {
+            text.push_str(&format!(": {stderr}"));
+        }
+        text
     }
 
     fn end(&mut self) {

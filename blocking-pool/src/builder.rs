@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::pool::{Pool, ThreadMaker};
 
 type Hook = Arc<dyn Fn() + Send + Sync>;
+type MakerHook = Arc<dyn Fn(&ThreadMaker) + Send + Sync>;
 
 #[derive(Clone)]
 pub(crate) struct Config {
@@ -14,7 +15,7 @@ pub(crate) struct Config {
     pub(crate) stack_size: Option<usize>,
     pub(crate) on_thread_start: Option<Hook>,
     pub(crate) on_thread_stop: Option<Hook>,
-    pub(crate) thread_maker: Option<Arc<dyn Fn(&ThreadMaker) + Send + Sync>>,
+    pub(crate) thread_maker: Option<MakerHook>,
 }
 
 /// Configures and builds a [`Pool`].

@@ -296,7 +296,7 @@ impl Shared {
             return;
         };
         let request = self.request.load(Ordering::Relaxed);
-        if request % 2 == 0 {
+        if request.is_multiple_of(2) {
             contained("the thread maker hook", || {
                 hook(&ThreadMaker::new(self.clone()))
             });

@@ -11,6 +11,7 @@ use crate::sync::{AtomicBool, Ordering, Thread, ThreadBuilder, current, park, pa
 
 crate::sync::thread_local! {
     /// The address of the pool that this thread belongs to, or 0.
+    #[allow(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")]
     static POOL: Cell<usize> = Cell::new(0);
 }
 

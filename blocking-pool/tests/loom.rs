@@ -3,12 +3,12 @@
 //! Run with `RUSTFLAGS="--cfg evenkeel_loom" cargo test --release -p evenkeel-blocking-pool --test loom --lib`.
 #![cfg(evenkeel_loom)]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_blocking_pool::{Builder, Pool, ThreadMaker};
+use evenkeel_blocking_pool::{Builder, Pool};
 use loom::future::block_on;
-use loom::sync::Notify;
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
 fn model(test: impl Fn() + Send + Sync + 'static) {
@@ -65,32 +65,28 @@ fn submit_meets_shutdown() {
     });
 }
 
-/// Two threads submit while a third makes the threads that the hook asks for.
+/// A job is submitted while an earlier request for threads is being answered: either that answer covers it, or its
+/// submitter asks anew.
 #[test]
 fn asking_meets_making() {
     model(|| {
-        let maker = Arc::new(Mutex::new(None::<ThreadMaker>));
-        let rung = Arc::new(Notify::new());
-        let (ring, asked) = (rung.clone(), maker.clone());
+        let rung = Arc::new(AtomicBool::new(false));
+        let ring = rung.clone();
         let pool = Builder::new()
             .max_threads(1)
             .keep_alive(Duration::MAX)
-            .thread_maker(move |maker| {
-                *asked.lock().unwrap() = Some(maker.clone());
-                ring.notify();
-            })
+            .thread_maker(move |_| ring.store(true, Ordering::Relaxed))
             .build()
             .unwrap();
-        let driver = thread::spawn(move || {
-            rung.wait();
-            let maker = maker.lock().unwrap().take().unwrap();
-            assert_eq!(maker.make_threads().unwrap(), 1);
-        });
         let other = pool.clone();
-        let submitter = thread::spawn(move || other.execute(|| ()).unwrap());
-        assert_eq!(block_on(pool.spawn(|| 7)).unwrap(), 7);
-        submitter.join().unwrap();
-        driver.join().unwrap();
+        let submitter = thread::spawn(move || other.spawn(|| 7));
+        let made = pool.make_threads().unwrap();
+        let task = submitter.join().unwrap();
+        if made == 0 {
+            assert!(rung.load(Ordering::Relaxed));
+            assert_eq!(pool.make_threads().unwrap(), 1);
+        }
+        assert_eq!(block_on(task).unwrap(), 7);
         assert!(pool.shutdown(None));
     });
 }

@@ -127,6 +127,8 @@ fn drain(mut stream: &mio::net::UnixStream) {
 struct Reentrant {
     socket: Arc<OnceLock<Io<UdpSocket>>>,
     entered: Arc<AtomicUsize>,
+    /// Entries that found a lock taken: as one thread does everything, that is its own.
+    contended: Arc<AtomicUsize>,
 }
 
 impl Reentrant {
@@ -134,13 +136,17 @@ impl Reentrant {
         let Some(socket) = self.socket.get() else {
             return;
         };
-        let mut cx = Context::from_waker(Waker::noop());
+        let count = Arc::new(Count::default());
+        let waker = Arc::clone(&count).into();
+        let mut cx = Context::from_waker(&waker);
         let _ = socket.poll_read_ready(&mut cx);
         let _ = socket.poll_write_ready(&mut cx);
         let _ = poll_once(
             socket.ready(Interest::READABLE | Interest::WRITABLE),
-            Waker::noop(),
+            &waker,
         );
+        // Who cannot have the lock is told to come back.
+        self.contended.fetch_add(count.woken(), Ordering::SeqCst);
         if let Poll::Ready(Ok(event)) = socket.poll_write_ready(&mut cx) {
             socket.clear_readiness(event);
         }
@@ -170,9 +176,15 @@ fn tokio_4129_wakers_that_come_back() {
         let io = self::socket(&driver).0;
         socket.set(io).unwrap();
         let registered = socket.get().unwrap();
+        let contended = Arc::new(AtomicUsize::new(0));
         let waker = || -> Waker {
             let (socket, entered) = (Arc::clone(&socket), Arc::clone(&entered));
-            Arc::new(Reentrant { socket, entered }).into()
+            Arc::new(Reentrant {
+                socket,
+                entered,
+                contended: Arc::clone(&contended),
+            })
+            .into()
         };
 
         // Dropped as the poller that is replaced, and as a future that goes.
@@ -205,6 +217,11 @@ fn tokio_4129_wakers_that_come_back() {
         );
         drop(driver);
         assert_eq!(entered.load(Ordering::SeqCst), 8);
+        assert_eq!(
+            contended.load(Ordering::SeqCst),
+            0,
+            "a waker ran or was dropped under a lock"
+        );
     });
 }
 

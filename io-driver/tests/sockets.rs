@@ -154,6 +154,8 @@ fn udp_goes_on_after_a_refused_datagram() {
                 refused.unwrap_err().kind(),
                 io::ErrorKind::ConnectionRefused
             );
+            let ready = socket.writable().await.unwrap().ready();
+            assert!(ready.is_writable() && !ready.is_write_closed());
 
             let peer = std::net::UdpSocket::bind(address).unwrap();
             let receive = socket.async_io(Interest::READABLE, |s| s.recv(&mut buffer));
@@ -382,7 +384,7 @@ fn ready_prints_its_names() {
         format!("{:?}", Ready::READABLE | Ready::ERROR),
         "READABLE | ERROR"
     );
-    assert_eq!(Ready::ALL - Ready::READABLE | Ready::READABLE, Ready::ALL);
+    assert_eq!((Ready::ALL - Ready::READABLE) | Ready::READABLE, Ready::ALL);
 }
 
 #[test]

@@ -33,8 +33,15 @@ fn a_short_timeout_is_waited_for() {
 #[test]
 fn mio_1948_huge_timeouts_wait_for_the_wake() {
     within_limit(|| {
-        let days = |n: u64| Duration::from_secs(n * 24 * 60 * 60);
-        for timeout in [days(24), days(25), days(50), days(10_000), Duration::MAX] {
+        // Just above what fits, and what is a millisecond when cut to 32 bits.
+        let limit = Duration::from_millis(i32::MAX as u64);
+        let wrapped = Duration::from_millis((1 << 32) + 1);
+        for timeout in [
+            limit,
+            limit + Duration::from_nanos(1),
+            wrapped,
+            Duration::MAX,
+        ] {
             let mut driver = Driver::new().unwrap();
             // Late enough that a turn which does not wait is seen to.
             let handle = driver.handle();

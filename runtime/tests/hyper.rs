@@ -23,7 +23,9 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infal
 }
 
 fn request(body: &'static [u8]) -> Request<Full<Bytes>> {
-    Request::post("http://localhost/echo").body(Full::new(Bytes::from_static(body))).unwrap()
+    Request::post("http://localhost/echo")
+        .body(Full::new(Bytes::from_static(body)))
+        .unwrap()
 }
 
 async fn serve_http1(listener: TcpListener) {
@@ -49,9 +51,13 @@ fn http1_answers_on_one_connection_after_the_other() {
         let connection = evenkeel::spawn(connection);
         for _ in 0..3 {
             static BODY: [u8; 100_000] = [b'x'; 100_000];
+            sender.ready().await.unwrap();
             let response = sender.send_request(request(&BODY)).await.unwrap();
             assert_eq!(response.status(), StatusCode::OK);
-            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), &BODY[..]);
+            assert_eq!(
+                response.into_body().collect().await.unwrap().to_bytes(),
+                &BODY[..]
+            );
         }
         drop(sender);
         connection.await.unwrap().unwrap();
@@ -98,8 +104,9 @@ fn http2_multiplexes_on_the_executor() {
                 .keep_alive_interval(Duration::from_secs(1))
                 .serve_connection(server, service_fn(echo)),
         );
-        let (sender, connection) =
-            client::conn::http2::handshake(Executor::new(), client).await.unwrap();
+        let (sender, connection) = client::conn::http2::handshake(Executor::new(), client)
+            .await
+            .unwrap();
         evenkeel::spawn(connection);
         let requests: Vec<_> = (0..20)
             .map(|_| {
@@ -122,14 +129,17 @@ fn a_wrapped_stream_serves_too() {
         // Stands for a TLS stream: it has tokio's IO traits alone.
         let (client, server) = tokio::io::duplex(512);
         evenkeel::spawn(
-            server::conn::http1::Builder::new()
-                .serve_connection(Io::new(server), service_fn(echo)),
+            server::conn::http1::Builder::new().serve_connection(Io::new(server), service_fn(echo)),
         );
-        let (mut sender, connection) =
-            client::conn::http1::handshake(Io::new(client)).await.unwrap();
+        let (mut sender, connection) = client::conn::http1::handshake(Io::new(client))
+            .await
+            .unwrap();
         evenkeel::spawn(connection);
         let response = sender.send_request(request(b"wrapped")).await.unwrap();
-        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "wrapped");
+        assert_eq!(
+            response.into_body().collect().await.unwrap().to_bytes(),
+            "wrapped"
+        );
     });
 }
 

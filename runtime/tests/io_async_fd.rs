@@ -14,8 +14,11 @@ use net_support::{poll_once, run};
 
 fn nonblocking(fd: impl Into<OwnedFd>) -> File {
     let fd = fd.into();
-    // The mode is that of the open file, whatever its kind; std sets it through the types of sockets alone.
-    socket2::Socket::from(fd.try_clone().unwrap()).set_nonblocking(true).unwrap();
+    // The mode is that of the open file, whatever its kind; std sets it through the types of
+    // sockets alone.
+    socket2::Socket::from(fd.try_clone().unwrap())
+        .set_nonblocking(true)
+        .unwrap();
     File::from(fd)
 }
 
@@ -46,7 +49,10 @@ fn a_pipe_passes_bytes_and_ends() {
             assert_eq!(&buf[..n], b"through");
             assert_eq!(read(&reader, &mut buf).await.unwrap(), 0);
         });
-        writer.async_io(Interest::WRITABLE, |mut pipe| pipe.write_all(b"through")).await.unwrap();
+        writer
+            .async_io(Interest::WRITABLE, |mut pipe| pipe.write_all(b"through"))
+            .await
+            .unwrap();
         drop(writer);
         task.await.unwrap();
     });
@@ -111,7 +117,10 @@ fn a_descriptor_can_be_registered_again_after_the_first_is_gone() {
         assert!(AsyncFd::new(number).is_err(), "it is registered");
         drop(borrowed);
         let left = AsyncFd::new(left).unwrap();
-        assert_eq!((left.as_raw_fd(), left.as_fd().as_raw_fd()), (number, number));
+        assert_eq!(
+            (left.as_raw_fd(), left.as_fd().as_raw_fd()),
+            (number, number)
+        );
         let left = AsyncFd::new(left.into_inner()).unwrap();
         right.write_all(b"x").unwrap();
         left.readable().await.unwrap().retain_ready();

@@ -1,4 +1,5 @@
-//! What happens when the process has no descriptor left: an error of the call, and nothing else breaks.
+//! What happens when the process has no descriptor left: an error of the call, and nothing else
+//! breaks.
 //!
 //! The limit belongs to the whole process, hence one test and a binary of its own.
 #![cfg(all(target_os = "linux", feature = "tokio-io"))]
@@ -15,7 +16,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// Lowers the limit to a little above what is open, so that it is reached fast.
 fn limit_descriptors() {
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as libc::rlim_t;
-    let limit = libc::rlimit { rlim_cur: open + 32, rlim_max: open + 32 };
+    let limit = libc::rlimit {
+        rlim_cur: open + 32,
+        rlim_max: open + 32,
+    };
     // SAFETY: the pointer is to a limit that outlives the call.
     let outcome = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
     assert_eq!(outcome, 0, "{}", io::Error::last_os_error());
@@ -53,7 +57,9 @@ fn too_many_descriptors_are_an_error_of_the_call() {
         let (mut left, mut right) = tcp_pair().await;
         limit_descriptors();
         // It waits in the queue of the listener: accepting it is what needs a descriptor.
-        let mut waiting = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut waiting = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         let files = exhaust_descriptors();
 
         for _ in 0..3 {
@@ -65,7 +71,9 @@ fn too_many_descriptors_are_an_error_of_the_call() {
         assert_no_descriptor(UnixStream::pair());
         assert_works(&mut left, &mut right).await;
         // Timers and tasks need no descriptor.
-        evenkeel::spawn(evenkeel::time::sleep(std::time::Duration::from_millis(1))).await.unwrap();
+        evenkeel::spawn(evenkeel::time::sleep(std::time::Duration::from_millis(1)))
+            .await
+            .unwrap();
 
         drop(files);
         let (mut accepted, peer) = listener.accept().await.unwrap();

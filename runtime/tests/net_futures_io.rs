@@ -17,7 +17,10 @@ async fn pass(mut write: impl AsyncWrite + Unpin, mut read: impl AsyncRead + Unp
         write.write_all(&vec![3; LEN]).await.unwrap();
         write.flush().await.unwrap();
         write.close().await.unwrap();
-        assert_eq!(write.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(
+            write.write(b"x").await.unwrap_err().kind(),
+            ErrorKind::BrokenPipe
+        );
     };
     let receive = async {
         let mut bytes = Vec::new();
@@ -53,7 +56,11 @@ fn streams_and_their_halves_pass_bytes() {
 fn vectored_operations_take_one_buffer_after_the_other() {
     run(async {
         let (mut left, mut right) = tcp_pair().await;
-        let bufs = [IoSlice::new(b"one"), IoSlice::new(b""), IoSlice::new(b"two")];
+        let bufs = [
+            IoSlice::new(b"one"),
+            IoSlice::new(b""),
+            IoSlice::new(b"two"),
+        ];
         assert_eq!(left.write_vectored(&bufs).await.unwrap(), 6);
         let (mut first, mut second) = ([0; 2], [0; 8]);
         let mut bufs = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];

@@ -112,7 +112,10 @@ fn an_owned_writing_half_that_was_shut_down_stays_so() {
         let (mut read, mut write) = client.into_split();
         write.shutdown().await.unwrap();
         assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0);
-        assert_eq!(write.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(
+            write.write(b"x").await.unwrap_err().kind(),
+            ErrorKind::BrokenPipe
+        );
         server.write_all(b"x").await.unwrap();
         assert_eq!(read.read(&mut [0; 8]).await.unwrap(), 1);
         read.reunite(write).unwrap();
@@ -127,12 +130,21 @@ fn owned_halves_know_their_stream() {
         assert_eq!(read.local_addr().unwrap(), server.peer_addr().unwrap());
         assert_eq!(write.peer_addr().unwrap(), server.local_addr().unwrap());
         assert_eq!(read.peer_addr().unwrap(), write.peer_addr().unwrap());
-        assert_eq!(read.as_ref().local_addr().unwrap(), write.as_ref().local_addr().unwrap());
+        assert_eq!(
+            read.as_ref().local_addr().unwrap(),
+            write.as_ref().local_addr().unwrap()
+        );
         assert!(write.ready(Interest::WRITABLE).await.unwrap().is_writable());
         write.writable().await.unwrap();
         assert_eq!(write.try_write(b"peek").unwrap(), 4);
         let (server_read, _server_write) = server.into_split();
-        assert!(server_read.ready(Interest::READABLE).await.unwrap().is_readable());
+        assert!(
+            server_read
+                .ready(Interest::READABLE)
+                .await
+                .unwrap()
+                .is_readable()
+        );
         let mut buf = [0; 8];
         assert_eq!(server_read.peek(&mut buf).await.unwrap(), 4);
         assert_eq!(server_read.try_read(&mut buf).unwrap(), 4);
@@ -146,9 +158,12 @@ fn unix_halves_work_from_two_tasks() {
         let (mut left_read, mut left_write) = left.into_split();
         let (mut right_read, mut right_write) = right.into_split();
         let echo = evenkeel::spawn(async move {
-            tokio::io::copy(&mut right_read, &mut right_write).await.unwrap()
+            tokio::io::copy(&mut right_read, &mut right_write)
+                .await
+                .unwrap()
         });
-        let send = evenkeel::spawn(async move { left_write.write_all(&vec![9; LEN]).await.unwrap() });
+        let send =
+            evenkeel::spawn(async move { left_write.write_all(&vec![9; LEN]).await.unwrap() });
         let mut bytes = vec![0; LEN];
         left_read.read_exact(&mut bytes).await.unwrap();
         assert!(bytes.iter().all(|byte| *byte == 9));

@@ -14,7 +14,7 @@ use evenkeel::io::{Interest, Ready};
 use evenkeel::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use net_support::{listener, poll_once, run, tcp_pair};
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// An address of the loopback on which nobody listens, for as long as the socket holds it.
 fn refusing() -> (TcpSocket, SocketAddr) {
@@ -28,7 +28,9 @@ fn refusing() -> (TcpSocket, SocketAddr) {
 fn both_ends_agree_on_their_addresses() {
     run(async {
         let listener = listener().await;
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         let (server, peer) = listener.accept().await.unwrap();
         assert_eq!(client.local_addr().unwrap(), peer);
         assert_eq!(client.local_addr().unwrap(), server.peer_addr().unwrap());
@@ -61,9 +63,20 @@ fn connecting_tries_every_address() {
 fn no_address_and_no_port_are_invalid_input() {
     run(async {
         let none: &[SocketAddr] = &[];
-        assert_eq!(TcpStream::connect(none).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-        assert_eq!(TcpListener::bind(none).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-        for text in ["localhost", "127.0.0.1", "localhost:notaport", "localhost:65536"] {
+        assert_eq!(
+            TcpStream::connect(none).await.unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+        assert_eq!(
+            TcpListener::bind(none).await.unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+        for text in [
+            "localhost",
+            "127.0.0.1",
+            "localhost:notaport",
+            "localhost:65536",
+        ] {
             let error = TcpStream::connect(text).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
         }
@@ -77,8 +90,15 @@ fn names_and_literals_resolve() {
         assert_eq!(found, ["127.0.0.1:7".parse().unwrap()]);
         let found: Vec<_> = lookup_host(("::1", 7)).await.unwrap().collect();
         assert_eq!(found, ["[::1]:7".parse().unwrap()]);
-        let found: Vec<_> = lookup_host(("localhost".to_owned(), 7)).await.unwrap().collect();
-        assert!(found.iter().any(|address| address.ip().is_loopback() && address.port() == 7));
+        let found: Vec<_> = lookup_host(("localhost".to_owned(), 7))
+            .await
+            .unwrap()
+            .collect();
+        assert!(
+            found
+                .iter()
+                .any(|address| address.ip().is_loopback() && address.port() == 7)
+        );
 
         let listener = TcpListener::bind("localhost:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -90,7 +110,9 @@ fn names_and_literals_resolve() {
 fn binding_an_address_in_use_fails() {
     run(async {
         let listener = listener().await;
-        let error = TcpListener::bind(listener.local_addr().unwrap()).await.unwrap_err();
+        let error = TcpListener::bind(listener.local_addr().unwrap())
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
     });
 }
@@ -100,7 +122,9 @@ fn a_dropped_accept_loses_no_connection() {
     run(async {
         let listener = listener().await;
         assert!(poll_once(listener.accept()).is_pending());
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         let (_, peer) = listener.accept().await.unwrap();
         assert_eq!(peer, client.local_addr().unwrap());
     });
@@ -121,7 +145,16 @@ fn poll_accept_wakes_its_task() {
         })
         .await
         .unwrap();
-        assert_eq!(peer, client.unwrap().await.unwrap().unwrap().local_addr().unwrap());
+        assert_eq!(
+            peer,
+            client
+                .unwrap()
+                .await
+                .unwrap()
+                .unwrap()
+                .local_addr()
+                .unwrap()
+        );
     });
 }
 
@@ -190,14 +223,20 @@ fn try_read_and_readable_take_turns() {
     run(async {
         let (client, server) = tcp_pair().await;
         let mut buf = [0; 16];
-        assert_eq!(client.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            client.try_read(&mut buf).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         assert!(poll_once(client.readable()).is_pending());
         assert_eq!(server.try_write(b"first").unwrap(), 5);
         client.readable().await.unwrap();
         assert_eq!(client.try_read(&mut buf).unwrap(), 5);
         assert_eq!(&buf[..5], b"first");
         // Finding nothing clears the readiness, and new bytes bring it back.
-        assert_eq!(client.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            client.try_read(&mut buf).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         assert!(poll_once(client.readable()).is_pending());
         assert_eq!(server.try_write(b"second").unwrap(), 6);
         client.readable().await.unwrap();
@@ -234,7 +273,8 @@ fn one_task_reads_while_another_writes() {
     run(async {
         let (client, mut server) = tcp_pair().await;
         let (mut read, mut write) = client.into_split();
-        // Nothing can be read before the reader is waiting: both directions have to be able to wait at once.
+        // Nothing can be read before the reader is waiting: both directions have to be able to wait
+        // at once.
         let reader = evenkeel::spawn(async move {
             let mut bytes = Vec::new();
             read.read_to_end(&mut bytes).await.unwrap();
@@ -256,7 +296,9 @@ fn one_task_reads_while_another_writes() {
 fn reads_of_every_size_get_every_byte() {
     run(async {
         let (mut client, mut server) = tcp_pair().await;
-        let bytes: Vec<u8> = (0..1 << 20).map(|i: u32| (i.wrapping_mul(2654435761) >> 24) as u8).collect();
+        let bytes: Vec<u8> = (0..1 << 20)
+            .map(|i: u32| (i.wrapping_mul(2654435761) >> 24) as u8)
+            .collect();
         let sent = bytes.clone();
         let writer = evenkeel::spawn(async move {
             let mut rest = &sent[..];
@@ -279,7 +321,12 @@ fn reads_of_every_size_get_every_byte() {
             size = size * 5 % 7919;
         }
         writer.await.unwrap();
-        assert!(received == bytes, "{} of {} bytes, or wrong ones", received.len(), bytes.len());
+        assert!(
+            received == bytes,
+            "{} of {} bytes, or wrong ones",
+            received.len(),
+            bytes.len()
+        );
     });
 }
 
@@ -304,7 +351,12 @@ fn peek_does_not_consume() {
         assert_eq!(client.peek(&mut buf[..2]).await.unwrap(), 2);
         assert_eq!(&buf[..2], b"lo");
         let mut peeked = ReadBuf::new(&mut buf);
-        assert_eq!(poll_fn(|cx| client.poll_peek(cx, &mut peeked)).await.unwrap(), 4);
+        assert_eq!(
+            poll_fn(|cx| client.poll_peek(cx, &mut peeked))
+                .await
+                .unwrap(),
+            4
+        );
         assert_eq!(peeked.filled(), b"look");
         let (read, _write) = client.split();
         assert_eq!(read.peek(&mut buf).await.unwrap(), 4);
@@ -319,7 +371,11 @@ fn vectored_operations_take_one_buffer_after_the_other() {
     run(async {
         let (mut client, mut server) = tcp_pair().await;
         assert!(server.is_write_vectored());
-        let bufs = [IoSlice::new(b"one"), IoSlice::new(b""), IoSlice::new(b"two")];
+        let bufs = [
+            IoSlice::new(b"one"),
+            IoSlice::new(b""),
+            IoSlice::new(b"two"),
+        ];
         assert_eq!(server.write_vectored(&bufs).await.unwrap(), 6);
         assert_eq!(server.try_write_vectored(&bufs).unwrap(), 6);
         let mut all = [0; 12];
@@ -347,13 +403,17 @@ fn try_io_clears_readiness_that_was_not_there() {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::WouldBlock);
         assert!(poll_once(client.readable()).is_pending());
         client
-            .try_io(Interest::READABLE, || -> std::io::Result<()> { panic!("it is not ready") })
+            .try_io(Interest::READABLE, || -> std::io::Result<()> {
+                panic!("it is not ready")
+            })
             .unwrap_err();
 
         server.write_all(b"y").await.unwrap();
         let mut buf = [0; 8];
         let n = client
-            .async_io(Interest::READABLE, || (&*SockRef::from(&client)).read(&mut buf))
+            .async_io(Interest::READABLE, || {
+                (&*SockRef::from(&client)).read(&mut buf)
+            })
             .await
             .unwrap();
         assert_eq!(&buf[..n], b"xy");
@@ -419,7 +479,10 @@ fn from_std_makes_non_blocking_and_into_std_leaves_it_so() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
-        assert!(poll_once(listener.accept()).is_pending(), "a blocking accept would hang here");
+        assert!(
+            poll_once(listener.accept()).is_pending(),
+            "a blocking accept would hang here"
+        );
         let client = std::net::TcpStream::connect(address).unwrap();
         let mut client = TcpStream::try_from(client).unwrap();
         assert!(poll_once(client.read(&mut [0; 1])).is_pending());
@@ -430,7 +493,10 @@ fn from_std_makes_non_blocking_and_into_std_leaves_it_so() {
         let mut client = client.into_std().unwrap();
         let mut buf = [0; 16];
         assert_eq!(client.read(&mut buf).unwrap(), 9);
-        assert_eq!(client.read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            client.read(&mut buf).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         // And back: what the driver knew of the old registration is gone, the socket still works.
         let mut client = TcpStream::from_std(client).unwrap();
         server.write_all(b"again").await.unwrap();
@@ -479,7 +545,10 @@ fn tcp_socket_sets_options_before_it_connects() {
         second.set_reuseport(true).unwrap();
         second.bind(address).unwrap();
         let third = TcpSocket::new_v4().unwrap();
-        assert_eq!(third.bind(address).unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(
+            third.bind(address).unwrap_err().kind(),
+            ErrorKind::AddrInUse
+        );
         drop((second, third));
 
         let socket = TcpSocket::new_v4().unwrap();
@@ -502,10 +571,22 @@ fn tcp_socket_sets_options_before_it_connects() {
 fn tcp_socket_reports_a_refused_connection() {
     run(async {
         let (_holder, address) = refusing();
-        let error = TcpSocket::new_v4().unwrap().connect(address).await.unwrap_err();
+        let error = TcpSocket::new_v4()
+            .unwrap()
+            .connect(address)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-        let error = TcpSocket::new_v6().unwrap().connect(address).await.unwrap_err();
-        assert_ne!(error.kind(), ErrorKind::ConnectionRefused, "an IPv4 address on an IPv6 socket");
+        let error = TcpSocket::new_v6()
+            .unwrap()
+            .connect(address)
+            .await
+            .unwrap_err();
+        assert_ne!(
+            error.kind(),
+            ErrorKind::ConnectionRefused,
+            "an IPv4 address on an IPv6 socket"
+        );
     });
 }
 
@@ -513,14 +594,13 @@ fn tcp_socket_reports_a_refused_connection() {
 fn tcp_socket_takes_over_a_socket_of_another_library() {
     run(async {
         let listener = listener().await;
-        let socket = socket2::Socket::new(
-            socket2::Domain::IPV4,
-            socket2::Type::STREAM,
-            None,
-        )
-        .unwrap();
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         let socket = TcpSocket::from_std_stream(socket.into());
-        let client = socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        let client = socket
+            .connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         assert!(SockRef::from(&client).nonblocking().unwrap());
     });
 }
@@ -567,7 +647,10 @@ fn sockets_of_a_runtime_that_is_gone_fail_and_do_not_hang() {
 
 #[test]
 fn ready_flags_are_printed_by_name() {
-    assert_eq!(format!("{:?}", Ready::READABLE | Ready::READ_CLOSED), "READABLE | READ_CLOSED");
+    assert_eq!(
+        format!("{:?}", Ready::READABLE | Ready::READ_CLOSED),
+        "READABLE | READ_CLOSED"
+    );
 }
 
 #[test]

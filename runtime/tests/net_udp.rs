@@ -53,7 +53,10 @@ fn a_connected_socket_hears_its_peer_alone() {
         let (left, right) = connected_pair().await;
         let (stranger, _) = socket().await;
         assert_eq!(left.peer_addr().unwrap(), right.local_addr().unwrap());
-        stranger.send_to(b"noise", left.local_addr().unwrap()).await.unwrap();
+        stranger
+            .send_to(b"noise", left.local_addr().unwrap())
+            .await
+            .unwrap();
         right.send(b"signal").await.unwrap();
         let mut buf = [0; 16];
         let n = left.recv(&mut buf).await.unwrap();
@@ -65,7 +68,10 @@ fn a_connected_socket_hears_its_peer_alone() {
 fn an_unconnected_socket_cannot_send() {
     run(async {
         let (socket, _) = socket().await;
-        assert_eq!(socket.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
+        assert_eq!(
+            socket.peer_addr().unwrap_err().kind(),
+            ErrorKind::NotConnected
+        );
         assert!(socket.send(b"where to").await.is_err());
         assert!(socket.try_send(b"where to").is_err());
     });
@@ -75,7 +81,10 @@ fn an_unconnected_socket_cannot_send() {
 fn binding_an_address_in_use_fails() {
     run(async {
         let (_socket, address) = socket().await;
-        assert_eq!(UdpSocket::bind(address).await.unwrap_err().kind(), ErrorKind::AddrInUse);
+        assert_eq!(
+            UdpSocket::bind(address).await.unwrap_err().kind(),
+            ErrorKind::AddrInUse
+        );
     });
 }
 
@@ -112,7 +121,10 @@ fn peeking_does_not_consume() {
         assert_eq!(right.try_peek_from(&mut buf).unwrap(), (4, address));
         assert_eq!(right.try_peek_sender().unwrap(), address);
         assert_eq!(right.recv_from(&mut buf).await.unwrap(), (4, address));
-        assert_eq!(right.try_peek(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            right.try_peek(&mut buf).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
     });
 }
 
@@ -121,13 +133,19 @@ fn trying_takes_turns_with_waiting() {
     run(async {
         let (left, right) = connected_pair().await;
         let mut buf = [0; 16];
-        assert_eq!(right.try_recv(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            right.try_recv(&mut buf).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         assert!(poll_once(right.readable()).is_pending());
         left.writable().await.unwrap();
         assert_eq!(left.try_send(b"one").unwrap(), 3);
         right.readable().await.unwrap();
         assert_eq!(right.try_recv(&mut buf).unwrap(), 3);
-        assert_eq!(right.try_recv_from(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            right.try_recv_from(&mut buf).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         assert!(left.ready(Interest::WRITABLE).await.unwrap().is_writable());
     });
 }
@@ -140,17 +158,35 @@ fn polling_fills_read_bufs() {
         poll_fn(|cx| left.poll_send_ready(cx)).await.unwrap();
         assert_eq!(poll_fn(|cx| left.poll_send(cx, b"one")).await.unwrap(), 3);
         let (unconnected, _) = socket().await;
-        assert_eq!(poll_fn(|cx| unconnected.poll_send_to(cx, b"no", there)).await.unwrap(), 2);
+        assert_eq!(
+            poll_fn(|cx| unconnected.poll_send_to(cx, b"no", there))
+                .await
+                .unwrap(),
+            2
+        );
         left.send(b"two").await.unwrap();
 
         let mut memory = [MaybeUninit::uninit(); 16];
         let mut buf = ReadBuf::uninit(&mut memory);
         poll_fn(|cx| right.poll_recv_ready(cx)).await.unwrap();
-        assert_eq!(poll_fn(|cx| right.poll_peek_sender(cx)).await.unwrap(), here);
+        assert_eq!(
+            poll_fn(|cx| right.poll_peek_sender(cx)).await.unwrap(),
+            here
+        );
         poll_fn(|cx| right.poll_peek(cx, &mut buf)).await.unwrap();
-        assert_eq!(poll_fn(|cx| right.poll_peek_from(cx, &mut buf)).await.unwrap(), here);
+        assert_eq!(
+            poll_fn(|cx| right.poll_peek_from(cx, &mut buf))
+                .await
+                .unwrap(),
+            here
+        );
         poll_fn(|cx| right.poll_recv(cx, &mut buf)).await.unwrap();
-        assert_eq!(poll_fn(|cx| right.poll_recv_from(cx, &mut buf)).await.unwrap(), here);
+        assert_eq!(
+            poll_fn(|cx| right.poll_recv_from(cx, &mut buf))
+                .await
+                .unwrap(),
+            here
+        );
         assert_eq!(buf.filled(), b"oneoneonetwo");
     });
 }
@@ -175,7 +211,8 @@ fn tasks_share_a_socket() {
     });
 }
 
-/// On an address of the loopback that is this test's alone, so that nobody takes the port in between.
+/// On an address of the loopback that is this test's alone, so that nobody takes the port in
+/// between.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_rejected_datagram_is_an_error_once() {
@@ -190,7 +227,10 @@ fn a_rejected_datagram_is_an_error_once() {
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         // The socket goes on after that.
         let right = UdpSocket::bind(address).await.unwrap();
-        right.send_to(b"now", left.local_addr().unwrap()).await.unwrap();
+        right
+            .send_to(b"now", left.local_addr().unwrap())
+            .await
+            .unwrap();
         assert_eq!(left.recv(&mut [0; 16]).await.unwrap(), 3);
         assert!(left.take_error().unwrap().is_none());
     });
@@ -215,8 +255,12 @@ fn async_io_waits_between_attempts() {
         left.send(b"here").await.unwrap();
         let (n, attempts) = receiver.await.unwrap();
         assert_eq!(n, 4);
-        assert!((1..=2).contains(&attempts), "{attempts} attempts for one datagram");
-        left.try_io(Interest::WRITABLE, || SockRef::from(&left).take_error()).unwrap();
+        assert!(
+            (1..=2).contains(&attempts),
+            "{attempts} attempts for one datagram"
+        );
+        left.try_io(Interest::WRITABLE, || SockRef::from(&left).take_error())
+            .unwrap();
     });
 }
 
@@ -227,12 +271,18 @@ fn std_sockets_come_and_go() {
         let address = std.local_addr().unwrap();
         let socket = UdpSocket::from_std(std).unwrap();
         let mut buf = [0; 16];
-        assert!(poll_once(socket.recv(&mut buf)).is_pending(), "a blocking recv would hang here");
+        assert!(
+            poll_once(socket.recv(&mut buf)).is_pending(),
+            "a blocking recv would hang here"
+        );
         socket.send_to(b"self", address).await.unwrap();
         socket.readable().await.unwrap();
         let std = socket.into_std().unwrap();
         assert_eq!(std.recv(&mut buf).unwrap(), 4);
-        assert_eq!(std.recv(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            std.recv(&mut buf).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         UdpSocket::try_from(std).unwrap();
     });
 }
@@ -251,9 +301,18 @@ fn options_reach_the_socket() {
         socket.set_multicast_loop_v4(false).unwrap();
         assert!(!socket.multicast_loop_v4().unwrap());
         let no_group = Ipv4Addr::new(192, 0, 2, 1);
-        assert!(socket.join_multicast_v4(no_group, Ipv4Addr::LOCALHOST).is_err());
+        assert!(
+            socket
+                .join_multicast_v4(no_group, Ipv4Addr::LOCALHOST)
+                .is_err()
+        );
         let group = Ipv4Addr::new(239, 255, 77, 77);
-        assert!(socket.leave_multicast_v4(group, Ipv4Addr::LOCALHOST).is_err(), "it never joined");
+        assert!(
+            socket
+                .leave_multicast_v4(group, Ipv4Addr::LOCALHOST)
+                .is_err(),
+            "it never joined"
+        );
         assert!(format!("{socket:?}").contains("127.0.0.1"), "{socket:?}");
     });
 }
@@ -264,12 +323,18 @@ fn multicast_on_the_loopback() {
         let receiver = UdpSocket::bind("0.0.0.0:0").await.unwrap();
         let port = receiver.local_addr().unwrap().port();
         let group = Ipv4Addr::new(239, 255, 77, 77);
-        receiver.join_multicast_v4(group, Ipv4Addr::LOCALHOST).unwrap();
+        receiver
+            .join_multicast_v4(group, Ipv4Addr::LOCALHOST)
+            .unwrap();
         let (sender, _) = socket().await;
-        SockRef::from(&sender).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+        SockRef::from(&sender)
+            .set_multicast_if_v4(&Ipv4Addr::LOCALHOST)
+            .unwrap();
         sender.send_to(b"all of you", (group, port)).await.unwrap();
         let mut buf = [0; 16];
         assert_eq!(receiver.recv(&mut buf).await.unwrap(), 10);
-        receiver.leave_multicast_v4(group, Ipv4Addr::LOCALHOST).unwrap();
+        receiver
+            .leave_multicast_v4(group, Ipv4Addr::LOCALHOST)
+            .unwrap();
     });
 }

@@ -27,11 +27,14 @@ pub(super) fn summary(measured: &Measured) -> String {
             metric.format(value)
         );
     }
-    if measured.latencies.answered == 0 {
-        format!("no answer; {line}")
-    } else {
-        line
+    match measured.latencies.lost_connections {
+        0 => {}
+        lost => line.push_str(&format!(", {lost} connections lost")),
     }
+    if measured.latencies.answered == 0 {
+        line.insert_str(0, "no answer; ");
+    }
+    line
 }
 
 /// The text of `--list`.
@@ -269,7 +272,7 @@ fn write_table(
         }
         if name != EVENKEEL && base.is_some() {
             let ratio = |metric: Metric| metric.ratio_to(row, base);
-            write_line(f, "  x evenkeel", |metric| {
+            write_line(f, "  / evenkeel", |metric| {
                 ratio(metric).map_or_else(String::new, |ratio| format!("{}x", short(ratio.median)))
             })?;
         }
@@ -417,11 +420,11 @@ pub(super) mod tests {
                 "45.0"
             ]
         );
-        let cells: Vec<_> = line(&text, "  x evenkeel").split_whitespace().collect();
+        let cells: Vec<_> = line(&text, "  / evenkeel").split_whitespace().collect();
         assert_eq!(
             cells,
             [
-                "x", "evenkeel", "2.00x", "2.00x", "2.00x", "2.00x", "2.00x", "1.00x", "0.500x"
+                "/", "evenkeel", "2.00x", "2.00x", "2.00x", "2.00x", "2.00x", "1.00x", "0.500x"
             ]
         );
     }

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::cases::{self, Case, Pinning};
@@ -20,6 +20,9 @@ use crate::spin::Spin;
 /// How long a child may take for what should take it milliseconds. Starved servers are slow, but
 /// their control thread is not part of the runtime.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a case takes beside its window and warm-up, about: processes that start and end.
+const OVERHEAD: Duration = Duration::from_millis(100);
 
 /// One case, measured once.
 #[derive(Clone, Debug, Serialize)]
@@ -99,7 +102,7 @@ fn run_rounds(cases: &[&'static Case], options: &MixedOptions, spin: Spin) -> Ve
             same_as_auto: false,
         })
         .collect();
-    let progress = Progress::new(rows.len() * options.rounds as usize);
+    let progress = Progress::new(rows.len() * options.rounds as usize, options.window);
     for _ in 0..options.rounds {
         for index in 0..rows.len() {
             let case = rows[index].case;
@@ -207,24 +210,22 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(measurements: usize) -> Self {
+    fn new(measurements: usize, window: Duration) -> Self {
         let on_terminal = std::io::stderr().is_terminal();
-        if !on_terminal {
-            eprintln!("{measurements} measurements");
-        }
-        let bar = if on_terminal {
-            ProgressBar::new(measurements as u64)
-        } else {
-            ProgressBar::hidden()
-        };
+        let each = window + WARM_UP + OVERHEAD;
+        let estimate = format!("about {:.0} s", each.as_secs_f64() * measurements as f64);
+        let bar = ProgressBar::hidden();
         bar.set_length(measurements as u64);
-        let style = ProgressStyle::with_template(
-            "{bar:30} {pos}/{len}, {elapsed} of about {duration}  {msg}",
-        );
-        bar.set_style(style.expect("the template is valid"));
         if on_terminal {
+            let style =
+                ProgressStyle::with_template("{bar:30} {pos}/{len}, {elapsed} of {prefix}  {msg}");
+            bar.set_style(style.expect("the template is valid"));
+            bar.set_prefix(estimate);
+            bar.set_draw_target(ProgressDrawTarget::stderr());
             // Rarely, since the redraw takes its CPU time from the measurement.
             bar.enable_steady_tick(Duration::from_secs(1));
+        } else {
+            eprintln!("{measurements} measurements, {estimate}");
         }
         Self { bar, on_terminal }
     }

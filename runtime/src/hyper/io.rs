@@ -61,14 +61,19 @@ impl<T: AsyncRead> hyper::rt::Read for Io<T> {
         cx: &mut Context<'_>,
         mut buf: hyper::rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // SAFETY: the slice is only given to a `ReadBuf`, which lets nobody write uninitialised bytes to it
-        // without an unsafe block of their own.
+        // SAFETY: the slice is only given to a `ReadBuf`, which lets nobody write uninitialised
+        // bytes to it without an unsafe block of their own.
         let unfilled = unsafe { buf.as_mut() };
         let start = unfilled.as_ptr();
         let mut unfilled = ReadBuf::uninit(unfilled);
         ready!(self.project().inner.poll_read(cx, &mut unfilled))?;
-        // A reader could have put another buffer in the place of this one, and then its bytes are elsewhere.
-        assert_eq!(unfilled.filled().as_ptr(), start.cast(), "the stream exchanged its buffer");
+        // A reader could have put another buffer in the place of this one, and then its bytes are
+        // elsewhere.
+        assert_eq!(
+            unfilled.filled().as_ptr(),
+            start.cast(),
+            "the stream exchanged its buffer"
+        );
         let n = unfilled.filled().len();
         // SAFETY: the first `n` bytes of the slice are filled, as the `ReadBuf` around it says.
         unsafe { buf.advance(n) };

@@ -1,9 +1,11 @@
-//! What [hyper](https://docs.rs/hyper) 1 needs of a runtime: [`Executor`], [`Timer`], and its IO traits.
+//! What [hyper](https://docs.rs/hyper) 1 needs of a runtime: [`Executor`], [`Timer`], and its IO
+//! traits.
 //!
-//! [`TcpStream`](crate::net::TcpStream) and [`UnixStream`](crate::net::UnixStream) implement hyper's
-//! [`Read`](hyper::rt::Read) and [`Write`](hyper::rt::Write) themselves: hand them to hyper as they are. What
-//! implements tokio's IO traits, such as a TLS stream on top of one of them, goes into [`Io`] (feature
-//! `tokio-io`), and what hyper gives back after an upgrade goes into [`Io`] to be used through tokio's traits.
+//! [`TcpStream`](crate::net::TcpStream) and [`UnixStream`](crate::net::UnixStream) implement
+//! hyper's [`Read`](hyper::rt::Read) and [`Write`](hyper::rt::Write) themselves: hand them to hyper
+//! as they are. What implements tokio's IO traits, such as a TLS stream on top of one of them, goes
+//! into [`Io`] (feature `tokio-io`), and what hyper gives back after an upgrade goes into [`Io`] to
+//! be used through tokio's traits.
 //!
 //! # Examples
 //!
@@ -77,7 +79,9 @@ impl Executor {
 
     /// An executor that spawns on the runtime of `handle`, wherever it is called from.
     pub fn with_handle(handle: Handle) -> Self {
-        Self { handle: Some(handle) }
+        Self {
+            handle: Some(handle),
+        }
     }
 }
 

@@ -13,7 +13,8 @@ fn poll_read(
     cx: &mut Context<'_>,
     mut buf: ReadBufCursor<'_>,
 ) -> Poll<io::Result<()>> {
-    // SAFETY: the slice is only given to `poll_read_uninit`, which writes nothing uninitialised to it.
+    // SAFETY: the slice is only given to `poll_read_uninit`, which writes nothing uninitialised to
+    // it.
     let unfilled = unsafe { buf.as_mut() };
     let n = ready!(stream.socket().poll_read_uninit(cx, unfilled))?;
     // SAFETY: `poll_read_uninit` has initialised the first `n` bytes.

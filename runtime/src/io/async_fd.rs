@@ -6,16 +6,17 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use super::Interest;
 use crate::runtime::context;
 
-/// Waits for a descriptor that no type of [`net`](crate::net) covers: a pipe, a device, an `eventfd`, a socket
-/// of another kind or of a C library.
+/// Waits for a descriptor that no type of [`net`](crate::net) covers: a pipe, a device, an
+/// `eventfd`, a socket of another kind or of a C library.
 ///
-/// This registers the descriptor with the current runtime's driver and dereferences to the driver's own
-/// [`AsyncFd`](evenkeel_io_driver::AsyncFd), which has the methods. Dropping it closes the descriptor if `T`
-/// owns it.
+/// This registers the descriptor with the current runtime's driver and dereferences to the driver's
+/// own [`AsyncFd`](evenkeel_io_driver::AsyncFd), which has the methods. Dropping it closes the
+/// descriptor if `T` owns it.
 ///
-/// The descriptor must be in non-blocking mode, or an operation on it may block a worker. Regular files cannot
-/// be registered (on Linux, the constructor fails with [`io::ErrorKind::PermissionDenied`]): their operations
-/// always block, so use [`spawn_blocking`](crate::spawn_blocking) for them.
+/// The descriptor must be in non-blocking mode, or an operation on it may block a worker. Regular
+/// files cannot be registered (on Linux, the constructor fails with
+/// [`io::ErrorKind::PermissionDenied`]): their operations always block, so use
+/// [`spawn_blocking`](crate::spawn_blocking) for them.
 ///
 /// # Examples
 ///
@@ -48,8 +49,8 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// The error of the operating system, for instance if the descriptor is a regular file or is registered
-    /// already; `inner` is dropped.
+    /// The error of the operating system, for instance if the descriptor is a regular file or is
+    /// registered already; `inner` is dropped.
     ///
     /// # Panics
     ///
@@ -58,7 +59,8 @@ impl<T: AsRawFd> AsyncFd<T> {
         Self::with_interest(inner, Interest::READABLE | Interest::WRITABLE)
     }
 
-    /// Registers the descriptor of `inner` for `interest`. Waiting for anything else may be for ever.
+    /// Registers the descriptor of `inner` for `interest`. Waiting for anything else may be for
+    /// ever.
     ///
     /// # Errors
     ///

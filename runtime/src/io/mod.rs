@@ -1,4 +1,5 @@
-//! Readiness: what to wait for, what was found, and descriptors that no type of [`net`](crate::net) covers.
+//! Readiness: what to wait for, what was found, and descriptors that no type of [`net`](crate::net)
+//! covers.
 //!
 //! The IO traits are not defined here: sockets implement those of tokio, futures-io and hyper, see
 //! [`net`](crate::net).
@@ -8,6 +9,6 @@ mod async_fd;
 
 #[cfg(unix)]
 pub use async_fd::AsyncFd;
-pub use evenkeel_io_driver::{Interest, Ready};
 #[cfg(unix)]
 pub use evenkeel_io_driver::{AsyncFdReadyGuard, AsyncFdReadyMutGuard, TryIoError};
+pub use evenkeel_io_driver::{Interest, Ready};

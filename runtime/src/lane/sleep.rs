@@ -8,9 +8,9 @@
 //! 2. fence (SeqCst)                         2. if it was searching: searching -= 1
 //! 3. searching > 0: done                    3. fence (SeqCst)
 //! 4. clear a bit of `sleeping`, which       4. look at every source of work once more;
-//!    claims that worker; none: done            something there: clear the bit and go on
-//! 5. searching += 1 on its behalf, unpark   5. park; then clear the bit, and look again;
-//!                                              bit already clear: it counts as searching
+//!    claims that worker; none: done            nothing there: park
+//! 5. searching += 1 on its behalf, unpark   5. clear the bit; it was still set: searching += 1;
+//!                                              look again, as a searcher
 //! submitter that may be preempted
 //! 1. to 3. the same                         searching worker that found a task
 //! 4. choose a bit of `sleeping`; none: done 1. searching -= 1; it was not the last: run the task
@@ -24,7 +24,7 @@
 //! - It sees `searching > 0`: that worker leaves the searching state later. If by sleeping, its last look
 //!   comes after the push. If by finding another task, it was the last one, and its step 3 comes after
 //!   the push; or another searcher is left, of whom the same holds.
-//! - It wakes a worker: that one looks at everything after it woke up.
+//! - It wakes a worker: that one is a searcher from then on, and the same holds of it.
 //!
 //! A searcher that the submitter saw is always a worker that will look at everything once more: nobody
 //! counts as searching while only thinking of waking somebody up. (With such a phantom, two submitters
@@ -130,14 +130,9 @@ impl Sleep {
         // breaks nothing.
         let few = 2 * self.searching.load(Ordering::Relaxed) < self.workers as isize;
         if few {
-            self.start_searching();
+            self.searching.fetch_add(1, Ordering::SeqCst);
         }
         few
-    }
-
-    /// Makes the caller a searcher, without a limit.
-    pub(crate) fn start_searching(&self) {
-        self.searching.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The caller has found a task and searches no more. True if it was the last searcher: it then has
@@ -150,8 +145,8 @@ impl Sleep {
         last
     }
 
-    /// The caller is about to sleep. It has to look at every source of work after this, and then either
-    /// park or call [`awake`](Sleep::awake).
+    /// The caller is about to sleep. It has to look at every source of work after this, and then
+    /// call [`wake_up`](Sleep::wake_up) at once, or park and then call it.
     pub(crate) fn fall_asleep(&self, worker: usize, searching: bool) {
         self.sleeping[worker / BITS].fetch_or(1 << (worker % BITS), Ordering::SeqCst);
         if searching {
@@ -160,10 +155,15 @@ impl Sleep {
         fence(Ordering::SeqCst);
     }
 
-    /// The caller sleeps no more. True if a submitter claimed it: it then counts as searching.
-    pub(crate) fn awake(&self, worker: usize) -> bool {
+    /// The caller sleeps no more, and is a searcher from now on: a submitter that claimed it has counted
+    /// it as one; otherwise it does so itself, whatever the limit, because a submitter that claims
+    /// nothing may rely on it.
+    pub(crate) fn wake_up(&self, worker: usize) {
         let bit = 1 << (worker % BITS);
-        self.sleeping[worker / BITS].fetch_and(!bit, Ordering::SeqCst) & bit == 0
+        let claimed = self.sleeping[worker / BITS].fetch_and(!bit, Ordering::SeqCst) & bit == 0;
+        if !claimed {
+            self.searching.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     pub(crate) fn is_asleep(&self, worker: usize) -> bool {

@@ -274,21 +274,15 @@ impl Local {
         }
         let sleep = &self.lane.sleep;
         sleep.fall_asleep(self.index, self.searching.take());
-        if self.lane.has_work() || self.lane.is_shut_down() {
-            if !sleep.awake(self.index) {
-                // Not claimed: become a searcher nevertheless, or the limit would send us round here
-                // again and again.
-                sleep.start_searching();
-            }
-            self.searching.set(true);
-            return;
+        if !self.lane.has_work() && !self.lane.is_shut_down() {
+            let timeout = match deadline_ns {
+                NEVER => None,
+                deadline_ns => Some(Duration::from_nanos(deadline_ns.saturating_sub(now_ns))),
+            };
+            self.seat().parker.park(timeout);
         }
-        let timeout = match deadline_ns {
-            NEVER => None,
-            deadline_ns => Some(Duration::from_nanos(deadline_ns.saturating_sub(now_ns))),
-        };
-        self.seat().parker.park(timeout);
-        self.searching.set(sleep.awake(self.index));
+        sleep.wake_up(self.index);
+        self.searching.set(true);
         (self.lane.on_wake)();
     }
 }

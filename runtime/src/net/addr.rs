@@ -2,16 +2,17 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::net::ToSocketAddrs as StdToSocketAddrs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use sealed::Resolution;
 
 /// What can be turned into socket addresses, possibly by asking the name service.
 ///
-/// Implemented for [`SocketAddr`] and its variants, for `(IpAddr, u16)` and its variants, for `&[SocketAddr]`,
-/// for text of the form `host:port`, for `(host, port)` with a textual host, and for references to any of
-/// these. Text that is an address already costs no look-up; a name is looked up on the blocking pool.
+/// Implemented for [`SocketAddr`] and its variants, for `(IpAddr, u16)` and its variants, for
+/// `&[SocketAddr]`, for text of the form `host:port`, for `(host, port)` with a textual host, and
+/// for references to any of these. Text that is an address already costs no look-up; a name is
+/// looked up on the blocking pool.
 ///
 /// The trait is sealed: its method may change. Use [`lookup_host`] to resolve something.
 pub trait ToSocketAddrs: sealed::Resolve {}
@@ -20,8 +21,8 @@ pub trait ToSocketAddrs: sealed::Resolve {}
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::InvalidInput`] if the text has no port or no valid one; otherwise what the name service of
-/// the operating system reports.
+/// [`io::ErrorKind::InvalidInput`] if the text has no port or no valid one; otherwise what the name
+/// service of the operating system reports.
 ///
 /// # Panics
 ///
@@ -29,7 +30,8 @@ pub trait ToSocketAddrs: sealed::Resolve {}
 ///
 /// # Cancel safety
 ///
-/// Dropping the future discards the answer; a look-up that has started runs to its end on the blocking pool.
+/// Dropping the future discards the answer; a look-up that has started runs to its end on the
+/// blocking pool.
 ///
 /// # Examples
 ///
@@ -39,7 +41,9 @@ pub trait ToSocketAddrs: sealed::Resolve {}
 /// assert!(found.all(|address| address.ip().is_loopback()));
 /// # std::io::Result::Ok(()) }).unwrap();
 /// ```
-pub async fn lookup_host<T: ToSocketAddrs>(host: T) -> io::Result<impl Iterator<Item = SocketAddr>> {
+pub async fn lookup_host<T: ToSocketAddrs>(
+    host: T,
+) -> io::Result<impl Iterator<Item = SocketAddr>> {
     Ok(resolve(&host).await?.into_iter())
 }
 
@@ -60,7 +64,8 @@ pub(crate) fn resolve<T: ToSocketAddrs + ?Sized>(
 ///
 /// # Errors
 ///
-/// The error of the last attempt, or [`io::ErrorKind::InvalidInput`] if there was no address to try.
+/// The error of the last attempt, or [`io::ErrorKind::InvalidInput`] if there was no address to
+/// try.
 pub(crate) async fn try_each<T, A, Fut>(
     host: T,
     mut attempt: impl FnMut(SocketAddr) -> Fut,
@@ -80,7 +85,10 @@ where
 }
 
 pub(crate) fn no_address() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the name resolved to no address at all")
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "the name resolved to no address at all",
+    )
 }
 
 mod sealed {
@@ -108,7 +116,9 @@ fn look_up<T>(host: T) -> Resolution
 where
     T: StdToSocketAddrs<Iter = std::vec::IntoIter<SocketAddr>> + Send + 'static,
 {
-    Resolution::Pending(crate::spawn_blocking(move || Ok(host.to_socket_addrs()?.collect())))
+    Resolution::Pending(crate::spawn_blocking(move || {
+        Ok(host.to_socket_addrs()?.collect())
+    }))
 }
 
 impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {}

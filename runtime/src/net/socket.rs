@@ -1,6 +1,8 @@
-//! A mio socket that is registered with the current runtime's IO driver: what all types of this module wrap.
+//! A mio socket that is registered with the current runtime's IO driver: what all types of this
+//! module wrap.
 //!
-//! Everything that waits goes through here, and everything that reads into memory which is not initialised yet.
+//! Everything that waits goes through here, and everything that reads into memory which is not
+//! initialised yet.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -17,15 +19,15 @@ use crate::runtime::context;
 
 /// A socket on which a system call can be tried.
 pub trait MioSocket: mio::event::Source + fmt::Debug {
-    /// Runs a system call on the socket; mio must see its outcome on systems that report readiness only once
-    /// per registration.
+    /// Runs a system call on the socket; mio must see its outcome on systems that report readiness
+    /// only once per registration.
     fn attempt<R>(&self, call: impl FnOnce(SockRef<'_>) -> io::Result<R>) -> io::Result<R>;
 }
 
 /// A connected byte stream, read and written through a shared reference.
 pub trait MioStream: MioSocket {
-    /// Whether a read that fills less than its buffer has emptied the socket, which saves the call that would
-    /// only say so.
+    /// Whether a read that fills less than its buffer has emptied the socket, which saves the call
+    /// that would only say so.
     const SHORT_READ_EMPTIES: bool;
 
     fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
@@ -98,7 +100,9 @@ impl<S: mio::event::Source + fmt::Debug> fmt::Debug for Socket<S> {
 impl<S: mio::event::Source> Socket<S> {
     /// Registers a socket, which must be non-blocking, with the current runtime's driver.
     pub(crate) fn new(source: S) -> io::Result<Self> {
-        Ok(Self { io: Io::new(source, &context::io_handle())? })
+        Ok(Self {
+            io: Io::new(source, &context::io_handle())?,
+        })
     }
 
     pub(crate) fn get(&self) -> &S {
@@ -138,7 +142,8 @@ impl<S: mio::event::Source> Socket<S> {
         self.io.try_io(interest, call)
     }
 
-    /// Waits for `interest` and runs `call`, again and again until it does not say that it would block.
+    /// Waits for `interest` and runs `call`, again and again until it does not say that it would
+    /// block.
     pub(crate) async fn call<R>(
         &self,
         interest: Interest,
@@ -178,7 +183,8 @@ impl<S: MioSocket> Socket<S> {
         interest: Interest,
         call: impl FnOnce() -> io::Result<R>,
     ) -> io::Result<R> {
-        self.io.try_io(interest, |source| source.attempt(|_| call()))
+        self.io
+            .try_io(interest, |source| source.attempt(|_| call()))
     }
 
     /// The user's form of [`call`](Self::call).
@@ -187,7 +193,8 @@ impl<S: MioSocket> Socket<S> {
         interest: Interest,
         mut call: impl FnMut() -> io::Result<R>,
     ) -> io::Result<R> {
-        self.call(interest, |source| source.attempt(|_| call())).await
+        self.call(interest, |source| source.attempt(|_| call()))
+            .await
     }
 }
 
@@ -208,8 +215,8 @@ impl<S: MioStream> Socket<S> {
         self.try_call(Interest::WRITABLE, |source| source.write_vectored(bufs))
     }
 
-    /// Shuts a direction down. A stream that the peer has reset is shut down already: that is no error, or the
-    /// caller would see one or not depending on who was faster.
+    /// Shuts a direction down. A stream that the peer has reset is shut down already: that is no
+    /// error, or the caller would see one or not depending on who was faster.
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self.get().shutdown(how) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -221,7 +228,11 @@ impl<S: MioStream> Socket<S> {
 /// What the IO traits are made of.
 #[allow(dead_code, reason = "the features select the traits")]
 impl<S: MioStream> Socket<S> {
-    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_read_with(cx, buf.len(), |source| source.read(buf))
     }
 
@@ -234,14 +245,16 @@ impl<S: MioStream> Socket<S> {
         self.poll_read_with(cx, len, |source| source.read_vectored(bufs))
     }
 
-    /// Receives into memory that need not be initialised. If this returns `n`, the first `n` bytes are; the
-    /// others are as they were.
+    /// Receives into memory that need not be initialised. If this returns `n`, the first `n` bytes
+    /// are; the others are as they were.
     pub(crate) fn poll_read_uninit(
         &self,
         cx: &mut Context<'_>,
         buf: &mut [MaybeUninit<u8>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_read_with(cx, buf.len(), |source| source.attempt(|socket| socket.recv(buf)))
+        self.poll_read_with(cx, buf.len(), |source| {
+            source.attempt(|socket| socket.recv(buf))
+        })
     }
 
     fn poll_read_with(
@@ -258,7 +271,8 @@ impl<S: MioStream> Socket<S> {
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.io.poll_stream_io(cx, Direction::Write, buf.len(), |source| source.write(buf))
+        self.io
+            .poll_stream_io(cx, Direction::Write, buf.len(), |source| source.write(buf))
     }
 
     pub(crate) fn poll_write_vectored(
@@ -267,6 +281,8 @@ impl<S: MioStream> Socket<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        self.io.poll_stream_io(cx, Direction::Write, len, |source| source.write_vectored(bufs))
+        self.io.poll_stream_io(cx, Direction::Write, len, |source| {
+            source.write_vectored(bufs)
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! The two directions of a stream, to be used from different tasks.
 //!
-//! One implementation serves TCP and Unix streams; [`tcp`](super::tcp) and [`unix`](super::unix) name its types.
+//! One implementation serves TCP and Unix streams; [`tcp`](super::tcp) and [`unix`](super::unix)
+//! name its types.
 
 use std::error::Error;
 use std::fmt;
@@ -43,8 +44,8 @@ pub struct OwnedReadHalf<S: Stream>(Arc<S>);
 
 /// The owned writing half of a stream, made by `into_split`.
 ///
-/// Dropping it shuts down the writing direction, so that the peer sees the end of the stream even while the
-/// reading half lives. [`forget`](Self::forget) drops it without that.
+/// Dropping it shuts down the writing direction, so that the peer sees the end of the stream even
+/// while the reading half lives. [`forget`](Self::forget) drops it without that.
 #[derive(Debug)]
 pub struct OwnedWriteHalf<S: Stream> {
     stream: Arc<S>,
@@ -69,7 +70,10 @@ pub(crate) fn split<S: Stream>(stream: &mut S) -> (ReadHalf<'_, S>, WriteHalf<'_
 
 pub(crate) fn into_split<S: Stream>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
     let stream = Arc::new(stream);
-    let write = OwnedWriteHalf { stream: stream.clone(), shut_down_on_drop: true };
+    let write = OwnedWriteHalf {
+        stream: stream.clone(),
+        shut_down_on_drop: true,
+    };
     (OwnedReadHalf(stream), write)
 }
 
@@ -335,7 +339,8 @@ impl<S: Stream> OwnedWriteHalf<S> {
 impl<S: Stream> Drop for OwnedWriteHalf<S> {
     fn drop(&mut self) {
         if self.shut_down_on_drop {
-            // Nobody is left to tell about an error, and the stream is given up in this direction anyway.
+            // Nobody is left to tell about an error, and the stream is given up in this direction
+            // anyway.
             let _ = self.stream.socket().shutdown(Shutdown::Write);
         }
     }
@@ -387,7 +392,8 @@ impl<S: Stream> AsRef<S> for OwnedWriteHalf<S> {
     }
 }
 
-/// What the IO traits of tokio, futures-io and hyper are implemented for: a stream or a half of one.
+/// What the IO traits of tokio, futures-io and hyper are implemented for: a stream or a half of
+/// one.
 #[allow(dead_code, reason = "the features select the traits")]
 pub(crate) trait AsStream {
     type Stream: Stream;

@@ -13,10 +13,11 @@ use super::socket::MioSocket;
 use super::split::{AsStream, OwnedReadHalf, OwnedWriteHalf, ReadHalf, Stream, WriteHalf};
 use super::{TcpStream, UdpSocket};
 
-/// Lets `receive` fill what is unfilled of `buf`; it returns how many bytes it wrote at the start of that.
+/// Lets `receive` fill what is unfilled of `buf`; it returns how many bytes it wrote at the start
+/// of that.
 ///
-/// Every `receive` in this file is one of socket2's receiving methods. They promise to write nothing
-/// uninitialised, and to have initialised as many bytes as they return.
+/// Every `receive` in this file is one of socket2's receiving methods. They promise to write
+/// nothing uninitialised, and to have initialised as many bytes as they return.
 fn fill<E>(
     buf: &mut ReadBuf<'_>,
     receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> Poll<io::Result<(usize, E)>>,
@@ -36,7 +37,9 @@ fn poll_read(
     buf: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
     let socket = half.stream().socket();
-    fill(buf, |buf| socket.poll_read_uninit(cx, buf).map_ok(|n| (n, ())))
+    fill(buf, |buf| {
+        socket.poll_read_uninit(cx, buf).map_ok(|n| (n, ()))
+    })
 }
 
 // A generic impl would cover foreign types; the two streams and their halves are all there is.
@@ -96,8 +99,8 @@ impl_read! { [] TcpStream, [S: Stream] ReadHalf<'_, S>, [S: Stream] OwnedReadHal
 impl_write! { [] TcpStream, [S: Stream] WriteHalf<'_, S>, [S: Stream] OwnedWriteHalf<S> }
 
 impl TcpStream {
-    /// As [`peek`](Self::peek), for hand-written futures. Only the task of the last call of a reading `poll_`
-    /// method is woken.
+    /// As [`peek`](Self::peek), for hand-written futures. Only the task of the last call of a
+    /// reading `poll_` method is woken.
     ///
     /// # Errors
     ///
@@ -115,8 +118,8 @@ impl TcpStream {
 }
 
 impl UdpSocket {
-    /// As [`recv`](Self::recv), for hand-written futures. Only the task of the last call of a receiving `poll_`
-    /// method is woken.
+    /// As [`recv`](Self::recv), for hand-written futures. Only the task of the last call of a
+    /// receiving `poll_` method is woken.
     ///
     /// # Errors
     ///
@@ -125,8 +128,8 @@ impl UdpSocket {
         self.poll_into(cx, buf, |socket, buf| Ok((socket.recv(buf)?, ())))
     }
 
-    /// As [`recv_from`](Self::recv_from), for hand-written futures. Only the task of the last call of a
-    /// receiving `poll_` method is woken.
+    /// As [`recv_from`](Self::recv_from), for hand-written futures. Only the task of the last call
+    /// of a receiving `poll_` method is woken.
     ///
     /// # Errors
     ///
@@ -139,8 +142,8 @@ impl UdpSocket {
         self.poll_into(cx, buf, |socket, buf| with_ip(socket.recv_from(buf)?))
     }
 
-    /// As [`peek`](Self::peek), for hand-written futures. Only the task of the last call of a receiving `poll_`
-    /// method is woken.
+    /// As [`peek`](Self::peek), for hand-written futures. Only the task of the last call of a
+    /// receiving `poll_` method is woken.
     ///
     /// # Errors
     ///
@@ -149,8 +152,8 @@ impl UdpSocket {
         self.poll_into(cx, buf, |socket, buf| Ok((socket.peek(buf)?, ())))
     }
 
-    /// As [`peek_from`](Self::peek_from), for hand-written futures. Only the task of the last call of a
-    /// receiving `poll_` method is woken.
+    /// As [`peek_from`](Self::peek_from), for hand-written futures. Only the task of the last call
+    /// of a receiving `poll_` method is woken.
     ///
     /// # Errors
     ///
@@ -170,13 +173,16 @@ impl UdpSocket {
         mut receive: impl FnMut(SockRef<'_>, &mut [MaybeUninit<u8>]) -> io::Result<(usize, E)>,
     ) -> Poll<io::Result<E>> {
         fill(buf, |buf| {
-            self.socket.poll_read_call(cx, |source| source.attempt(|socket| receive(socket, buf)))
+            self.socket
+                .poll_read_call(cx, |source| source.attempt(|socket| receive(socket, buf)))
         })
     }
 }
 
 fn with_ip((n, sender): (usize, socket2::SockAddr)) -> io::Result<(usize, SocketAddr)> {
-    let sender = sender.as_socket().ok_or_else(|| io::Error::other("the sender has no IP address"))?;
+    let sender = sender
+        .as_socket()
+        .ok_or_else(|| io::Error::other("the sender has no IP address"))?;
     Ok((n, sender))
 }
 
@@ -191,8 +197,8 @@ mod unix {
     impl_write! { [] UnixStream }
 
     impl UnixDatagram {
-        /// As [`recv`](Self::recv), for hand-written futures. Only the task of the last call of a receiving
-        /// `poll_` method is woken.
+        /// As [`recv`](Self::recv), for hand-written futures. Only the task of the last call of a
+        /// receiving `poll_` method is woken.
         ///
         /// # Errors
         ///
@@ -209,8 +215,8 @@ mod unix {
             })
         }
 
-        /// As [`recv_from`](Self::recv_from), for hand-written futures. Only the task of the last call of a
-        /// receiving `poll_` method is woken.
+        /// As [`recv_from`](Self::recv_from), for hand-written futures. Only the task of the last
+        /// call of a receiving `poll_` method is woken.
         ///
         /// # Errors
         ///

@@ -12,10 +12,12 @@ use crate::io::{Interest, Ready};
 
 /// A UDP socket.
 ///
-/// It can be used by several tasks at once: every method takes `&self`, so put it into an `Arc` to share it.
+/// It can be used by several tasks at once: every method takes `&self`, so put it into an `Arc` to
+/// share it.
 ///
-/// Either [`connect`](Self::connect) it to one peer and use [`send`](Self::send) and [`recv`](Self::recv), or
-/// leave it unconnected and use [`send_to`](Self::send_to) and [`recv_from`](Self::recv_from).
+/// Either [`connect`](Self::connect) it to one peer and use [`send`](Self::send) and
+/// [`recv`](Self::recv), or leave it unconnected and use [`send_to`](Self::send_to) and
+/// [`recv_from`](Self::recv_from).
 ///
 /// # Examples
 ///
@@ -39,8 +41,8 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Binds a socket to `addr`; port 0 lets the operating system choose a free port. If `addr` stands for
-    /// several addresses, the first that can be bound is taken.
+    /// Binds a socket to `addr`; port 0 lets the operating system choose a free port. If `addr`
+    /// stands for several addresses, the first that can be bound is taken.
     ///
     /// # Errors
     ///
@@ -55,7 +57,9 @@ impl UdpSocket {
     }
 
     fn from_mio(source: mio::net::UdpSocket) -> io::Result<Self> {
-        Ok(Self { socket: Socket::new(source)? })
+        Ok(Self {
+            socket: Socket::new(source)?,
+        })
     }
 
     /// Takes over a socket of the standard library, and puts it into non-blocking mode.
@@ -81,8 +85,8 @@ impl UdpSocket {
         self.socket.into_inner().map(Into::into)
     }
 
-    /// Sets the peer of [`send`](Self::send), and drops everything that comes from another one. If `addr` stands
-    /// for several addresses, the first that works is taken.
+    /// Sets the peer of [`send`](Self::send), and drops everything that comes from another one. If
+    /// `addr` stands for several addresses, the first that works is taken.
     ///
     /// # Errors
     ///
@@ -104,7 +108,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::NotConnected`] if it is not connected, or another error of the operating system.
+    /// [`io::ErrorKind::NotConnected`] if it is not connected, or another error of the operating
+    /// system.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get().peer_addr()
     }
@@ -150,8 +155,8 @@ impl UdpSocket {
         self.socket.writable().await
     }
 
-    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call of a receiving
-    /// `poll_` method is woken.
+    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call of
+    /// a receiving `poll_` method is woken.
     ///
     /// # Errors
     ///
@@ -160,8 +165,8 @@ impl UdpSocket {
         self.socket.poll_read_ready(cx)
     }
 
-    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call of a sending
-    /// `poll_` method is woken.
+    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call of
+    /// a sending `poll_` method is woken.
     ///
     /// # Errors
     ///
@@ -174,14 +179,17 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The error of the operating system: for instance if the socket is not connected, if the datagram is too
-    /// large, or [`io::ErrorKind::ConnectionRefused`] if the peer rejected an earlier datagram.
+    /// The error of the operating system: for instance if the socket is not connected, if the
+    /// datagram is too large, or [`io::ErrorKind::ConnectionRefused`] if the peer rejected an
+    /// earlier datagram.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: if the future is dropped before it is done, nothing was sent.
     pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.call(Interest::WRITABLE, |socket| socket.send(buf)).await
+        self.socket
+            .call(Interest::WRITABLE, |socket| socket.send(buf))
+            .await
     }
 
     /// As [`send`](Self::send), for hand-written futures.
@@ -199,22 +207,25 @@ impl UdpSocket {
     ///
     /// As [`send`](Self::send), and [`io::ErrorKind::WouldBlock`].
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.try_call(Interest::WRITABLE, |socket| socket.send(buf))
+        self.socket
+            .try_call(Interest::WRITABLE, |socket| socket.send(buf))
     }
 
     /// Sends a datagram to `target`. If that stands for several addresses, the first is taken.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::InvalidInput`] if `target` stands for no address at all, or the error of the operating
-    /// system.
+    /// [`io::ErrorKind::InvalidInput`] if `target` stands for no address at all, or the error of
+    /// the operating system.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: if the future is dropped before it is done, nothing was sent.
     pub async fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], target: A) -> io::Result<usize> {
         let target = *resolve(&target).await?.first().ok_or_else(no_address)?;
-        self.socket.call(Interest::WRITABLE, |socket| socket.send_to(buf, target)).await
+        self.socket
+            .call(Interest::WRITABLE, |socket| socket.send_to(buf, target))
+            .await
     }
 
     /// As [`send_to`](Self::send_to), for hand-written futures.
@@ -228,7 +239,8 @@ impl UdpSocket {
         buf: &[u8],
         target: SocketAddr,
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_write_call(cx, |socket| socket.send_to(buf, target))
+        self.socket
+            .poll_write_call(cx, |socket| socket.send_to(buf, target))
     }
 
     /// As [`send_to`](Self::send_to), without waiting.
@@ -237,7 +249,8 @@ impl UdpSocket {
     ///
     /// As [`send_to`](Self::send_to), and [`io::ErrorKind::WouldBlock`].
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
-        self.socket.try_call(Interest::WRITABLE, |socket| socket.send_to(buf, target))
+        self.socket
+            .try_call(Interest::WRITABLE, |socket| socket.send_to(buf, target))
     }
 
     /// Receives one datagram from the connected peer and returns its length.
@@ -246,14 +259,16 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// The error of the operating system; [`io::ErrorKind::ConnectionRefused`] tells that the peer rejected an
-    /// earlier datagram.
+    /// The error of the operating system; [`io::ErrorKind::ConnectionRefused`] tells that the peer
+    /// rejected an earlier datagram.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: no datagram is lost if the future is dropped.
     pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.call(Interest::READABLE, |socket| socket.recv(buf)).await
+        self.socket
+            .call(Interest::READABLE, |socket| socket.recv(buf))
+            .await
     }
 
     /// As [`recv`](Self::recv), without waiting.
@@ -262,7 +277,8 @@ impl UdpSocket {
     ///
     /// As [`recv`](Self::recv), and [`io::ErrorKind::WouldBlock`].
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_call(Interest::READABLE, |socket| socket.recv(buf))
+        self.socket
+            .try_call(Interest::READABLE, |socket| socket.recv(buf))
     }
 
     /// Receives one datagram, and returns its length and its sender.
@@ -277,7 +293,9 @@ impl UdpSocket {
     ///
     /// Cancel safe: no datagram is lost if the future is dropped.
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.call(Interest::READABLE, |socket| socket.recv_from(buf)).await
+        self.socket
+            .call(Interest::READABLE, |socket| socket.recv_from(buf))
+            .await
     }
 
     /// As [`recv_from`](Self::recv_from), without waiting.
@@ -286,10 +304,12 @@ impl UdpSocket {
     ///
     /// As [`recv_from`](Self::recv_from), and [`io::ErrorKind::WouldBlock`].
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.try_call(Interest::READABLE, |socket| socket.recv_from(buf))
+        self.socket
+            .try_call(Interest::READABLE, |socket| socket.recv_from(buf))
     }
 
-    /// As [`recv`](Self::recv), but leaves the datagram in the queue: the next call returns it again.
+    /// As [`recv`](Self::recv), but leaves the datagram in the queue: the next call returns it
+    /// again.
     ///
     /// # Errors
     ///
@@ -299,7 +319,9 @@ impl UdpSocket {
     ///
     /// Cancel safe: nothing is taken out of the queue.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.call(Interest::READABLE, |socket| socket.peek(buf)).await
+        self.socket
+            .call(Interest::READABLE, |socket| socket.peek(buf))
+            .await
     }
 
     /// As [`peek`](Self::peek), without waiting.
@@ -308,10 +330,12 @@ impl UdpSocket {
     ///
     /// As [`peek`](Self::peek), and [`io::ErrorKind::WouldBlock`].
     pub fn try_peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_call(Interest::READABLE, |socket| socket.peek(buf))
+        self.socket
+            .try_call(Interest::READABLE, |socket| socket.peek(buf))
     }
 
-    /// As [`recv_from`](Self::recv_from), but leaves the datagram in the queue: the next call returns it again.
+    /// As [`recv_from`](Self::recv_from), but leaves the datagram in the queue: the next call
+    /// returns it again.
     ///
     /// # Errors
     ///
@@ -321,7 +345,9 @@ impl UdpSocket {
     ///
     /// Cancel safe: nothing is taken out of the queue.
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.call(Interest::READABLE, |socket| socket.peek_from(buf)).await
+        self.socket
+            .call(Interest::READABLE, |socket| socket.peek_from(buf))
+            .await
     }
 
     /// As [`peek_from`](Self::peek_from), without waiting.
@@ -330,7 +356,8 @@ impl UdpSocket {
     ///
     /// As [`peek_from`](Self::peek_from), and [`io::ErrorKind::WouldBlock`].
     pub fn try_peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.try_call(Interest::READABLE, |socket| socket.peek_from(buf))
+        self.socket
+            .try_call(Interest::READABLE, |socket| socket.peek_from(buf))
     }
 
     /// Waits for a datagram and returns its sender, leaving it in the queue.
@@ -366,12 +393,14 @@ impl UdpSocket {
 
     /// Runs an operation of the caller's own on the socket, if it is believed to be ready for it.
     ///
-    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it reports
-    /// [`io::ErrorKind::WouldBlock`], the socket is taken for not ready until the system says otherwise.
+    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it
+    /// reports [`io::ErrorKind::WouldBlock`], the socket is taken for not ready until the system
+    /// says otherwise.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the socket is not ready, or the error of `f`.
+    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the socket is not ready, or the error
+    /// of `f`.
     pub fn try_io<R>(
         &self,
         interest: Interest,
@@ -380,8 +409,9 @@ impl UdpSocket {
         self.socket.try_io(interest, f)
     }
 
-    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not report
-    /// [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for what `f` may do.
+    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not
+    /// report [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for
+    /// what `f` may do.
     ///
     /// # Errors
     ///
@@ -473,7 +503,8 @@ impl UdpSocket {
         self.socket.get().multicast_ttl_v4()
     }
 
-    /// Sets the time to live (`IP_MULTICAST_TTL`) of the IPv4 multicast packets that are sent, in hops.
+    /// Sets the time to live (`IP_MULTICAST_TTL`) of the IPv4 multicast packets that are sent, in
+    /// hops.
     ///
     /// # Errors
     ///
@@ -500,8 +531,8 @@ impl UdpSocket {
         self.socket.get().set_multicast_loop_v6(on)
     }
 
-    /// Joins an IPv4 multicast group, on the interface with that address or on one that the system chooses
-    /// (`0.0.0.0`).
+    /// Joins an IPv4 multicast group, on the interface with that address or on one that the system
+    /// chooses (`0.0.0.0`).
     ///
     /// # Errors
     ///
@@ -510,7 +541,8 @@ impl UdpSocket {
         self.socket.get().join_multicast_v4(&group, &interface)
     }
 
-    /// Leaves an IPv4 multicast group; the arguments are those of [`join_multicast_v4`](Self::join_multicast_v4).
+    /// Leaves an IPv4 multicast group; the arguments are those of
+    /// [`join_multicast_v4`](Self::join_multicast_v4).
     ///
     /// # Errors
     ///
@@ -519,7 +551,8 @@ impl UdpSocket {
         self.socket.get().leave_multicast_v4(&group, &interface)
     }
 
-    /// Joins an IPv6 multicast group, on the interface with that index or on one that the system chooses (0).
+    /// Joins an IPv6 multicast group, on the interface with that index or on one that the system
+    /// chooses (0).
     ///
     /// # Errors
     ///
@@ -528,7 +561,8 @@ impl UdpSocket {
         self.socket.get().join_multicast_v6(group, interface)
     }
 
-    /// Leaves an IPv6 multicast group; the arguments are those of [`join_multicast_v6`](Self::join_multicast_v6).
+    /// Leaves an IPv6 multicast group; the arguments are those of
+    /// [`join_multicast_v6`](Self::join_multicast_v6).
     ///
     /// # Errors
     ///
@@ -540,7 +574,9 @@ impl UdpSocket {
 
 fn peek_sender(source: &mio::net::UdpSocket) -> io::Result<SocketAddr> {
     let sender = source.attempt(|socket: SockRef<'_>| socket.peek_sender())?;
-    sender.as_socket().ok_or_else(|| io::Error::other("the sender has no IP address"))
+    sender
+        .as_socket()
+        .ok_or_else(|| io::Error::other("the sender has no IP address"))
 }
 
 impl fmt::Debug for UdpSocket {

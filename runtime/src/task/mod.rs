@@ -17,6 +17,8 @@ mod join_set;
 #[cfg(not(evenkeel_loom))]
 mod yield_now;
 
+#[cfg(evenkeel_loom)]
+pub(crate) use cell::Handle;
 pub(crate) use cell::{Schedule, Shard, Task, TaskRef, new};
 pub use error::JoinError;
 pub(crate) use inbox::Inbox;

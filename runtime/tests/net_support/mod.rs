@@ -15,7 +15,7 @@ use evenkeel::runtime::Runtime;
 const WATCHDOG: Duration = Duration::from_secs(60);
 
 /// Runs `test` on a fresh runtime and fails when it does not end.
-pub fn run<F: Future<Output = ()> + Send + 'static>(test: F) {
+pub(crate) fn run<F: Future<Output = ()> + Send + 'static>(test: F) {
     let (done, outcome) = channel();
     let thread = thread::spawn(move || {
         // The sender goes with the closure, so a panic is seen as a hang-up.
@@ -23,7 +23,9 @@ pub fn run<F: Future<Output = ()> + Send + 'static>(test: F) {
         Runtime::new().expect("a runtime").block_on(test);
     });
     match outcome.recv_timeout(WATCHDOG) {
-        Err(RecvTimeoutError::Timeout) => panic!("no end after {WATCHDOG:?}: something is not woken"),
+        Err(RecvTimeoutError::Timeout) => {
+            panic!("no end after {WATCHDOG:?}: something is not woken")
+        }
         Err(RecvTimeoutError::Disconnected) => {
             if let Err(panic) = thread.join() {
                 panic::resume_unwind(panic);
@@ -35,21 +37,26 @@ pub fn run<F: Future<Output = ()> + Send + 'static>(test: F) {
 
 /// Polls a future once, with a waker that does nothing.
 #[allow(dead_code, reason = "not every test needs it")]
-pub fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+pub(crate) fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// A listener on a free port of the loopback.
 #[allow(dead_code, reason = "not every test needs it")]
-pub async fn listener() -> TcpListener {
+pub(crate) async fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
-/// Two ends of a TCP connection: the one that connected and the one that was accepted.
+/// Two ends of a TCP connection: the one that connected and the one that was accepted. Both are
+/// known to be writable, so that `try_write` works at once.
 #[allow(dead_code, reason = "not every test needs it")]
-pub async fn tcp_pair() -> (TcpStream, TcpStream) {
+pub(crate) async fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = listener().await;
-    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
     let (server, _) = listener.accept().await.unwrap();
+    client.writable().await.unwrap();
+    server.writable().await.unwrap();
     (client, server)
 }

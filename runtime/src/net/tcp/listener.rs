@@ -31,8 +31,9 @@ pub struct TcpListener {
 impl TcpListener {
     /// Listens on `addr`; port 0 lets the operating system choose a free port.
     ///
-    /// If `addr` stands for several addresses, the first that can be bound is taken. `SO_REUSEADDR` is set on
-    /// Unix and up to 1024 connections wait to be accepted; [`TcpSocket`](super::TcpSocket) gives other values.
+    /// If `addr` stands for several addresses, the first that can be bound is taken. `SO_REUSEADDR`
+    /// is set on Unix and up to 1024 connections wait to be accepted;
+    /// [`TcpSocket`](super::TcpSocket) gives other values.
     ///
     /// # Errors
     ///
@@ -42,34 +43,42 @@ impl TcpListener {
     ///
     /// Panics outside a runtime.
     pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
-        let source =
-            try_each(addr, |addr| future::ready(mio::net::TcpListener::bind(addr))).await?;
+        let source = try_each(addr, |addr| {
+            future::ready(mio::net::TcpListener::bind(addr))
+        })
+        .await?;
         Self::from_mio(source)
     }
 
     pub(super) fn from_mio(source: mio::net::TcpListener) -> io::Result<Self> {
-        Ok(Self { socket: Socket::new(source)? })
+        Ok(Self {
+            socket: Socket::new(source)?,
+        })
     }
 
     /// Waits for a connection and returns it with the address of its peer.
     ///
     /// # Errors
     ///
-    /// The error of the operating system. Too many open descriptors (`EMFILE`, `ENFILE`) are an error of this
-    /// call alone: the connection keeps waiting, and a later call accepts it once descriptors are free. Until
-    /// then each call fails at once, so a server's loop should pause for a moment. A connection that the peer
-    /// gave up while it waited ([`io::ErrorKind::ConnectionAborted`]) is an error of this call, too.
+    /// The error of the operating system. Too many open descriptors (`EMFILE`, `ENFILE`) are an
+    /// error of this call alone: the connection keeps waiting, and a later call accepts it once
+    /// descriptors are free. Until then each call fails at once, so a server's loop should pause
+    /// for a moment. A connection that the peer gave up while it waited
+    /// ([`io::ErrorKind::ConnectionAborted`]) is an error of this call, too.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: no connection is lost if the future is dropped.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (source, peer) =
-            self.socket.call(Interest::READABLE, |listener| listener.accept()).await?;
+        let (source, peer) = self
+            .socket
+            .call(Interest::READABLE, |listener| listener.accept())
+            .await?;
         Ok((TcpStream::from_mio(source)?, peer))
     }
 
-    /// As [`accept`](Self::accept), for hand-written futures. Only the task of the last call is woken.
+    /// As [`accept`](Self::accept), for hand-written futures. Only the task of the last call is
+    /// woken.
     ///
     /// # Errors
     ///
@@ -112,7 +121,8 @@ impl TcpListener {
         self.socket.into_inner().map(Into::into)
     }
 
-    /// The address on which this socket listens: with the port that was chosen, if it was bound to port 0.
+    /// The address on which this socket listens: with the port that was chosen, if it was bound to
+    /// port 0.
     ///
     /// # Errors
     ///
@@ -163,4 +173,3 @@ impl TryFrom<std::net::TcpListener> for TcpListener {
         Self::from_std(listener)
     }
 }
-

@@ -53,13 +53,17 @@ impl TcpSocket {
     }
 
     fn new(domain: Domain) -> io::Result<Self> {
-        Ok(Self { socket: Socket::new(domain, Type::STREAM, Some(Protocol::TCP))? })
+        Ok(Self {
+            socket: Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?,
+        })
     }
 
-    /// Takes over a socket that is not connected yet, for instance one made by `socket2`, which the standard
-    /// library has only this type for.
+    /// Takes over a socket that is not connected yet, for instance one made by `socket2`, which the
+    /// standard library has only this type for.
     pub fn from_std_stream(stream: std::net::TcpStream) -> Self {
-        Self { socket: stream.into() }
+        Self {
+            socket: stream.into(),
+        }
     }
 
     /// Binds the socket to an address; port 0 lets the operating system choose a free port.
@@ -117,7 +121,8 @@ impl TcpSocket {
     /// The error of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         let addr = self.socket.local_addr()?;
-        addr.as_socket().ok_or_else(|| io::Error::other("the socket is not bound to an IP address"))
+        addr.as_socket()
+            .ok_or_else(|| io::Error::other("the socket is not bound to an IP address"))
     }
 
     /// Takes the error that is pending on the socket (`SO_ERROR`).
@@ -194,7 +199,8 @@ impl TcpSocket {
         self.socket.send_buffer_size().map(saturate)
     }
 
-    /// Asks for a size of the send buffer (`SO_SNDBUF`) in bytes. Linux doubles it, for its own bookkeeping.
+    /// Asks for a size of the send buffer (`SO_SNDBUF`) in bytes. Linux doubles it, for its own
+    /// bookkeeping.
     ///
     /// # Errors
     ///
@@ -212,7 +218,8 @@ impl TcpSocket {
         self.socket.recv_buffer_size().map(saturate)
     }
 
-    /// Asks for a size of the receive buffer (`SO_RCVBUF`) in bytes. Linux doubles it, for its own bookkeeping.
+    /// Asks for a size of the receive buffer (`SO_RCVBUF`) in bytes. Linux doubles it, for its own
+    /// bookkeeping.
     ///
     /// # Errors
     ///
@@ -221,7 +228,8 @@ impl TcpSocket {
         self.socket.set_recv_buffer_size(size as usize)
     }
 
-    /// For how long closing waits until what was written is sent (`SO_LINGER`); `None` if it does not wait.
+    /// For how long closing waits until what was written is sent (`SO_LINGER`); `None` if it does
+    /// not wait.
     ///
     /// # Errors
     ///
@@ -230,7 +238,8 @@ impl TcpSocket {
         self.socket.linger()
     }
 
-    /// Sets for how long closing waits, in whole seconds; see [`TcpStream::set_linger`] for what that costs.
+    /// Sets for how long closing waits, in whole seconds; see [`TcpStream::set_linger`] for what
+    /// that costs.
     ///
     /// # Errors
     ///
@@ -258,7 +267,8 @@ impl TcpSocket {
     }
 }
 
-/// A connection attempt on a non-blocking socket reports that it goes on, each system by its own name for it.
+/// A connection attempt on a non-blocking socket reports that it goes on, each system by its own
+/// name for it.
 fn is_in_progress(error: &io::Error) -> bool {
     #[cfg(unix)]
     return error.raw_os_error() == Some(libc::EINPROGRESS);

@@ -14,8 +14,9 @@ use crate::net::split::{self, Stream};
 
 /// A TCP connection.
 ///
-/// Dropping it closes the connection in both directions. To end only the writing direction, use the `shutdown`
-/// of the write trait in use, or drop the writing half that [`into_split`](Self::into_split) makes.
+/// Dropping it closes the connection in both directions. To end only the writing direction, use the
+/// `shutdown` of the write trait in use, or drop the writing half that
+/// [`into_split`](Self::into_split) makes.
 ///
 /// # Examples
 ///
@@ -44,7 +45,8 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// The error of the last address that was tried, for instance [`io::ErrorKind::ConnectionRefused`].
+    /// The error of the last address that was tried, for instance
+    /// [`io::ErrorKind::ConnectionRefused`].
     ///
     /// # Panics
     ///
@@ -63,7 +65,8 @@ impl TcpStream {
     /// Waits for the outcome of a connection attempt that was started on `source`.
     pub(super) async fn finish_connect(source: mio::net::TcpStream) -> io::Result<Self> {
         let stream = Self::from_mio(source)?;
-        // The socket becomes writable when the attempt has ended, well or not; the outcome is its SO_ERROR.
+        // The socket becomes writable when the attempt has ended, well or not; the outcome is its
+        // SO_ERROR.
         stream.writable().await?;
         match stream.take_error()? {
             None => Ok(stream),
@@ -72,7 +75,9 @@ impl TcpStream {
     }
 
     pub(super) fn from_mio(source: mio::net::TcpStream) -> io::Result<Self> {
-        Ok(Self { socket: Socket::new(source)? })
+        Ok(Self {
+            socket: Socket::new(source)?,
+        })
     }
 
     /// Takes over a stream of the standard library, and puts it into non-blocking mode.
@@ -89,8 +94,8 @@ impl TcpStream {
         Self::from_mio(mio::net::TcpStream::from_std(stream))
     }
 
-    /// Gives the stream to the standard library. It stays non-blocking; call `set_nonblocking(false)` on it to
-    /// use it in a thread that may block.
+    /// Gives the stream to the standard library. It stays non-blocking; call
+    /// `set_nonblocking(false)` on it to use it in a thread that may block.
     ///
     /// # Errors
     ///
@@ -112,7 +117,8 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// The error of the operating system; [`io::ErrorKind::NotConnected`] if the connection is gone.
+    /// The error of the operating system; [`io::ErrorKind::NotConnected`] if the connection is
+    /// gone.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get().peer_addr()
     }
@@ -128,8 +134,9 @@ impl TcpStream {
 
     /// Waits until the stream is ready for any of `interest`, and says for which.
     ///
-    /// The answer can be wrong: the next operation may still report that it would block, and then has to be
-    /// preceded by another wait. A stream of which the peer has closed its writing direction is readable.
+    /// The answer can be wrong: the next operation may still report that it would block, and then
+    /// has to be preceded by another wait. A stream of which the peer has closed its writing
+    /// direction is readable.
     ///
     /// # Errors
     ///
@@ -206,8 +213,8 @@ impl TcpStream {
         self.socket.writable().await
     }
 
-    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call is woken, and
-    /// reading through the IO traits counts as such a call.
+    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call is
+    /// woken, and reading through the IO traits counts as such a call.
     ///
     /// # Errors
     ///
@@ -216,8 +223,8 @@ impl TcpStream {
         self.socket.poll_read_ready(cx)
     }
 
-    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call is woken, and
-    /// writing through the IO traits counts as such a call.
+    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call is
+    /// woken, and writing through the IO traits counts as such a call.
     ///
     /// # Errors
     ///
@@ -226,8 +233,8 @@ impl TcpStream {
         self.socket.poll_write_ready(cx)
     }
 
-    /// Reads what is there without waiting, and returns the number of bytes: 0 at the end of the stream, or for
-    /// an empty `buf`.
+    /// Reads what is there without waiting, and returns the number of bytes: 0 at the end of the
+    /// stream, or for an empty `buf`.
     ///
     /// # Errors
     ///
@@ -263,14 +270,17 @@ impl TcpStream {
         self.socket.try_write_vectored(bufs)
     }
 
-    /// Runs an operation of the caller's own on the socket, if the stream is believed to be ready for it.
+    /// Runs an operation of the caller's own on the socket, if the stream is believed to be ready
+    /// for it.
     ///
-    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it reports
-    /// [`io::ErrorKind::WouldBlock`], the stream is taken for not ready until the system says otherwise.
+    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it
+    /// reports [`io::ErrorKind::WouldBlock`], the stream is taken for not ready until the system
+    /// says otherwise.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the stream is not ready, or the error of `f`.
+    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the stream is not ready, or the error
+    /// of `f`.
     pub fn try_io<R>(
         &self,
         interest: Interest,
@@ -279,8 +289,9 @@ impl TcpStream {
         self.socket.try_io(interest, f)
     }
 
-    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not report
-    /// [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for what `f` may do.
+    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not
+    /// report [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for
+    /// what `f` may do.
     ///
     /// # Errors
     ///
@@ -297,7 +308,8 @@ impl TcpStream {
         self.socket.async_io(interest, f).await
     }
 
-    /// Waits for bytes and copies them without taking them out of the stream: the next read returns them again.
+    /// Waits for bytes and copies them without taking them out of the stream: the next read returns
+    /// them again.
     ///
     /// # Errors
     ///
@@ -307,7 +319,9 @@ impl TcpStream {
     ///
     /// Cancel safe: nothing is taken out of the stream.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.call(Interest::READABLE, |stream| stream.peek(buf)).await
+        self.socket
+            .call(Interest::READABLE, |stream| stream.peek(buf))
+            .await
     }
 
     /// Whether small writes are sent at once (`TCP_NODELAY`).
@@ -319,7 +333,8 @@ impl TcpStream {
         self.socket.get().nodelay()
     }
 
-    /// Sets whether small writes are sent at once (`TCP_NODELAY`) instead of being collected (Nagle's algorithm).
+    /// Sets whether small writes are sent at once (`TCP_NODELAY`) instead of being collected
+    /// (Nagle's algorithm).
     ///
     /// # Errors
     ///
@@ -328,7 +343,8 @@ impl TcpStream {
         self.socket.get().set_nodelay(nodelay)
     }
 
-    /// For how long closing waits until what was written is sent (`SO_LINGER`); `None` if it does not wait.
+    /// For how long closing waits until what was written is sent (`SO_LINGER`); `None` if it does
+    /// not wait.
     ///
     /// # Errors
     ///
@@ -337,10 +353,11 @@ impl TcpStream {
         SockRef::from(self.socket.get()).linger()
     }
 
-    /// Sets for how long closing waits until what was written is sent (`SO_LINGER`), in whole seconds.
+    /// Sets for how long closing waits until what was written is sent (`SO_LINGER`), in whole
+    /// seconds.
     ///
-    /// With a duration above zero, dropping the stream **blocks the thread** for up to that long, and with it
-    /// every task of that worker. With zero the connection is reset at once, see
+    /// With a duration above zero, dropping the stream **blocks the thread** for up to that long,
+    /// and with it every task of that worker. With zero the connection is reset at once, see
     /// [`set_zero_linger`](Self::set_zero_linger).
     ///
     /// # Errors
@@ -350,8 +367,8 @@ impl TcpStream {
         SockRef::from(self.socket.get()).set_linger(duration)
     }
 
-    /// Makes dropping the stream reset the connection: what was not sent yet is thrown away, and the peer's next
-    /// read fails with [`io::ErrorKind::ConnectionReset`].
+    /// Makes dropping the stream reset the connection: what was not sent yet is thrown away, and
+    /// the peer's next read fails with [`io::ErrorKind::ConnectionReset`].
     ///
     /// # Errors
     ///
@@ -378,12 +395,14 @@ impl TcpStream {
         self.socket.get().set_ttl(ttl)
     }
 
-    /// Splits the stream into borrowed halves, for two futures of the same task. This costs nothing.
+    /// Splits the stream into borrowed halves, for two futures of the same task. This costs
+    /// nothing.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         split::split(self)
     }
 
-    /// Splits the stream into owned halves, which can be moved to different tasks. This costs one allocation.
+    /// Splits the stream into owned halves, which can be moved to different tasks. This costs one
+    /// allocation.
     ///
     /// Dropping the writing half shuts down the writing direction.
     ///

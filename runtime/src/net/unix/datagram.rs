@@ -10,8 +10,9 @@ use crate::net::socket::Socket;
 
 /// A Unix datagram socket.
 ///
-/// It can be used by several tasks at once: every method takes `&self`, so put it into an `Arc` to share it.
-/// Unlike UDP, datagrams are neither lost nor reordered: sending waits while the receiver's queue is full.
+/// It can be used by several tasks at once: every method takes `&self`, so put it into an `Arc` to
+/// share it. Unlike UDP, datagrams are neither lost nor reordered: sending waits while the
+/// receiver's queue is full.
 ///
 /// # Examples
 ///
@@ -32,7 +33,8 @@ pub struct UnixDatagram {
 }
 
 impl UnixDatagram {
-    /// Binds a socket to `path`, where nothing may exist yet. Dropping the socket leaves the file behind.
+    /// Binds a socket to `path`, where nothing may exist yet. Dropping the socket leaves the file
+    /// behind.
     ///
     /// # Errors
     ///
@@ -74,11 +76,13 @@ impl UnixDatagram {
     }
 
     fn from_mio(source: mio::net::UnixDatagram) -> io::Result<Self> {
-        Ok(Self { socket: Socket::new(source)? })
+        Ok(Self {
+            socket: Socket::new(source)?,
+        })
     }
 
-    /// Takes over a socket of the standard library, and puts it into non-blocking mode. This is also the way to
-    /// an abstract name: `std::os::unix::net::UnixDatagram::bind_addr`.
+    /// Takes over a socket of the standard library, and puts it into non-blocking mode. This is
+    /// also the way to an abstract name: `std::os::unix::net::UnixDatagram::bind_addr`.
     ///
     /// # Errors
     ///
@@ -124,7 +128,8 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::NotConnected`] if it is not connected, or another error of the operating system.
+    /// [`io::ErrorKind::NotConnected`] if it is not connected, or another error of the operating
+    /// system.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get().peer_addr()
     }
@@ -139,6 +144,8 @@ impl UnixDatagram {
     }
 
     /// Shuts down a direction of the socket, or both.
+    ///
+    /// Linux does not tell those who wait to receive.
     ///
     /// # Errors
     ///
@@ -188,8 +195,8 @@ impl UnixDatagram {
         self.socket.writable().await
     }
 
-    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call of a receiving
-    /// `poll_` method is woken.
+    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call of
+    /// a receiving `poll_` method is woken.
     ///
     /// # Errors
     ///
@@ -198,8 +205,8 @@ impl UnixDatagram {
         self.socket.poll_read_ready(cx)
     }
 
-    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call of a sending
-    /// `poll_` method is woken.
+    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call of
+    /// a sending `poll_` method is woken.
     ///
     /// # Errors
     ///
@@ -212,13 +219,16 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The error of the operating system, for instance if the socket is not connected or its peer is gone.
+    /// The error of the operating system, for instance if the socket is not connected or its peer
+    /// is gone.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: if the future is dropped before it is done, nothing was sent.
     pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.call(Interest::WRITABLE, |socket| socket.send(buf)).await
+        self.socket
+            .call(Interest::WRITABLE, |socket| socket.send(buf))
+            .await
     }
 
     /// As [`send`](Self::send), for hand-written futures.
@@ -236,7 +246,8 @@ impl UnixDatagram {
     ///
     /// As [`send`](Self::send), and [`io::ErrorKind::WouldBlock`].
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.try_call(Interest::WRITABLE, |socket| socket.send(buf))
+        self.socket
+            .try_call(Interest::WRITABLE, |socket| socket.send(buf))
     }
 
     /// Sends a datagram to the socket at `target`.
@@ -251,7 +262,9 @@ impl UnixDatagram {
     /// Cancel safe: if the future is dropped before it is done, nothing was sent.
     pub async fn send_to(&self, buf: &[u8], target: impl AsRef<Path>) -> io::Result<usize> {
         let target = target.as_ref();
-        self.socket.call(Interest::WRITABLE, |socket| socket.send_to(buf, target)).await
+        self.socket
+            .call(Interest::WRITABLE, |socket| socket.send_to(buf, target))
+            .await
     }
 
     /// As [`send_to`](Self::send_to), for hand-written futures.
@@ -266,7 +279,8 @@ impl UnixDatagram {
         target: impl AsRef<Path>,
     ) -> Poll<io::Result<usize>> {
         let target = target.as_ref();
-        self.socket.poll_write_call(cx, |socket| socket.send_to(buf, target))
+        self.socket
+            .poll_write_call(cx, |socket| socket.send_to(buf, target))
     }
 
     /// As [`send_to`](Self::send_to), without waiting.
@@ -276,7 +290,8 @@ impl UnixDatagram {
     /// As [`send_to`](Self::send_to), and [`io::ErrorKind::WouldBlock`].
     pub fn try_send_to(&self, buf: &[u8], target: impl AsRef<Path>) -> io::Result<usize> {
         let target = target.as_ref();
-        self.socket.try_call(Interest::WRITABLE, |socket| socket.send_to(buf, target))
+        self.socket
+            .try_call(Interest::WRITABLE, |socket| socket.send_to(buf, target))
     }
 
     /// Receives one datagram and returns its length.
@@ -291,7 +306,9 @@ impl UnixDatagram {
     ///
     /// Cancel safe: no datagram is lost if the future is dropped.
     pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.call(Interest::READABLE, |socket| socket.recv(buf)).await
+        self.socket
+            .call(Interest::READABLE, |socket| socket.recv(buf))
+            .await
     }
 
     /// As [`recv`](Self::recv), without waiting.
@@ -300,10 +317,12 @@ impl UnixDatagram {
     ///
     /// As [`recv`](Self::recv), and [`io::ErrorKind::WouldBlock`].
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_call(Interest::READABLE, |socket| socket.recv(buf))
+        self.socket
+            .try_call(Interest::READABLE, |socket| socket.recv(buf))
     }
 
-    /// Receives one datagram, and returns its length and its sender, which has no name if it is unbound.
+    /// Receives one datagram, and returns its length and its sender, which has no name if it is
+    /// unbound.
     ///
     /// What does not fit into `buf` is lost.
     ///
@@ -315,7 +334,9 @@ impl UnixDatagram {
     ///
     /// Cancel safe: no datagram is lost if the future is dropped.
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.call(Interest::READABLE, |socket| socket.recv_from(buf)).await
+        self.socket
+            .call(Interest::READABLE, |socket| socket.recv_from(buf))
+            .await
     }
 
     /// As [`recv_from`](Self::recv_from), without waiting.
@@ -324,17 +345,20 @@ impl UnixDatagram {
     ///
     /// As [`recv_from`](Self::recv_from), and [`io::ErrorKind::WouldBlock`].
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.try_call(Interest::READABLE, |socket| socket.recv_from(buf))
+        self.socket
+            .try_call(Interest::READABLE, |socket| socket.recv_from(buf))
     }
 
     /// Runs an operation of the caller's own on the socket, if it is believed to be ready for it.
     ///
-    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it reports
-    /// [`io::ErrorKind::WouldBlock`], the socket is taken for not ready until the system says otherwise.
+    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it
+    /// reports [`io::ErrorKind::WouldBlock`], the socket is taken for not ready until the system
+    /// says otherwise.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the socket is not ready, or the error of `f`.
+    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the socket is not ready, or the error
+    /// of `f`.
     pub fn try_io<R>(
         &self,
         interest: Interest,
@@ -343,8 +367,9 @@ impl UnixDatagram {
         self.socket.try_io(interest, f)
     }
 
-    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not report
-    /// [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for what `f` may do.
+    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not
+    /// report [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for
+    /// what `f` may do.
     ///
     /// # Errors
     ///

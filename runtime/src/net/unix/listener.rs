@@ -61,26 +61,32 @@ impl UnixListener {
     }
 
     fn from_mio(source: mio::net::UnixListener) -> io::Result<Self> {
-        Ok(Self { socket: Socket::new(source)? })
+        Ok(Self {
+            socket: Socket::new(source)?,
+        })
     }
 
     /// Waits for a connection and returns it with the address of its peer, which is mostly unnamed.
     ///
     /// # Errors
     ///
-    /// The error of the operating system. Too many open descriptors (`EMFILE`, `ENFILE`) are an error of this
-    /// call alone: the connection keeps waiting, and a later call accepts it once descriptors are free.
+    /// The error of the operating system. Too many open descriptors (`EMFILE`, `ENFILE`) are an
+    /// error of this call alone: the connection keeps waiting, and a later call accepts it once
+    /// descriptors are free.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: no connection is lost if the future is dropped.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (source, peer) =
-            self.socket.call(Interest::READABLE, |listener| listener.accept()).await?;
+        let (source, peer) = self
+            .socket
+            .call(Interest::READABLE, |listener| listener.accept())
+            .await?;
         Ok((UnixStream::from_mio(source)?, peer))
     }
 
-    /// As [`accept`](Self::accept), for hand-written futures. Only the task of the last call is woken.
+    /// As [`accept`](Self::accept), for hand-written futures. Only the task of the last call is
+    /// woken.
     ///
     /// # Errors
     ///

@@ -12,8 +12,8 @@ pub use listener::UnixListener;
 pub use stream::UnixStream;
 pub use ucred::UCred;
 
-/// The address of a Unix socket: a path, an abstract name (Linux), or nothing. It is the standard library's
-/// type, whose trait `std::os::linux::net::SocketAddrExt` has the abstract names.
+/// The address of a Unix socket: a path, an abstract name (Linux), or nothing. It is the standard
+/// library's type, whose trait `std::os::linux::net::SocketAddrExt` has the abstract names.
 pub use std::os::unix::net::SocketAddr;
 
 /// The reading half of a [`UnixStream`], borrowed from it by [`UnixStream::split`].

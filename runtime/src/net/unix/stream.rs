@@ -37,8 +37,8 @@ impl UnixStream {
     ///
     /// The error of the operating system: [`io::ErrorKind::NotFound`] if there is no such file,
     /// [`io::ErrorKind::ConnectionRefused`] if nobody listens there, and on Linux
-    /// [`io::ErrorKind::WouldBlock`] if too many connections wait to be accepted: the kernel has no way to wait
-    /// for that, so try again after a pause.
+    /// [`io::ErrorKind::WouldBlock`] if too many connections wait to be accepted: the kernel has no
+    /// way to wait for that, so try again after a pause.
     ///
     /// # Panics
     ///
@@ -80,7 +80,9 @@ impl UnixStream {
     }
 
     pub(super) fn from_mio(source: mio::net::UnixStream) -> io::Result<Self> {
-        Ok(Self { socket: Socket::new(source)? })
+        Ok(Self {
+            socket: Socket::new(source)?,
+        })
     }
 
     /// Takes over a stream of the standard library, and puts it into non-blocking mode.
@@ -144,8 +146,8 @@ impl UnixStream {
 
     /// Waits until the stream is ready for any of `interest`, and says for which.
     ///
-    /// The answer can be wrong: the next operation may still report that it would block. A stream of which the
-    /// peer has closed its writing direction is readable.
+    /// The answer can be wrong: the next operation may still report that it would block. A stream
+    /// of which the peer has closed its writing direction is readable.
     ///
     /// # Errors
     ///
@@ -184,8 +186,8 @@ impl UnixStream {
         self.socket.writable().await
     }
 
-    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call is woken, and
-    /// reading through the IO traits counts as such a call.
+    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call is
+    /// woken, and reading through the IO traits counts as such a call.
     ///
     /// # Errors
     ///
@@ -194,8 +196,8 @@ impl UnixStream {
         self.socket.poll_read_ready(cx)
     }
 
-    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call is woken, and
-    /// writing through the IO traits counts as such a call.
+    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call is
+    /// woken, and writing through the IO traits counts as such a call.
     ///
     /// # Errors
     ///
@@ -204,8 +206,8 @@ impl UnixStream {
         self.socket.poll_write_ready(cx)
     }
 
-    /// Reads what is there without waiting, and returns the number of bytes: 0 at the end of the stream, or for
-    /// an empty `buf`.
+    /// Reads what is there without waiting, and returns the number of bytes: 0 at the end of the
+    /// stream, or for an empty `buf`.
     ///
     /// # Errors
     ///
@@ -241,15 +243,17 @@ impl UnixStream {
         self.socket.try_write_vectored(bufs)
     }
 
-    /// Runs an operation of the caller's own on the socket, if the stream is believed to be ready for it: for
-    /// instance one that passes descriptors.
+    /// Runs an operation of the caller's own on the socket, if the stream is believed to be ready
+    /// for it: for instance one that passes descriptors.
     ///
-    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it reports
-    /// [`io::ErrorKind::WouldBlock`], the stream is taken for not ready until the system says otherwise.
+    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it
+    /// reports [`io::ErrorKind::WouldBlock`], the stream is taken for not ready until the system
+    /// says otherwise.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the stream is not ready, or the error of `f`.
+    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the stream is not ready, or the error
+    /// of `f`.
     pub fn try_io<R>(
         &self,
         interest: Interest,
@@ -258,8 +262,9 @@ impl UnixStream {
         self.socket.try_io(interest, f)
     }
 
-    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not report
-    /// [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for what `f` may do.
+    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not
+    /// report [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for
+    /// what `f` may do.
     ///
     /// # Errors
     ///
@@ -276,12 +281,14 @@ impl UnixStream {
         self.socket.async_io(interest, f).await
     }
 
-    /// Splits the stream into borrowed halves, for two futures of the same task. This costs nothing.
+    /// Splits the stream into borrowed halves, for two futures of the same task. This costs
+    /// nothing.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         split::split(self)
     }
 
-    /// Splits the stream into owned halves, which can be moved to different tasks. This costs one allocation.
+    /// Splits the stream into owned halves, which can be moved to different tasks. This costs one
+    /// allocation.
     ///
     /// Dropping the writing half shuts down the writing direction.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {

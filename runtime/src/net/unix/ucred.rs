@@ -32,10 +32,14 @@ impl UCred {
     pub(super) fn of_peer(socket: &impl AsFd) -> io::Result<Self> {
         use std::os::fd::AsRawFd;
 
-        let mut cred = libc::ucred { pid: 0, uid: 0, gid: 0 };
+        let mut cred = libc::ucred {
+            pid: 0,
+            uid: 0,
+            gid: 0,
+        };
         let mut len = size_of::<libc::ucred>() as libc::socklen_t;
-        // SAFETY: the descriptor is open as long as `socket` is borrowed, and the two pointers are to a `ucred`
-        // and to its length, which both outlive the call.
+        // SAFETY: the descriptor is open as long as `socket` is borrowed, and the two pointers are
+        // to a `ucred` and to its length, which both outlive the call.
         let outcome = unsafe {
             libc::getsockopt(
                 socket.as_fd().as_raw_fd(),
@@ -46,7 +50,11 @@ impl UCred {
             )
         };
         match outcome {
-            0 => Ok(Self { pid: Some(cred.pid), uid: cred.uid, gid: cred.gid }),
+            0 => Ok(Self {
+                pid: Some(cred.pid),
+                uid: cred.uid,
+                gid: cred.gid,
+            }),
             _ => Err(io::Error::last_os_error()),
         }
     }
@@ -55,12 +63,15 @@ impl UCred {
     pub(super) fn of_peer(socket: &impl AsFd) -> io::Result<Self> {
         use std::os::fd::AsRawFd;
 
-        let mut cred = Self { pid: None, uid: 0, gid: 0 };
-        // SAFETY: the descriptor is open as long as `socket` is borrowed, and the two pointers are to integers
-        // that outlive the call.
-        let outcome = unsafe {
-            libc::getpeereid(socket.as_fd().as_raw_fd(), &mut cred.uid, &mut cred.gid)
+        let mut cred = Self {
+            pid: None,
+            uid: 0,
+            gid: 0,
         };
+        // SAFETY: the descriptor is open as long as `socket` is borrowed, and the two pointers are
+        // to integers that outlive the call.
+        let outcome =
+            unsafe { libc::getpeereid(socket.as_fd().as_raw_fd(), &mut cred.uid, &mut cred.gid) };
         match outcome {
             0 => Ok(cred),
             _ => Err(io::Error::last_os_error()),

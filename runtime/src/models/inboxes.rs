@@ -1,0 +1,85 @@
+//! The inbox: `task::inbox`.
+
+use super::explore;
+use crate::task::{Id, Inbox, Schedule, Shard, Task, TaskRef, new};
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+use std::panic::Location;
+
+struct Nowhere;
+
+impl Schedule for Nowhere {
+    fn schedule(&self, _: Task) {}
+
+    fn register(&self, _: TaskRef) -> Option<Shard> {
+        None
+    }
+
+    fn unregister(&self, _: TaskRef, _: Shard) -> bool {
+        false
+    }
+}
+
+fn task(runs: &Arc<AtomicUsize>) -> Task {
+    let runs = runs.clone();
+    let future = async move {
+        runs.fetch_add(1, Ordering::SeqCst);
+    };
+    new(future, Nowhere, Id::next(), Location::caller()).0
+}
+
+/// Two pushers against two takers: every task comes out exactly once.
+///
+/// Caught: `push` that stores the head in place of the compare-exchange; `take_all` that loads the head
+/// and then stores null; `push` with Relaxed (loom: the link is read before it was written).
+#[test]
+fn push_against_take() {
+    explore(Some(3), || {
+        let inbox = Arc::new(Inbox::new());
+        let runs = Arc::new(AtomicUsize::new(0));
+        let pushers: Vec<_> = (0..2)
+            .map(|_| {
+                let (inbox, task) = (inbox.clone(), task(&runs));
+                thread::spawn(move || inbox.push(task).unwrap())
+            })
+            .collect();
+        let take = |inbox: &Inbox| {
+            inbox.take_all().for_each(|task| assert!(task.run().is_none()));
+        };
+        take(&inbox);
+        pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
+        take(&inbox);
+        assert_eq!(runs.load(Ordering::SeqCst), 2);
+    });
+}
+
+/// A push against the close: the task is in the batch, or comes back to the pusher.
+///
+/// Caught: `take_all` that swaps null in without regard for CLOSED.
+#[test]
+fn push_and_take_against_close() {
+    explore(Some(3), || {
+        let inbox = Arc::new(Inbox::new());
+        let runs = Arc::new(AtomicUsize::new(0));
+        let refused = Arc::new(AtomicUsize::new(0));
+        let pusher = thread::spawn({
+            let (inbox, refused, task) = (inbox.clone(), refused.clone(), task(&runs));
+            move || {
+                if let Err(task) = inbox.push(task) {
+                    refused.fetch_add(1, Ordering::SeqCst);
+                    drop(task);
+                }
+            }
+        });
+        let taker = thread::spawn({
+            let inbox = inbox.clone();
+            move || inbox.take_all().for_each(|task| assert!(task.run().is_none()))
+        });
+        inbox.close().for_each(|task| assert!(task.run().is_none()));
+        pusher.join().unwrap();
+        taker.join().unwrap();
+        assert!(inbox.push(task(&runs)).is_err(), "the inbox opened again");
+        assert_eq!(runs.load(Ordering::SeqCst) + refused.load(Ordering::SeqCst), 1);
+    });
+}

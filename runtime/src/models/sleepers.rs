@@ -1,0 +1,141 @@
+//! Falling asleep and being woken: `lane::sleep`.
+//!
+//! The queue is a counter of tasks; what is modelled is that no task stays in it while a worker sleeps.
+//! A lost wake-up shows as a deadlock, which loom reports.
+
+use super::explore;
+use crate::lane::sleep::Sleep;
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loom::sync::{Arc, Notify};
+use loom::thread;
+
+struct Lane {
+    sleep: Sleep,
+    /// Relaxed on purpose wherever the real queues are no stronger: the protocol's fences must do.
+    queue: AtomicUsize,
+    run: AtomicUsize,
+    tasks: usize,
+    parkers: Vec<Notify>,
+    stop: AtomicBool,
+}
+
+#[derive(Clone, Copy)]
+enum Submitter {
+    Prompt,
+    Preemptible,
+}
+
+impl Lane {
+    fn new(workers: usize, tasks: usize) -> Arc<Lane> {
+        Arc::new(Lane {
+            sleep: Sleep::new(workers),
+            queue: AtomicUsize::new(0),
+            run: AtomicUsize::new(0),
+            tasks,
+            parkers: (0..workers).map(|_| Notify::new()).collect(),
+            stop: AtomicBool::new(false),
+        })
+    }
+
+    fn submit(&self, submitter: Submitter) {
+        self.queue.fetch_add(1, Ordering::Release);
+        self.notify(submitter);
+    }
+
+    fn notify(&self, submitter: Submitter) {
+        let worker = match submitter {
+            Submitter::Prompt => self.sleep.notify(0, None),
+            Submitter::Preemptible => self.sleep.notify_without_claim(0, None),
+        };
+        if let Some(worker) = worker {
+            self.parkers[worker].notify();
+        }
+    }
+
+    fn take(&self) -> bool {
+        self.queue
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |n| n.checked_sub(1))
+            .is_ok()
+    }
+
+    fn has_work(&self) -> bool {
+        self.queue.load(Ordering::Relaxed) > 0
+    }
+
+    /// The loop of `lane::worker`, with a task that stays in its poll until all tasks have begun: so
+    /// each must be found by another worker.
+    fn work(&self, index: usize, all_begun: &Notify) {
+        let mut searching = false;
+        loop {
+            if !searching {
+                searching = self.sleep.try_search();
+            }
+            if self.take() {
+                if searching && self.sleep.stop_searching() && self.has_work() {
+                    self.notify(Submitter::Prompt);
+                }
+                if self.run.fetch_add(1, Ordering::SeqCst) + 1 == self.tasks {
+                    all_begun.notify();
+                }
+                return;
+            }
+            self.sleep.fall_asleep(index, searching);
+            if !self.has_work() && !self.stop.load(Ordering::SeqCst) {
+                self.parkers[index].wait();
+            }
+            self.sleep.wake_up(index);
+            searching = true;
+            if self.stop.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+fn model(workers: usize, submitters: &'static [Submitter], preemptions: usize) {
+    explore(Some(preemptions), move || {
+        let lane = Lane::new(workers, submitters.len());
+        let all_begun = Arc::new(Notify::new());
+        let threads: Vec<_> = (0..workers)
+            .map(|index| {
+                let (lane, all_begun) = (lane.clone(), all_begun.clone());
+                thread::spawn(move || lane.work(index, &all_begun))
+            })
+            .collect();
+        submitters.iter().for_each(|&submitter| lane.submit(submitter));
+        // Deadlocks here if a task is left beside a sleeping worker.
+        all_begun.wait();
+        lane.stop.store(true, Ordering::SeqCst);
+        lane.parkers.iter().for_each(Notify::notify);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// One task against one worker that falls asleep.
+///
+/// Caught: the fence of `choose` left out; that of `fall_asleep` (with its bit set Relaxed) left out;
+/// no last look before the park.
+#[test]
+fn submit_against_sleep() {
+    model(1, &[Submitter::Prompt], 3);
+    model(1, &[Submitter::Preemptible], 3);
+}
+
+/// Two tasks that must run at the same time, on two workers: the second submitter may find a searcher,
+/// who then has to wake the other worker.
+///
+/// Caught: the last searcher that finds a task and does not look for more work; `notify` that counts
+/// the searcher before it has claimed a worker, and takes it back when there is none.
+#[test]
+fn two_tasks_for_two_workers() {
+    model(2, &[Submitter::Prompt, Submitter::Prompt], 2);
+}
+
+/// The same with submitters that claim nothing.
+///
+/// Caught: a worker that was not claimed wakes up without becoming a searcher (it takes one task, and
+/// looks for no other).
+#[test]
+fn two_tasks_for_two_workers_without_claims() {
+    model(2, &[Submitter::Preemptible, Submitter::Preemptible], 2);
+}
