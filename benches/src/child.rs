@@ -91,7 +91,10 @@ impl Child {
         if line == expected {
             return Ok(());
         }
-        Err(format!("the {} said {line:?}, not {expected:?}", self.role))
+        Err(format!(
+            "the {} process said {line:?}, not {expected:?}",
+            self.role
+        ))
     }
 
     /// Waits for a line of JSON.
@@ -101,7 +104,7 @@ impl Child {
     ) -> Result<T, String> {
         let line = self.next_line(patience)?;
         serde_json::from_str(&line)
-            .map_err(|error| format!("the {} said {line:?}: {error}", self.role))
+            .map_err(|error| format!("the {} process said {line:?}: {error}", self.role))
     }
 
     /// Ends the child, and says how it went and what it wrote to its standard error.
@@ -114,7 +117,7 @@ impl Child {
             status = self.process.try_wait();
         }
         self.end();
-        let mut text = format!("the {} {what}", self.role);
+        let mut text = format!("the {} process {what}", self.role);
         if let Ok(Some(status)) = status {
             text.push_str(&format!(" ({status})"));
         }

@@ -174,3 +174,40 @@ pub(crate) fn come_back(cx: &Context<'_>) {
     about_to_retry();
     cx.waker().wake_by_ref();
 }
+
+#[cfg(all(test, not(evenkeel_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freeing_changes_the_generation_only_and_keeps_the_ticks() {
+        let half = Half::default();
+        assert!(half.deliver(0, Ready::READABLE));
+        half.free();
+        assert_eq!(half.generation(), 1);
+        assert!(!half.deliver(0, Ready::READABLE));
+        assert_eq!(half.look(Ready::ALL).unwrap(), (Ready::EMPTY, 1));
+    }
+
+    #[test]
+    fn generations_and_ticks_wrap_each_in_its_place() {
+        let last = State(u64::MAX & !SHUTDOWN & !u64::from(Ready::ALL.bits()));
+        assert_eq!(last.generation(), GENERATIONS - 1);
+        assert_eq!(last.freed().generation(), 0);
+        assert_eq!(last.freed().tick(), u32::MAX);
+        let event = last.with_event(Ready::READABLE);
+        assert_eq!((event.tick(), event.generation()), (0, GENERATIONS - 1));
+        assert_eq!(event.ready(), Ready::READABLE);
+    }
+
+    #[test]
+    fn closed_sides_are_not_cleared() {
+        let half = Half::default();
+        half.deliver(0, Ready::ALL);
+        half.clear(1, Ready::ALL);
+        assert_eq!(
+            half.look(Ready::ALL).unwrap(),
+            (Ready::READ_CLOSED | Ready::WRITE_CLOSED, 1)
+        );
+    }
+}

@@ -2,6 +2,7 @@
 #![cfg(all(unix, feature = "hyper", feature = "tokio-io"))]
 
 mod net_support;
+mod support;
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};

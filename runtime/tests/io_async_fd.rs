@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod net_support;
+mod support;
 
 use std::fs::File;
 use std::future::poll_fn;

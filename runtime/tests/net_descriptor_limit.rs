@@ -5,6 +5,7 @@
 #![cfg(all(target_os = "linux", feature = "tokio-io"))]
 
 mod net_support;
+mod support;
 
 use std::fs::File;
 use std::io;

@@ -2,6 +2,7 @@
 #![cfg(all(unix, feature = "futures-io"))]
 
 mod net_support;
+mod support;
 
 use std::io::{ErrorKind, IoSlice, IoSliceMut};
 

@@ -2,6 +2,7 @@
 #![cfg(all(unix, feature = "tokio-io"))]
 
 mod net_support;
+mod support;
 
 use std::io::ErrorKind;
 
@@ -170,4 +171,22 @@ fn unix_halves_work_from_two_tasks() {
         send.await.unwrap();
         assert_eq!(echo.await.unwrap(), LEN as u64);
     });
+}
+
+#[test]
+fn everything_can_move_between_threads() {
+    fn check<T: Send + Sync + Unpin + 'static>() {}
+    check::<evenkeel::net::TcpListener>();
+    check::<evenkeel::net::TcpSocket>();
+    check::<evenkeel::net::TcpStream>();
+    check::<evenkeel::net::UdpSocket>();
+    check::<evenkeel::net::UnixDatagram>();
+    check::<evenkeel::net::UnixListener>();
+    check::<evenkeel::net::UnixStream>();
+    check::<evenkeel::net::tcp::OwnedReadHalf>();
+    check::<evenkeel::net::tcp::OwnedWriteHalf>();
+    check::<evenkeel::net::tcp::ReuniteError>();
+    check::<evenkeel::net::tcp::ReadHalf<'static>>();
+    check::<evenkeel::net::unix::WriteHalf<'static>>();
+    check::<evenkeel::io::AsyncFd<std::fs::File>>();
 }

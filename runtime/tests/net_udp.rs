@@ -2,6 +2,7 @@
 #![cfg(feature = "tokio-io")]
 
 mod net_support;
+mod support;
 
 use std::future::poll_fn;
 use std::io::ErrorKind;

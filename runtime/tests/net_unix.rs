@@ -2,6 +2,7 @@
 #![cfg(all(unix, feature = "tokio-io"))]
 
 mod net_support;
+mod support;
 
 use std::fs;
 use std::future::poll_fn;

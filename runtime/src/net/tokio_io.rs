@@ -87,7 +87,10 @@ macro_rules! impl_write {
                     Poll::Ready(Ok(()))
                 }
 
-                fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                fn poll_shutdown(
+                    self: Pin<&mut Self>,
+                    _: &mut Context<'_>,
+                ) -> Poll<io::Result<()>> {
                     Poll::Ready(self.get_mut().close_write())
                 }
             }

@@ -30,7 +30,11 @@ pub(crate) fn runtime() -> Runtime {
 }
 
 pub(crate) fn runtime_with(workers: usize) -> Runtime {
-    Builder::new().worker_threads(workers).pinning(Pinning::None).build().expect("a runtime")
+    Builder::new()
+        .worker_threads(workers)
+        .pinning(Pinning::None)
+        .build()
+        .expect("a runtime")
 }
 
 /// As [`watchdog`], on a runtime; says what every thread of it was doing when time was over.

@@ -421,10 +421,11 @@ impl TcpStream {
     /// });
     ///
     /// let (mut read, mut write) = client.into_split();
-    /// let send = evenkeel::spawn(async move { copy(&mut &b"there and back"[..], &mut write).await });
+    /// let text = &b"there and back"[..];
+    /// let send = evenkeel::spawn(async move { copy(&mut &*text, &mut write).await });
     /// let mut received = Vec::new();
     /// copy(&mut read, &mut received).await?;
-    /// assert_eq!(received, b"there and back");
+    /// assert_eq!(received, text);
     /// # assert_eq!(send.await.unwrap()?, 14);
     /// # assert_eq!(echo.await.unwrap()?, 14);
     /// # std::io::Result::Ok(()) }).unwrap();
