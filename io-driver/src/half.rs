@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn generations_and_ticks_wrap_each_in_its_place() {
-        let last = State(u64::MAX & !SHUTDOWN & !u64::from(Ready::ALL.bits()));
+        let last = State(u64::MAX << GENERATION_SHIFT);
         assert_eq!(last.generation(), GENERATIONS - 1);
         assert_eq!(last.freed().generation(), 0);
         assert_eq!(last.freed().tick(), u32::MAX);

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use common::{Count, poll_once, within_limit};
+use common::{Count, poll_once, spawn, within_limit};
 use evenkeel_io_driver::{Direction, Driver, DriverThread, Interest, Io, ReadyEvent};
 use futures_lite::future::block_on;
 use mio::net::UdpSocket;
@@ -320,7 +320,7 @@ fn async_io_78_connect_and_close_again_and_again() {
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let handle = handle.clone();
-                std::thread::spawn(move || {
+                spawn(move || {
                     for _ in 0..500 {
                         let (a, b) = mio::net::UnixStream::pair().unwrap();
                         let a = Io::new(a, &handle).unwrap();

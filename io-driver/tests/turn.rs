@@ -3,10 +3,12 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::within_limit;
+use common::{spawn, within_limit};
 use evenkeel_io_driver::{Driver, DriverThread};
 
 #[test]
@@ -43,18 +45,18 @@ fn mio_1948_huge_timeouts_wait_for_the_wake() {
             Duration::MAX,
         ] {
             let mut driver = Driver::new().unwrap();
-            // Late enough that a turn which does not wait is seen to.
-            let handle = driver.handle();
-            let waker = thread::spawn(move || {
-                thread::sleep(Duration::from_millis(30));
-                handle.wake();
-            });
-            let begin = Instant::now();
+            let (handle, woken) = (driver.handle(), Arc::new(AtomicBool::new(false)));
+            let waker = {
+                let woken = Arc::clone(&woken);
+                spawn(move || {
+                    // Time for a turn that does not wait to return too early.
+                    thread::sleep(Duration::from_millis(30));
+                    woken.store(true, Ordering::SeqCst);
+                    handle.wake();
+                })
+            };
             driver.turn(Some(timeout)).unwrap();
-            assert!(
-                begin.elapsed() >= Duration::from_millis(30),
-                "no wait for {timeout:?}"
-            );
+            assert!(woken.load(Ordering::SeqCst), "no wait for {timeout:?}");
             waker.join().unwrap();
         }
     });
@@ -82,7 +84,7 @@ fn every_turn_has_its_wake() {
         let mut driver = Driver::new().unwrap();
         let handle = driver.handle();
         let (turned, turns) = std::sync::mpsc::sync_channel(0);
-        let waker = thread::spawn(move || {
+        let waker = spawn(move || {
             for () in turns {
                 handle.wake();
             }

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Runs `body` on a thread, and fails if it takes longer than anything here should.
 pub(crate) fn within_limit(body: impl FnOnce() + Send + 'static) {
     let (done, finished) = mpsc::channel();
-    let thread = thread::spawn(move || {
+    let thread = spawn(move || {
         body();
         done.send(()).unwrap();
     });
@@ -24,6 +24,13 @@ pub(crate) fn within_limit(body: impl FnOnce() + Send + 'static) {
         }
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("the test hangs"),
     }
+}
+
+/// As `std::thread::spawn`.
+pub(crate) fn spawn<T: Send + 'static>(
+    body: impl FnOnce() -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    thread::Builder::new().spawn(body).unwrap()
 }
 
 /// A waker that counts its wakes; `Arc::strong_count` tells how many clones are about.

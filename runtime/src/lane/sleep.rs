@@ -177,3 +177,77 @@ impl Sleep {
         self.workers - asleep as usize
     }
 }
+
+#[cfg(all(test, not(evenkeel_loom)))]
+mod tests {
+    use super::*;
+
+    fn asleep(workers: usize, sleepers: &[usize]) -> Sleep {
+        let sleep = Sleep::new(workers);
+        sleepers.iter().for_each(|&worker| sleep.fall_asleep(worker, false));
+        sleep
+    }
+
+    #[test]
+    fn one_worker_is_woken_for_a_burst() {
+        let sleep = asleep(4, &[0, 1, 2, 3]);
+        assert_eq!(sleep.notify(0, None), Some(0));
+        assert_eq!(sleep.notify(0, None), None, "one searches already");
+        assert!(sleep.stop_searching());
+        assert_eq!(sleep.notify(0, None), Some(1));
+    }
+
+    #[test]
+    fn the_nearest_sleeper_is_chosen_going_round() {
+        for workers in [3, 64, 65, 200] {
+            for first in 0..workers {
+                for sleeper in [0, 1, workers / 2, workers - 1] {
+                    let sleep = asleep(workers, &[sleeper]);
+                    assert_eq!(sleep.notify(first, None), Some(sleeper), "{workers} {first}");
+                    assert_eq!(sleep.awake_count(), workers);
+                }
+            }
+        }
+        assert_eq!(asleep(64, &[3, 40]).notify(39, None), Some(40));
+        assert_eq!(asleep(64, &[3, 40]).notify(41, None), Some(3));
+    }
+
+    #[test]
+    fn sleepers_whose_partner_sleeps_come_first() {
+        let io = asleep(4, &[2]);
+        assert_eq!(asleep(4, &[0, 1, 2, 3]).notify(0, Some(&io)), Some(2));
+        assert_eq!(asleep(4, &[0, 1]).notify(1, Some(&io)), Some(1), "better that than none");
+    }
+
+    #[test]
+    fn without_a_claim_everything_stays_as_it_was() {
+        let sleep = asleep(2, &[0, 1]);
+        assert_eq!(sleep.notify_without_claim(0, None), Some(0));
+        assert_eq!(sleep.notify_without_claim(0, None), Some(0));
+        assert!(sleep.is_asleep(0));
+        sleep.wake_up(0);
+        assert_eq!(sleep.notify_without_claim(0, None), None, "it searches");
+    }
+
+    #[test]
+    fn half_of_the_workers_search() {
+        let sleep = Sleep::new(4);
+        assert!(sleep.try_search());
+        assert!(sleep.try_search());
+        assert!(!sleep.try_search());
+        assert!(!sleep.stop_searching());
+        assert!(sleep.stop_searching());
+    }
+
+    /// The claimed worker wakes by its timeout, works, and stops, before its claimer counts it.
+    #[test]
+    fn the_count_may_be_too_low_for_a_moment() {
+        let sleep = asleep(2, &[0, 1]);
+        sleep.sleeping[0].fetch_and(!1, Ordering::SeqCst);
+        sleep.wake_up(0);
+        assert!(sleep.stop_searching(), "it must look for more work");
+        assert_eq!(sleep.notify(1, None), Some(1), "nobody searches");
+        sleep.searching.fetch_add(1, Ordering::SeqCst);
+        assert!(sleep.stop_searching());
+    }
+}

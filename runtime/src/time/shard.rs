@@ -191,3 +191,167 @@ pub(crate) fn wake(waker: Waker) {
         tracing::error!("a waker panicked when a timer fired");
     }
 }
+
+#[cfg(all(test, not(evenkeel_loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+    use std::time::Duration;
+
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn fire(shard: &Shard, now_ns: u64) -> usize {
+        let due = shard.fire(now_ns);
+        let count = due.len();
+        due.into_iter().for_each(wake);
+        count
+    }
+
+    fn noop() -> Waker {
+        Waker::noop().clone()
+    }
+
+    /// The boundaries at which timer wheels and timeouts of 32 bits have wrapped: tokio#8334 (12 days),
+    /// mio#1948 (24.8 days), and the ends of the range.
+    #[test]
+    fn deadlines_at_every_boundary() {
+        const DAY: u64 = 86_400_000_000_000;
+        let days = [0, 1, 12, 13, 24, 25, 49, 50, 365, 200 * 365];
+        let exact = days.iter().map(|day| day * DAY);
+        let powers = (0..63).map(|bit| 1_u64 << bit);
+        for deadline in exact.chain(powers).flat_map(|at| [at.saturating_sub(1), at, at + 1]) {
+            let shard = Shard::new();
+            shard.insert(deadline, noop());
+            assert_eq!(shard.next_ns(), deadline);
+            if deadline > 0 {
+                assert_eq!(fire(&shard, deadline - 1), 0, "{deadline} ns fired early");
+            }
+            assert_eq!(fire(&shard, deadline), 1, "{deadline} ns did not fire");
+            assert_eq!(shard.next_ns(), NEVER);
+        }
+    }
+
+    /// A clock that jumps ahead fires all that is due, in order; one that stands still fires nothing.
+    #[test]
+    fn a_clock_that_jumps() {
+        let shard = Shard::new();
+        for deadline in [30, 10, 20, 40] {
+            shard.insert(deadline, noop());
+        }
+        assert_eq!(fire(&shard, 5), 0);
+        assert_eq!(fire(&shard, 5), 0);
+        assert_eq!(fire(&shard, 35), 3);
+        assert_eq!(shard.next_ns(), 40);
+    }
+
+    #[test]
+    fn equal_deadlines_are_different_timers() {
+        let shard = Shard::new();
+        let first = shard.insert(10, noop());
+        let second = shard.insert(10, noop());
+        assert_ne!(first, second);
+        shard.remove(first);
+        assert_eq!(fire(&shard, 10), 1);
+        shard.remove(second);
+    }
+
+    #[test]
+    fn the_waker_that_was_set_last_is_woken() {
+        let (old, new) = (Arc::new(Count(0.into())), Arc::new(Count(0.into())));
+        let shard = Shard::new();
+        let key = shard.insert(10, old.clone().into());
+        assert!(shard.update(key, new.clone().into()));
+        assert_eq!(fire(&shard, 10), 1);
+        assert_eq!((old.0.load(Ordering::SeqCst), new.0.load(Ordering::SeqCst)), (0, 1));
+        assert!(!shard.update(key, noop()), "a timer that has fired is not there");
+    }
+
+    #[test]
+    fn operations_of_other_threads_are_carried_out_in_their_order() {
+        let shard = Shard::new();
+        let (key, wake) = shard.insert_remote(10, noop());
+        assert!(wake, "the owner sleeps for ever");
+        shard.remove_remote(key);
+        assert_eq!(fire(&shard, 100), 0);
+        shard.insert(50, noop());
+        let (_, wake) = shard.insert_remote(60, noop());
+        assert!(!wake, "the owner wakes up before that by itself");
+    }
+
+    /// An owner that sleeps for long is woken before the operations of others pile up.
+    #[test]
+    fn operations_do_not_pile_up() {
+        let shard = Shard::new();
+        shard.insert(1, noop());
+        let wakes = (0..5 * OPS_MAX)
+            .filter(|_| {
+                let (key, wake) = shard.insert_remote(1000, noop());
+                let wake = wake | shard.remove_remote(key);
+                if wake {
+                    assert_eq!(fire(&shard, 0), 0);
+                }
+                wake
+            })
+            .count();
+        assert!((5..=10).contains(&wakes), "{wakes} wakes");
+        assert_eq!(shard.len(), 1);
+    }
+
+    /// tokio#4129, #5578: a waker that calls back while it is dropped or woken.
+    #[test]
+    fn wakers_are_dropped_and_woken_outside_the_lock() {
+        struct Reenter(Arc<Shard>);
+        impl Wake for Reenter {
+            fn wake(self: Arc<Self>) {
+                self.0.insert(u64::MAX - 1, noop());
+            }
+        }
+        impl Drop for Reenter {
+            fn drop(&mut self) {
+                self.0.insert(u64::MAX - 1, noop());
+            }
+        }
+        let shard = Arc::new(Shard::new());
+        let waker = || Waker::from(Arc::new(Reenter(shard.clone())));
+        let removed = shard.insert(10, waker());
+        shard.remove(removed);
+        let updated = shard.insert(10, waker());
+        shard.update(updated, waker());
+        shard.remove_remote(updated);
+        shard.insert(10, waker());
+        assert_eq!(fire(&shard, 20), 1);
+        assert!(shard.len() >= 4);
+    }
+
+    #[test]
+    fn a_waker_that_panics_is_kept_from_the_owner() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("from a waker");
+            }
+        }
+        wake(Waker::from(Arc::new(Panics)));
+    }
+
+    #[test]
+    fn the_clock_takes_every_instant() {
+        use crate::time::clock;
+        let now = std::time::Instant::now();
+        assert!(clock::to_ns(now) <= clock::now_ns());
+        let year = Duration::from_secs(365 * 86_400);
+        assert!(clock::to_ns(now + 500 * year) > clock::to_ns(now + 499 * year));
+        if let Some(before) = now.checked_sub(year) {
+            assert_eq!(clock::to_ns(before), 0, "what lies before the start is due at once");
+        }
+        assert_eq!(clock::until(0), Duration::ZERO);
+    }
+}
