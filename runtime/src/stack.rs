@@ -23,16 +23,24 @@ unsafe impl<T: Send> Sync for Stack<T> {}
 
 impl<T> Stack<T> {
     pub(crate) fn new() -> Self {
-        Stack { head: AtomicPtr::new(ptr::null_mut()) }
+        Stack {
+            head: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 
     /// Sequentially consistent, so that the pusher may check next whether the taker sleeps.
     pub(crate) fn push(&self, value: T) {
-        let mut node = Box::new(Node { value, next: self.head.load(Ordering::Relaxed) });
+        let mut node = Box::new(Node {
+            value,
+            next: self.head.load(Ordering::Relaxed),
+        });
         loop {
             let next = node.next;
             let raw = Box::into_raw(node);
-            match self.head.compare_exchange(next, raw, Ordering::SeqCst, Ordering::Relaxed) {
+            match self
+                .head
+                .compare_exchange(next, raw, Ordering::SeqCst, Ordering::Relaxed)
+            {
                 Ok(_) => return,
                 Err(seen) => {
                     // SAFETY: from `into_raw` above, and not published.

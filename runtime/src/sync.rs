@@ -6,7 +6,9 @@
 #[cfg(not(evenkeel_loom))]
 mod imp {
     pub(crate) mod atomic {
-        pub(crate) use std::sync::atomic::{AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+        pub(crate) use std::sync::atomic::{
+            AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
+        };
     }
     pub(crate) use parking_lot::Mutex;
 
@@ -35,7 +37,9 @@ mod imp {
 #[cfg(evenkeel_loom)]
 mod imp {
     pub(crate) mod atomic {
-        pub(crate) use loom::sync::atomic::{AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+        pub(crate) use loom::sync::atomic::{
+            AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
+        };
     }
     pub(crate) use loom::cell::UnsafeCell;
 

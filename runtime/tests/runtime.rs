@@ -44,7 +44,9 @@ fn sleep_waits() {
             assert!(before.elapsed() >= Duration::from_millis(20));
             let on_worker = evenkeel::spawn(evenkeel::time::sleep(Duration::from_millis(5)));
             on_worker.await.unwrap();
-            evenkeel::compute::spawn(evenkeel::time::sleep(Duration::from_millis(5))).await.unwrap();
+            evenkeel::compute::spawn(evenkeel::time::sleep(Duration::from_millis(5)))
+                .await
+                .unwrap();
         });
     });
 }

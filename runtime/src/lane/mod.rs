@@ -222,7 +222,8 @@ impl Seat {
 impl Status {
     fn begin(&self, task: &Task) {
         // Only this worker writes, so no read-modify-write is needed.
-        self.polls.store(self.polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.polls
+            .store(self.polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let location = ptr::from_ref(task.spawned_at()).cast_mut();
         self.spawned_at.store(location, Ordering::Relaxed);
         self.task.store(task.id().as_u64(), Ordering::Relaxed);
@@ -254,7 +255,10 @@ impl Schedule for LaneRef {
     fn register(&self, task: TaskRef) -> Option<TaskShard> {
         // Only a worker of the lane polls its tasks.
         let worker = Local::with(|local| local.map(Local::index))?;
-        self.0.seats[worker].registry.insert(task).then_some(TaskShard(worker))
+        self.0.seats[worker]
+            .registry
+            .insert(task)
+            .then_some(TaskShard(worker))
     }
 
     fn unregister(&self, task: TaskRef, shard: TaskShard) -> bool {

@@ -36,7 +36,9 @@ impl Parker {
     /// Sleeps until [`unpark`](Parker::unpark), which may have come already, or until `timeout` is over.
     /// May return early when there is a timeout. Only ever called by one thread.
     pub(crate) fn park(&self, timeout: Option<Duration>) {
-        let parked = self.state.compare_exchange(EMPTY, PARKED, Ordering::AcqRel, Ordering::Acquire);
+        let parked =
+            self.state
+                .compare_exchange(EMPTY, PARKED, Ordering::AcqRel, Ordering::Acquire);
         if parked.is_ok() {
             loop {
                 self.wait(timeout);

@@ -121,7 +121,9 @@ impl Sleep {
     }
 
     fn word(&self, index: usize) -> u64 {
-        self.sleeping.get(index).map_or(0, |word| word.load(Ordering::Relaxed))
+        self.sleeping
+            .get(index)
+            .map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
     /// Makes the caller a searcher, unless half of the workers are searching already.
@@ -172,8 +174,11 @@ impl Sleep {
 
     /// The number of workers that do not sleep.
     pub(crate) fn awake_count(&self) -> usize {
-        let asleep: u32 =
-            self.sleeping.iter().map(|word| word.load(Ordering::SeqCst).count_ones()).sum();
+        let asleep: u32 = self
+            .sleeping
+            .iter()
+            .map(|word| word.load(Ordering::SeqCst).count_ones())
+            .sum();
         self.workers - asleep as usize
     }
 }
@@ -184,7 +189,9 @@ mod tests {
 
     fn asleep(workers: usize, sleepers: &[usize]) -> Sleep {
         let sleep = Sleep::new(workers);
-        sleepers.iter().for_each(|&worker| sleep.fall_asleep(worker, false));
+        sleepers
+            .iter()
+            .for_each(|&worker| sleep.fall_asleep(worker, false));
         sleep
     }
 
@@ -203,7 +210,11 @@ mod tests {
             for first in 0..workers {
                 for sleeper in [0, 1, workers / 2, workers - 1] {
                     let sleep = asleep(workers, &[sleeper]);
-                    assert_eq!(sleep.notify(first, None), Some(sleeper), "{workers} {first}");
+                    assert_eq!(
+                        sleep.notify(first, None),
+                        Some(sleeper),
+                        "{workers} {first}"
+                    );
                     assert_eq!(sleep.awake_count(), workers);
                 }
             }
@@ -216,7 +227,11 @@ mod tests {
     fn sleepers_whose_partner_sleeps_come_first() {
         let io = asleep(4, &[2]);
         assert_eq!(asleep(4, &[0, 1, 2, 3]).notify(0, Some(&io)), Some(2));
-        assert_eq!(asleep(4, &[0, 1]).notify(1, Some(&io)), Some(1), "better that than none");
+        assert_eq!(
+            asleep(4, &[0, 1]).notify(1, Some(&io)),
+            Some(1),
+            "better that than none"
+        );
     }
 
     #[test]

@@ -127,7 +127,10 @@ impl Local {
             self.lane.sleep.stop_searching();
         }
         // All of them, not only its own: a worker that is stuck may be waiting for one of these tasks.
-        self.lane.seats.iter().for_each(|seat| seat.registry.close());
+        self.lane
+            .seats
+            .iter()
+            .for_each(|seat| seat.registry.close());
         // A future's drop may wake or spawn others, which come here as well.
         while let Some(task) = self.next.take().or_else(|| self.queue.pop()) {
             drop(task);
@@ -248,7 +251,10 @@ impl Local {
 
     fn steal_from(&self, victim: usize) -> Option<Task> {
         loop {
-            match self.lane.seats[victim].stealer.steal_batch_and_pop(&self.queue) {
+            match self.lane.seats[victim]
+                .stealer
+                .steal_batch_and_pop(&self.queue)
+            {
                 Steal::Success(task) => return Some(task),
                 Steal::Empty => return None,
                 // Somebody else got one: the deque as a whole makes progress.

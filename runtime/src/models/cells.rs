@@ -17,7 +17,10 @@ struct Lane {
 
 impl Lane {
     fn new() -> Arc<Lane> {
-        Arc::new(Lane { queue: Inbox::new(), registry: Registry::new() })
+        Arc::new(Lane {
+            queue: Inbox::new(),
+            registry: Registry::new(),
+        })
     }
 
     /// Runs what is queued until nothing is.
@@ -75,14 +78,22 @@ impl Wake for Count {
 
 fn counter() -> (Waker, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
-    (Waker::from(std::sync::Arc::new(Count(count.clone()))), count)
+    (
+        Waker::from(std::sync::Arc::new(Count(count.clone()))),
+        count,
+    )
 }
 
 fn spawn<F: Future<Output: Send> + Send + 'static>(
     lane: &Arc<Lane>,
     future: F,
 ) -> (Task, crate::task::Handle<F::Output>) {
-    new(future, LaneRef(lane.clone()), Id::next(), Location::caller())
+    new(
+        future,
+        LaneRef(lane.clone()),
+        Id::next(),
+        Location::caller(),
+    )
 }
 
 /// The runner completes while the handle sets its waker. Either the handle finds the output, or it is
@@ -106,7 +117,11 @@ fn completion() {
         drop(first);
         runner.join().unwrap();
         if pending {
-            assert_eq!(woken.load(Ordering::SeqCst), 1, "a pending handle was not woken");
+            assert_eq!(
+                woken.load(Ordering::SeqCst),
+                1,
+                "a pending handle was not woken"
+            );
             assert!(handle.poll_result(&waker).is_ready());
         }
     });
@@ -165,7 +180,11 @@ fn a_wake_during_the_poll() {
             let (flag, slot) = (flag.clone(), slot.clone());
             poll_fn(move |cx| {
                 *slot.lock().unwrap() = Some(cx.waker().clone());
-                if flag.load(Ordering::SeqCst) == 1 { Poll::Ready(()) } else { Poll::Pending }
+                if flag.load(Ordering::SeqCst) == 1 {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
             })
         });
         let waker = thread::spawn(move || {
@@ -177,7 +196,10 @@ fn a_wake_during_the_poll() {
         lane.run();
         waker.join().unwrap();
         lane.run();
-        assert!(handle.poll_result(Waker::noop()).is_ready(), "the wake was lost");
+        assert!(
+            handle.poll_result(Waker::noop()).is_ready(),
+            "the wake was lost"
+        );
         drop(handle);
         lane.close();
     });
@@ -215,7 +237,10 @@ fn shutdown_against_a_poll_and_a_wake() {
         }
         waker.join().unwrap();
         lane.close();
-        assert!(matches!(handle.poll_result(Waker::noop()), Poll::Ready(Err(_))));
+        assert!(matches!(
+            handle.poll_result(Waker::noop()),
+            Poll::Ready(Err(_))
+        ));
         assert_eq!(Arc::strong_count(&alive), 1, "the future was not dropped");
     });
 }
@@ -234,7 +259,10 @@ fn abort_against_a_poll() {
         lane.run();
         aborter.join().unwrap();
         lane.run();
-        assert!(matches!(handle.poll_result(Waker::noop()), Poll::Ready(Err(_))));
+        assert!(matches!(
+            handle.poll_result(Waker::noop()),
+            Poll::Ready(Err(_))
+        ));
         drop(handle);
         lane.close();
     });

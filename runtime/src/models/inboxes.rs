@@ -45,10 +45,14 @@ fn push_against_take() {
             })
             .collect();
         let take = |inbox: &Inbox| {
-            inbox.take_all().for_each(|task| assert!(task.run().is_none()));
+            inbox
+                .take_all()
+                .for_each(|task| assert!(task.run().is_none()));
         };
         take(&inbox);
-        pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
+        pushers
+            .into_iter()
+            .for_each(|pusher| pusher.join().unwrap());
         take(&inbox);
         assert_eq!(runs.load(Ordering::SeqCst), 2);
     });
@@ -74,12 +78,19 @@ fn push_and_take_against_close() {
         });
         let taker = thread::spawn({
             let inbox = inbox.clone();
-            move || inbox.take_all().for_each(|task| assert!(task.run().is_none()))
+            move || {
+                inbox
+                    .take_all()
+                    .for_each(|task| assert!(task.run().is_none()))
+            }
         });
         inbox.close().for_each(|task| assert!(task.run().is_none()));
         pusher.join().unwrap();
         taker.join().unwrap();
         assert!(inbox.push(task(&runs)).is_err(), "the inbox opened again");
-        assert_eq!(runs.load(Ordering::SeqCst) + refused.load(Ordering::SeqCst), 1);
+        assert_eq!(
+            runs.load(Ordering::SeqCst) + refused.load(Ordering::SeqCst),
+            1
+        );
     });
 }

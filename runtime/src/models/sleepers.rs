@@ -102,12 +102,16 @@ fn model(workers: usize, submitters: &'static [Submitter], preemptions: usize) {
                 thread::spawn(move || lane.work(index, &all_begun))
             })
             .collect();
-        submitters.iter().for_each(|&submitter| lane.submit(submitter));
+        submitters
+            .iter()
+            .for_each(|&submitter| lane.submit(submitter));
         // Deadlocks here if a task is left beside a sleeping worker.
         all_begun.wait();
         lane.stop.store(true, Ordering::SeqCst);
         lane.parkers.iter().for_each(Notify::notify);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     });
 }
 

@@ -41,6 +41,10 @@ pub(super) fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
             deadline_ns => Some(Duration::from_nanos(deadline_ns.saturating_sub(now_ns))),
         };
         parker.0.park(timeout);
-        guard.timers().fire(clock::now_ns()).into_iter().for_each(wake);
+        guard
+            .timers()
+            .fire(clock::now_ns())
+            .into_iter()
+            .for_each(wake);
     }
 }

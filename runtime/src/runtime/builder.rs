@@ -138,17 +138,27 @@ impl Builder {
     /// - What the system says when it refuses a thread or a descriptor.
     pub fn build(&mut self) -> io::Result<Runtime> {
         let parallelism = parallelism();
-        let io_workers = at_least_one(self.worker_threads.unwrap_or(parallelism), "worker_threads")?;
-        let compute_workers =
-            at_least_one(self.compute_threads.unwrap_or(io_workers), "compute_threads")?;
+        let io_workers =
+            at_least_one(self.worker_threads.unwrap_or(parallelism), "worker_threads")?;
+        let compute_workers = at_least_one(
+            self.compute_threads.unwrap_or(io_workers),
+            "compute_threads",
+        )?;
         at_least_one(self.max_blocking_threads, "max_blocking_threads")?;
 
         let topology = Topology::detect();
         let plan = Plan::new(&topology, parallelism, io_workers, &self.pinning)?;
         let compute_plan = if plan.is_pinned() {
             // Beside the IO workers, in the same order; more of them go round once more.
-            let cpus = (0..io_workers).filter_map(|worker| plan.cpu(worker)).collect();
-            Plan::new(&topology, parallelism, compute_workers, &Pinning::Custom(cpus))?
+            let cpus = (0..io_workers)
+                .filter_map(|worker| plan.cpu(worker))
+                .collect();
+            Plan::new(
+                &topology,
+                parallelism,
+                compute_workers,
+                &Pinning::Custom(cpus),
+            )?
         } else {
             Plan::new(&topology, parallelism, compute_workers, &Pinning::None)?
         };
@@ -158,7 +168,9 @@ impl Builder {
         let watch = Arc::new(driver::Watch::new(io_driver.clone()));
         let awake = watch.clone();
         let victims = |plan: &Plan, workers| {
-            (0..workers).map(|worker| plan.steal_order(&topology, worker)).collect()
+            (0..workers)
+                .map(|worker| plan.steal_order(&topology, worker))
+                .collect()
         };
         let (io, io_deques) = Lane::new(
             Kind::Io,
@@ -188,7 +200,11 @@ impl Builder {
         });
         let _ = runtime_of_pool.set(Arc::downgrade(&shared));
 
-        let threads = Threads::new(&self.thread_name, self.thread_stack_size, self.hooks.clone());
+        let threads = Threads::new(
+            &self.thread_name,
+            self.thread_stack_size,
+            self.hooks.clone(),
+        );
         let runtime = Runtime::new_starting(shared, threads);
         // From here on, dropping the runtime stops the threads that did start.
         runtime.start_driver(driver)?;
@@ -261,7 +277,9 @@ fn at_least_one(threads: usize, what: &str) -> io::Result<usize> {
     if threads == 0 {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("`{what}` is 0, but a runtime needs at least one: leave it out for the default"),
+            format!(
+                "`{what}` is 0, but a runtime needs at least one: leave it out for the default"
+            ),
         ));
     }
     Ok(threads)

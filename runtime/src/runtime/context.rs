@@ -36,7 +36,10 @@ pub(crate) enum Role {
 
 /// The runtime of this thread.
 pub(crate) fn try_current() -> Option<Handle> {
-    CONTEXT.try_with(|context| context.runtime.borrow().clone()).ok().flatten()
+    CONTEXT
+        .try_with(|context| context.runtime.borrow().clone())
+        .ok()
+        .flatten()
 }
 
 /// The handle of the IO driver of the current runtime.
@@ -56,7 +59,12 @@ pub(crate) fn own_timers() -> Option<Arc<Shard>> {
             .filter(|local| local.kind() == Kind::Io)
             .map(|local| local.lane().timers(local.index()).clone())
     });
-    worker.or_else(|| CONTEXT.try_with(|context| context.timers.borrow().clone()).ok().flatten())
+    worker.or_else(|| {
+        CONTEXT
+            .try_with(|context| context.timers.borrow().clone())
+            .ok()
+            .flatten()
+    })
 }
 
 /// True if this thread may take the lock of these timers: see [`shard`](crate::time::shard).
@@ -67,7 +75,10 @@ pub(crate) fn may_lock(timers: &Arc<Shard>) -> bool {
 /// Makes `runtime` the current one of this thread until the guard is dropped.
 pub(crate) fn enter(runtime: Handle) -> EnterGuard {
     let before = CONTEXT.with(|context| context.runtime.replace(Some(runtime)));
-    EnterGuard { before, not_send: PhantomData }
+    EnterGuard {
+        before,
+        not_send: PhantomData,
+    }
 }
 
 /// Makes `runtime` the current one of this thread for the rest of its life.
@@ -97,7 +108,9 @@ pub(crate) fn become_worker(kind: Kind) {
 }
 
 pub(crate) fn role() -> Role {
-    CONTEXT.try_with(|context| context.role.get()).unwrap_or(Role::Outside)
+    CONTEXT
+        .try_with(|context| context.role.get())
+        .unwrap_or(Role::Outside)
 }
 
 /// A thread that drives one future.
@@ -129,7 +142,10 @@ impl BlockOnGuard {
             context.role.set(Role::BlockOn);
             context.timers.replace(Some(timers.clone()));
         });
-        BlockOnGuard { timers, _entered: entered }
+        BlockOnGuard {
+            timers,
+            _entered: entered,
+        }
     }
 
     pub(crate) fn timers(&self) -> &Shard {

@@ -46,7 +46,11 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(driver: IoHandle) -> Self {
-        Watch { watching: AtomicBool::new(true), stop: AtomicBool::new(false), driver }
+        Watch {
+            watching: AtomicBool::new(true),
+            stop: AtomicBool::new(false),
+            driver,
+        }
     }
 
     /// To be called by a worker that wakes up.

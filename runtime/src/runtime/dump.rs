@@ -46,11 +46,18 @@ impl Dump {
 
 impl LaneDump {
     fn of(lane: &Lane) -> LaneDump {
-        LaneDump { injected: lane.has_injected(), workers: lane.report() }
+        LaneDump {
+            injected: lane.has_injected(),
+            workers: lane.report(),
+        }
     }
 
     fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let injected = if self.injected { "tasks wait in its inbox" } else { "inbox empty" };
+        let injected = if self.injected {
+            "tasks wait in its inbox"
+        } else {
+            "inbox empty"
+        };
         writeln!(f, "{name} lane: {injected}")?;
         for (index, worker) in self.workers.iter().enumerate() {
             write!(f, "  worker {index}: ")?;
@@ -78,8 +85,15 @@ impl fmt::Display for Dump {
         }
         self.io.fmt("IO", f)?;
         self.compute.fmt("compute", f)?;
-        let BlockingDump { threads, idle, queued } = self.blocking;
-        writeln!(f, "blocking pool: {threads} threads, {idle} of them idle, {queued} jobs queued")?;
+        let BlockingDump {
+            threads,
+            idle,
+            queued,
+        } = self.blocking;
+        writeln!(
+            f,
+            "blocking pool: {threads} threads, {idle} of them idle, {queued} jobs queued"
+        )?;
         write!(
             f,
             "driver: {} IO sources, {} timers of threads that are not IO workers",

@@ -137,7 +137,9 @@ impl Handle {
 
     /// The CPU of each IO worker, or `None` for a worker that is not pinned.
     pub fn pinned_cpus(&self) -> Vec<Option<usize>> {
-        (0..self.shared.io.workers()).map(|worker| self.shared.plan.cpu(worker)).collect()
+        (0..self.shared.io.workers())
+            .map(|worker| self.shared.plan.cpu(worker))
+            .collect()
     }
 
     /// What every thread of the runtime is doing and what waits for it, for a log or an error report.
@@ -208,7 +210,9 @@ where
 {
     // A task spawning a task is the common case, and needs no handle.
     let lane = Local::with(|local| {
-        local.filter(|local| local.kind() == Kind::Io).map(|local| local.lane().clone())
+        local
+            .filter(|local| local.kind() == Kind::Io)
+            .map(|local| local.lane().clone())
     });
     match lane {
         Some(lane) => spawn_on(&lane, future),
@@ -253,7 +257,10 @@ impl<F: FnOnce() -> R, R> Future for Once<F> {
     type Output = R;
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<R> {
-        let f = self.0.take().expect("a closure completes in its first poll");
+        let f = self
+            .0
+            .take()
+            .expect("a closure completes in its first poll");
         Poll::Ready(f())
     }
 }

@@ -80,12 +80,17 @@ impl Runtime {
     }
 
     fn new_starting(shared: Arc<Shared>, threads: Threads) -> Runtime {
-        Runtime { handle: Handle::new(shared), threads, shut_down: false }
+        Runtime {
+            handle: Handle::new(shared),
+            threads,
+            shut_down: false,
+        }
     }
 
     fn start_driver(&self, driver: Driver) -> io::Result<()> {
         let shared = self.handle.shared.clone();
-        self.threads.start("driver", move || driver::run(driver, &shared))
+        self.threads
+            .start("driver", move || driver::run(driver, &shared))
     }
 
     fn start_io(&self, deques: Vec<Deque<Task>>) -> io::Result<()> {
@@ -127,7 +132,10 @@ impl Runtime {
         name: String,
         body: impl FnOnce(WorkerThread) + Send + 'static,
     ) -> io::Result<()> {
-        let worker = WorkerThread { handle: self.handle.clone(), hooks: self.threads.hooks() };
+        let worker = WorkerThread {
+            handle: self.handle.clone(),
+            hooks: self.threads.hooks(),
+        };
         self.threads.start(&name, move || body(worker))
     }
 
@@ -219,7 +227,9 @@ impl Runtime {
         shared.compute.finish_shutdown();
         shared.driver_timers.drain().into_iter().for_each(wake);
         let rest = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-        shared.blocking.shutdown(if bounded { deadline.map(rest) } else { None });
+        shared
+            .blocking
+            .shutdown(if bounded { deadline.map(rest) } else { None });
         shared.watch.stop();
         self.threads.wait(0, deadline);
         self.threads.join_finished();
@@ -238,7 +248,9 @@ impl Drop for Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime").field("handle", &self.handle).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
     }
 }
 

@@ -60,7 +60,10 @@ impl Threads {
             name: name.to_owned(),
             stack_size,
             hooks,
-            running: Arc::new(Running { count: Mutex::new(0), changed: Condvar::new() }),
+            running: Arc::new(Running {
+                count: Mutex::new(0),
+                changed: Condvar::new(),
+            }),
             handles: Mutex::new(Vec::new()),
         }
     }
@@ -96,7 +99,12 @@ impl Threads {
             match deadline {
                 None => self.running.changed.wait(&mut count),
                 Some(deadline) => {
-                    if self.running.changed.wait_until(&mut count, deadline).timed_out() {
+                    if self
+                        .running
+                        .changed
+                        .wait_until(&mut count, deadline)
+                        .timed_out()
+                    {
                         return *count <= left;
                     }
                 }

@@ -5,9 +5,9 @@
 //! place in a queue), [`Handle`] (join and abort handles), and wakers. Which of them may touch which
 //! field when is written in [`state`](super::state).
 
-use super::error::Failure;
-use super::state::{JOIN_INTEREST, JOIN_WAKER, COMPLETE, State, ToIdle, ToRunning};
 use super::Id;
+use super::error::Failure;
+use super::state::{COMPLETE, JOIN_INTEREST, JOIN_WAKER, State, ToIdle, ToRunning};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::fmt;
@@ -130,7 +130,13 @@ where
     });
     // `repr(C)` puts the header first, so a pointer to the cell is a pointer to the header.
     let raw = TaskRef(NonNull::from(Box::leak(cell)).cast());
-    (Task(raw), Handle { raw, output: PhantomData })
+    (
+        Task(raw),
+        Handle {
+            raw,
+            output: PhantomData,
+        },
+    )
 }
 
 impl TaskRef {
@@ -262,7 +268,9 @@ impl Header {
             let same = self.join_waker.with(|slot| {
                 // SAFETY: JOIN_WAKER is set and only this handle clears it before COMPLETE, so nobody
                 // writes the slot.
-                unsafe { &*slot }.as_ref().is_some_and(|old| old.will_wake(waker))
+                unsafe { &*slot }
+                    .as_ref()
+                    .is_some_and(|old| old.will_wake(waker))
             });
             if same {
                 return false;
@@ -346,7 +354,13 @@ impl Drop for Task {
 
 impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Task({} at {}: {:?})", self.id(), self.spawned_at(), self.header().state)
+        write!(
+            f,
+            "Task({} at {}: {:?})",
+            self.id(),
+            self.spawned_at(),
+            self.header().state
+        )
     }
 }
 
@@ -454,7 +468,8 @@ fn abort(raw: TaskRef, header: &Header) {
 
 // ---- wakers ----
 
-static WAKER: RawWakerVTable = RawWakerVTable::new(waker_clone, waker_wake, waker_wake_by_ref, waker_drop);
+static WAKER: RawWakerVTable =
+    RawWakerVTable::new(waker_clone, waker_wake, waker_wake_by_ref, waker_drop);
 
 /// # Safety
 /// `data` is that of a live waker of this vtable.

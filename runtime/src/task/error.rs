@@ -50,8 +50,9 @@ impl JoinError {
     /// If the task did not panic; see [`try_into_panic`](Self::try_into_panic).
     #[track_caller]
     pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
-        self.try_into_panic()
-            .unwrap_or_else(|error| panic!("`JoinError::into_panic` on an error that is no panic: {error}"))
+        self.try_into_panic().unwrap_or_else(|error| {
+            panic!("`JoinError::into_panic` on an error that is no panic: {error}")
+        })
     }
 
     /// The value the task panicked with, or the error itself if it did not panic.
@@ -61,9 +62,9 @@ impl JoinError {
     /// Returns `self` if the task was cancelled.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
         match self.repr {
-            Repr::Panicked(payload) => {
-                Ok(payload.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
-            }
+            Repr::Panicked(payload) => Ok(payload
+                .into_inner()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)),
             Repr::Cancelled => Err(self),
         }
     }
@@ -75,13 +76,16 @@ impl JoinError {
 
     /// The message of the panic, where it is text, as nearly all are.
     fn message(&self) -> Option<String> {
-        let Repr::Panicked(payload) = &self.repr else { return None };
-        let payload = payload.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let text = payload
+        let Repr::Panicked(payload) = &self.repr else {
+            return None;
+        };
+        let payload = payload
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        payload
             .downcast_ref::<&'static str>()
             .map(ToString::to_string)
-            .or_else(|| payload.downcast_ref::<String>().cloned());
-        text
+            .or_else(|| payload.downcast_ref::<String>().cloned())
     }
 }
 
@@ -102,7 +106,12 @@ impl fmt::Debug for JoinError {
         match (&self.repr, self.message()) {
             (Repr::Cancelled, _) => write!(f, "JoinError::Cancelled({:?})", self.id),
             (Repr::Panicked(_), message) => {
-                write!(f, "JoinError::Panic({:?}, {:?})", self.id, message.as_deref().unwrap_or("..."))
+                write!(
+                    f,
+                    "JoinError::Panic({:?}, {:?})",
+                    self.id,
+                    message.as_deref().unwrap_or("...")
+                )
             }
         }
     }

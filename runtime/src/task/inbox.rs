@@ -30,7 +30,9 @@ fn closed() -> *mut Header {
 
 impl Inbox {
     pub(crate) fn new() -> Self {
-        Inbox { head: AtomicPtr::new(ptr::null_mut()) }
+        Inbox {
+            head: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 
     /// Gives the task back if the inbox is closed.
@@ -67,7 +69,9 @@ impl Inbox {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             if head.is_null() || head == closed() {
-                return Batch { first: ptr::null_mut() };
+                return Batch {
+                    first: ptr::null_mut(),
+                };
             }
             // Not a swap: that could wipe CLOSED out.
             match self.head.compare_exchange(
@@ -85,7 +89,13 @@ impl Inbox {
     /// Takes no more tasks from now on, and returns what is there.
     pub(crate) fn close(&self) -> Batch {
         let taken = self.head.swap(closed(), Ordering::Acquire);
-        if taken == closed() { Batch { first: ptr::null_mut() } } else { Batch::reversed(taken) }
+        if taken == closed() {
+            Batch {
+                first: ptr::null_mut(),
+            }
+        } else {
+            Batch::reversed(taken)
+        }
     }
 }
 

@@ -52,7 +52,9 @@ impl<T> JoinHandle<T> {
 
     /// A handle that can abort the task, and does not give its result.
     pub fn abort_handle(&self) -> AbortHandle {
-        AbortHandle { task: self.task.remote() }
+        AbortHandle {
+            task: self.task.remote(),
+        }
     }
 
     /// True once the task has completed, panicked or been cancelled. After an
@@ -72,7 +74,9 @@ impl<T> Future for JoinHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let id = self.id();
-        self.task.poll_result(cx.waker()).map_err(|failure| JoinError::new(id, failure))
+        self.task
+            .poll_result(cx.waker())
+            .map_err(|failure| JoinError::new(id, failure))
     }
 }
 
@@ -80,7 +84,9 @@ impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("id", &self.id()).finish_non_exhaustive()
+        f.debug_struct("JoinHandle")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,6 +117,8 @@ impl AbortHandle {
 
 impl fmt::Debug for AbortHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AbortHandle").field("id", &self.id()).finish()
+        f.debug_struct("AbortHandle")
+            .field("id", &self.id())
+            .finish()
     }
 }

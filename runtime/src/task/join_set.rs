@@ -43,7 +43,9 @@ impl<T> Future for WithId<T> {
 impl<T> JoinSet<T> {
     /// An empty set.
     pub fn new() -> Self {
-        JoinSet { tasks: FuturesUnordered::new() }
+        JoinSet {
+            tasks: FuturesUnordered::new(),
+        }
     }
 
     /// The number of tasks whose results have not been taken yet.

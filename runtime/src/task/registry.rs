@@ -26,7 +26,13 @@ unsafe impl Send for List {}
 
 impl Registry {
     pub(crate) fn new() -> Self {
-        Registry { list: Mutex::new(List { first: ptr::null_mut(), len: 0, closed: false }) }
+        Registry {
+            list: Mutex::new(List {
+                first: ptr::null_mut(),
+                len: 0,
+                closed: false,
+            }),
+        }
     }
 
     /// Adds a task, and takes over one reference to it; false (and no reference) once closed.
@@ -42,7 +48,9 @@ impl Registry {
         // SAFETY: a listed task is alive by the list's reference.
         if let Some(second) = unsafe { TaskRef::from_ptr(list.first) } {
             // SAFETY: as above.
-            unsafe { second.header() }.prev.store(task.as_ptr(), Ordering::Relaxed);
+            unsafe { second.header() }
+                .prev
+                .store(task.as_ptr(), Ordering::Relaxed);
         }
         list.first = task.as_ptr();
         list.len += 1;

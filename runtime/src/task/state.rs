@@ -119,7 +119,10 @@ impl State {
         loop {
             let (answer, next) = step(Snapshot(current));
             let Some(next) = next else { return answer };
-            match self.0.compare_exchange(current, next, Ordering::AcqRel, Ordering::Acquire) {
+            match self
+                .0
+                .compare_exchange(current, next, Ordering::AcqRel, Ordering::Acquire)
+            {
                 Ok(_) => return answer,
                 Err(seen) => current = seen,
             }
@@ -135,7 +138,11 @@ impl State {
                 (ToRunning::Stale, None)
             } else {
                 let next = (s.0 & !NOTIFIED) | RUNNING;
-                let answer = if s.has(CANCELLED) { ToRunning::Cancel } else { ToRunning::Poll };
+                let answer = if s.has(CANCELLED) {
+                    ToRunning::Cancel
+                } else {
+                    ToRunning::Poll
+                };
                 (answer, Some(next))
             }
         })
@@ -159,7 +166,10 @@ impl State {
     /// Publishes the output. The snapshot is the word as it was at that moment.
     pub(super) fn to_complete(&self) -> Snapshot {
         let before = Snapshot(self.0.fetch_xor(RUNNING | COMPLETE, Ordering::AcqRel));
-        debug_assert!(before.has(RUNNING) && !before.has(COMPLETE), "completed twice: {before:?}");
+        debug_assert!(
+            before.has(RUNNING) && !before.has(COMPLETE),
+            "completed twice: {before:?}"
+        );
         before
     }
 
@@ -207,7 +217,11 @@ impl State {
     pub(super) fn set_join_waker(&self) -> bool {
         self.update(|s| {
             debug_assert!(s.has(JOIN_INTEREST) && !s.has(JOIN_WAKER));
-            if s.has(COMPLETE) { (false, None) } else { (true, Some(s.0 | JOIN_WAKER)) }
+            if s.has(COMPLETE) {
+                (false, None)
+            } else {
+                (true, Some(s.0 | JOIN_WAKER))
+            }
         })
     }
 
@@ -215,7 +229,11 @@ impl State {
     pub(super) fn unset_join_waker(&self) -> bool {
         self.update(|s| {
             debug_assert!(s.has(JOIN_INTEREST) && s.has(JOIN_WAKER));
-            if s.has(COMPLETE) { (false, None) } else { (true, Some(s.0 & !JOIN_WAKER)) }
+            if s.has(COMPLETE) {
+                (false, None)
+            } else {
+                (true, Some(s.0 & !JOIN_WAKER))
+            }
         })
     }
 
@@ -260,4 +278,5 @@ impl fmt::Debug for State {
     }
 }
 
-const _: () = assert!(FLAGS == RUNNING | COMPLETE | NOTIFIED | JOIN_INTEREST | JOIN_WAKER | CANCELLED);
+const _: () =
+    assert!(FLAGS == RUNNING | COMPLETE | NOTIFIED | JOIN_INTEREST | JOIN_WAKER | CANCELLED);

@@ -31,8 +31,15 @@ pub fn interval(period: Duration) -> Interval {
 /// If `period` is zero, or outside a runtime.
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
-    assert!(!period.is_zero(), "the period of an interval must not be zero");
-    Interval { sleep: sleep_until(start), period, missed: MissedTickBehavior::default() }
+    assert!(
+        !period.is_zero(),
+        "the period of an interval must not be zero"
+    );
+    Interval {
+        sleep: sleep_until(start),
+        period,
+        missed: MissedTickBehavior::default(),
+    }
 }
 
 /// What an [`Interval`] does when its ticks were not taken in time.
@@ -144,17 +151,28 @@ mod tests {
         let ms = Duration::from_millis;
         let due = Instant::now();
         let now = due + ms(250);
-        assert_eq!(MissedTickBehavior::Burst.next(due, now, ms(100)), due + ms(100));
-        assert_eq!(MissedTickBehavior::Delay.next(due, now, ms(100)), due + ms(350));
-        assert_eq!(MissedTickBehavior::Skip.next(due, now, ms(100)), due + ms(300));
+        assert_eq!(
+            MissedTickBehavior::Burst.next(due, now, ms(100)),
+            due + ms(100)
+        );
+        assert_eq!(
+            MissedTickBehavior::Delay.next(due, now, ms(100)),
+            due + ms(350)
+        );
+        assert_eq!(
+            MissedTickBehavior::Skip.next(due, now, ms(100)),
+            due + ms(300)
+        );
     }
 
     #[test]
     fn a_period_beyond_the_clock_does_not_overflow() {
         let now = Instant::now();
-        for behavior in
-            [MissedTickBehavior::Burst, MissedTickBehavior::Delay, MissedTickBehavior::Skip]
-        {
+        for behavior in [
+            MissedTickBehavior::Burst,
+            MissedTickBehavior::Delay,
+            MissedTickBehavior::Skip,
+        ] {
             assert!(behavior.next(now, now + Duration::from_secs(1), Duration::MAX) > now);
         }
     }

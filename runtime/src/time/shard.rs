@@ -78,7 +78,10 @@ impl Shard {
     }
 
     fn key(&self, deadline_ns: u64) -> Key {
-        Key { deadline_ns, number: self.numbers.fetch_add(1, Ordering::Relaxed) }
+        Key {
+            deadline_ns,
+            number: self.numbers.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     /// Sets a timer. For threads that may take the lock.
@@ -139,8 +142,13 @@ impl Shard {
     #[must_use = "the wakers are to be woken"]
     pub(crate) fn fire(&self, now_ns: u64) -> Vec<Waker> {
         let mut dropped = Vec::new();
-        let ops = if self.ops.is_empty() { Vec::new() } else { self.ops.take_all() };
-        self.ops_waiting.fetch_sub(ops.len() as u64, Ordering::Relaxed);
+        let ops = if self.ops.is_empty() {
+            Vec::new()
+        } else {
+            self.ops.take_all()
+        };
+        self.ops_waiting
+            .fetch_sub(ops.len() as u64, Ordering::Relaxed);
         let mut timers = self.timers.lock();
         for op in ops {
             match op {
@@ -180,7 +188,9 @@ impl Shard {
 
     /// Called with the lock held.
     fn publish(&self, timers: &BTreeMap<Key, Waker>) {
-        let next = timers.first_key_value().map_or(NEVER, |(key, _)| key.deadline_ns);
+        let next = timers
+            .first_key_value()
+            .map_or(NEVER, |(key, _)| key.deadline_ns);
         self.next_ns.store(next, Ordering::Relaxed);
     }
 }
@@ -227,7 +237,10 @@ mod tests {
         let days = [0, 1, 12, 13, 24, 25, 49, 50, 365, 200 * 365];
         let exact = days.iter().map(|day| day * DAY);
         let powers = (0..63).map(|bit| 1_u64 << bit);
-        for deadline in exact.chain(powers).flat_map(|at| [at.saturating_sub(1), at, at + 1]) {
+        for deadline in exact
+            .chain(powers)
+            .flat_map(|at| [at.saturating_sub(1), at, at + 1])
+        {
             let shard = Shard::new();
             shard.insert(deadline, noop());
             assert_eq!(shard.next_ns(), deadline);
@@ -270,8 +283,14 @@ mod tests {
         let key = shard.insert(10, old.clone().into());
         assert!(shard.update(key, new.clone().into()));
         assert_eq!(fire(&shard, 10), 1);
-        assert_eq!((old.0.load(Ordering::SeqCst), new.0.load(Ordering::SeqCst)), (0, 1));
-        assert!(!shard.update(key, noop()), "a timer that has fired is not there");
+        assert_eq!(
+            (old.0.load(Ordering::SeqCst), new.0.load(Ordering::SeqCst)),
+            (0, 1)
+        );
+        assert!(
+            !shard.update(key, noop()),
+            "a timer that has fired is not there"
+        );
     }
 
     #[test]
@@ -350,7 +369,11 @@ mod tests {
         let year = Duration::from_secs(365 * 86_400);
         assert!(clock::to_ns(now + 500 * year) > clock::to_ns(now + 499 * year));
         if let Some(before) = now.checked_sub(year) {
-            assert_eq!(clock::to_ns(before), 0, "what lies before the start is due at once");
+            assert_eq!(
+                clock::to_ns(before),
+                0,
+                "what lies before the start is due at once"
+            );
         }
         assert_eq!(clock::until(0), Duration::ZERO);
     }

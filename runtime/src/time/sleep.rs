@@ -68,7 +68,11 @@ struct Entry {
 impl Sleep {
     #[track_caller]
     fn new(deadline: Instant) -> Sleep {
-        Sleep { deadline, runtime: Handle::current(), entry: None }
+        Sleep {
+            deadline,
+            runtime: Handle::current(),
+            entry: None,
+        }
     }
 
     /// The moment at which it completes.
@@ -141,7 +145,11 @@ impl Future for Sleep {
             && context::may_lock(&entry.shard)
             && entry.shard.update(entry.key, cx.waker().clone())
         {
-            self.entry.as_mut().expect("just seen").waker.clone_from(cx.waker());
+            self.entry
+                .as_mut()
+                .expect("just seen")
+                .waker
+                .clone_from(cx.waker());
             return Poll::Pending;
         }
         self.cancel();
@@ -158,6 +166,8 @@ impl Drop for Sleep {
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Sleep")
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
     }
 }

@@ -47,7 +47,10 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 /// Outside a runtime.
 #[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
-    Timeout { future: future.into_future(), sleep: super::sleep_until(deadline) }
+    Timeout {
+        future: future.into_future(),
+        sleep: super::sleep_until(deadline),
+    }
 }
 
 pin_project! {
