@@ -121,15 +121,25 @@ impl Child {
         if let Ok(Some(status)) = status {
             text.push_str(&format!(" ({status})"));
         }
-        let stderr = self
-            .stderr
-            .take()
-            .and_then(|reader| reader.join().ok())
-            .unwrap_or_default();
+        let stderr = self.stderr();
         if !stderr.is_empty() {
             text.push_str(&format!(": {stderr}"));
         }
         text
+    }
+
+    /// Ends the child, and returns what it wrote to its standard error.
+    pub(crate) fn finish(mut self) -> String {
+        self.end();
+        self.stderr()
+    }
+
+    /// Waits for the end of the child's standard error; empty the second time.
+    fn stderr(&mut self) -> String {
+        self.stderr
+            .take()
+            .and_then(|reader| reader.join().ok())
+            .unwrap_or_default()
     }
 
     fn end(&mut self) {

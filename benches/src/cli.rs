@@ -19,7 +19,7 @@ Runs every case of the `light`, `busy`, `inline` and `blocked` workloads, in abo
 Options:
       --only PATTERNS  run only the cases that match one of these, separated by commas: the name
                        of one case (`busy/tokio+rayon`) or a part of names (`light`, `smol`)
-      --secs N         measure each case for N seconds, fractions allowed [default: 4]
+      --secs N         measure each case for N seconds, fractions allowed [default: 3.5]
       --repeat N       N rounds over the cases; reports medians and their spread [default: 1]
       --json FILE      also write everything that was measured to FILE
       --list           list the cases and end
@@ -155,7 +155,7 @@ mod tests {
     fn no_arguments_run_everything() {
         let options = mixed(&[]).unwrap();
         assert!(options.only.is_empty());
-        assert_eq!(options.window, Duration::from_secs(4));
+        assert_eq!(options.window, Duration::from_millis(3500));
         assert_eq!(options.rounds, 1);
         assert_eq!(options.json, None);
     }

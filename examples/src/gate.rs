@@ -33,10 +33,16 @@ impl Gate {
     /// 503 with `Retry-After` if all places are taken.
     pub fn try_enter(&self) -> Result<Place, Refusal> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| {
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests, try again")
-                .with(header::RETRY_AFTER, "1")
+            Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many requests, try again",
+            )
+            .with(header::RETRY_AFTER, "1")
         })?;
-        Ok(Place { place, running: self.running.clone() })
+        Ok(Place {
+            place,
+            running: self.running.clone(),
+        })
     }
 }
 
@@ -58,7 +64,11 @@ impl Place {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let turn = self.running.acquire_owned().await.expect("the semaphore is never closed");
+        let turn = self
+            .running
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
         let place = self.place;
         // The permits go with the closure: it runs to its end even if the client leaves and this future is
         // dropped, and until then it has its memory.
@@ -68,7 +78,10 @@ impl Place {
         });
         result.await.map_err(|error| {
             if error.is_panic() {
-                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "this request cannot be processed")
+                Refusal::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "this request cannot be processed",
+                )
             } else {
                 Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down")
             }

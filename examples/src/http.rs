@@ -19,20 +19,29 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal, with a line of text for a person to read.
     pub fn new(status: StatusCode, text: &'static str) -> Self {
-        Self { status, text, header: None }
+        Self {
+            status,
+            text,
+            header: None,
+        }
     }
 
     /// Adds a header.
     #[must_use = "the header is added to the value that is returned"]
     pub fn with(self, name: HeaderName, value: &'static str) -> Self {
-        Self { header: Some((name, value)), ..self }
+        Self {
+            header: Some((name, value)),
+            ..self
+        }
     }
 
     /// The response to send.
     pub fn into_response(self) -> Response<Full<Bytes>> {
         let mut response = text(self.status, format!("{}\n", self.text));
         if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
         }
         response
     }
@@ -53,11 +62,17 @@ pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>>
 ///
 /// 405 with `Allow`.
 pub fn require_method(method: &Method, allowed: &'static str) -> Result<(), Refusal> {
-    if allowed.split(", ").any(|allowed| allowed == method.as_str()) {
+    if allowed
+        .split(", ")
+        .any(|allowed| allowed == method.as_str())
+    {
         return Ok(());
     }
-    Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
-        .with(header::ALLOW, allowed))
+    Err(Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path has no such method",
+    )
+    .with(header::ALLOW, allowed))
 }
 
 /// A body longer than this many times its limit is not even read to be thrown away.
@@ -83,9 +98,17 @@ pub async fn read_body(
     if announced > discard_max {
         return Err(too_large());
     }
-    timeout(time_max, collect(request.into_body(), bytes_max, discard_max)).await.unwrap_or_else(
-        |_| Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body has not arrived in time")),
+    timeout(
+        time_max,
+        collect(request.into_body(), bytes_max, discard_max),
     )
+    .await
+    .unwrap_or_else(|_| {
+        Err(Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body has not arrived in time",
+        ))
+    })
 }
 
 /// Keeps up to `bytes_max` bytes, and reads up to `discard_max`: a connection that is closed while the client
@@ -99,7 +122,9 @@ async fn collect(
     let mut seen: usize = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "a broken body"))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         seen += data.len();
         if seen <= bytes_max {
             bytes.extend_from_slice(&data);
@@ -109,7 +134,11 @@ async fn collect(
             bytes = Vec::new();
         }
     }
-    if seen > bytes_max { Err(too_large()) } else { Ok(bytes.into()) }
+    if seen > bytes_max {
+        Err(too_large())
+    } else {
+        Ok(bytes.into())
+    }
 }
 
 fn too_large() -> Refusal {

@@ -69,8 +69,13 @@ pub async fn serve<H, F, B>(
             accepted = accept(&listener, &places) => accepted,
             () = &mut stop => break,
         };
-        let connection =
-            connection(stream, builder.clone(), limits.clone(), handler.clone(), stopped.clone());
+        let connection = connection(
+            stream,
+            builder.clone(),
+            limits.clone(),
+            handler.clone(),
+            stopped.clone(),
+        );
         evenkeel::spawn(async move {
             connection.await;
             drop(place);
@@ -101,7 +106,11 @@ async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> (TcpStream, OwnedSemaphorePermit) {
-    let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+    let place = places
+        .clone()
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return (stream, place),

@@ -69,7 +69,10 @@ pub struct Thumbnails {
 impl Thumbnails {
     /// The service for [`server::serve`](crate::server::serve).
     pub fn new(config: Config) -> Arc<Self> {
-        Arc::new(Self { gate: Gate::new(config.running_max, config.waiting_max), config })
+        Arc::new(Self {
+            gate: Gate::new(config.running_max, config.waiting_max),
+            config,
+        })
     }
 
     /// Answers a request.
@@ -107,11 +110,14 @@ impl Thumbnails {
         let config = &self.config;
         let body = read_body(request, config.body_bytes_max, config.body_time_max).await?;
         let pixel_bytes_max = config.pixel_bytes_max;
-        let (format, thumbnail) =
-            place.compute(move || scale(&body, width, height, pixel_bytes_max)).await??;
+        let (format, thumbnail) = place
+            .compute(move || scale(&body, width, height, pixel_bytes_max))
+            .await??;
         let mut response = Response::new(Full::new(thumbnail.into()));
         let content_type = HeaderValue::from_static(format.to_mime_type());
-        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, content_type);
         Ok(response)
     }
 }
@@ -126,7 +132,10 @@ fn size(query: &str) -> Option<(u32, u32)> {
             "height" => &mut height,
             _ => return None,
         };
-        let pixels = value.parse().ok().filter(|pixels| (1..=THUMBNAIL_SIDE_MAX).contains(pixels))?;
+        let pixels = value
+            .parse()
+            .ok()
+            .filter(|pixels| (1..=THUMBNAIL_SIDE_MAX).contains(pixels))?;
         if side.replace(pixels).is_some() {
             return None;
         }
@@ -146,12 +155,14 @@ fn scale(
         .filter(|format| matches!(format, ImageFormat::Jpeg | ImageFormat::Png))
         .ok_or_else(|| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send a PNG or JPEG"))?;
     let image = decode(data, format, pixel_bytes_max).map_err(|error| match error {
-        ImageError::Limits(_) => {
-            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "the image has too many pixels")
-        }
-        ImageError::Unsupported(_) => {
-            Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a PNG or JPEG of an unknown kind")
-        }
+        ImageError::Limits(_) => Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the image has too many pixels",
+        ),
+        ImageError::Unsupported(_) => Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "a PNG or JPEG of an unknown kind",
+        ),
         _ => Refusal::new(StatusCode::BAD_REQUEST, "the image is damaged"),
     })?;
     let image = if image.width() > width || image.height() > height {
@@ -161,7 +172,10 @@ fn scale(
     };
     let mut encoded = Cursor::new(Vec::new());
     image.write_to(&mut encoded, format).map_err(|_| {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the thumbnail cannot be encoded")
+        Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the thumbnail cannot be encoded",
+        )
     })?;
     Ok((format, encoded.into_inner()))
 }

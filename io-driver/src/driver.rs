@@ -107,14 +107,10 @@ impl Driver {
     /// early with 0 events: after a signal, or when `timeout` is above the 24.8 days that the system
     /// can wait for.
     ///
-    /// Wakers run here, on the calling thread.
+    /// Wakers run here, on the calling thread. A panic of one is caught and logged.
     ///
     /// # Errors
     /// The system's. A signal is not an error.
-    ///
-    /// # Panics
-    /// If a waker panics. The other wakers of that turn are then lost, and the driver should be
-    /// dropped.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
         let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
         let polled = self.poll.poll(&mut self.events, timeout);

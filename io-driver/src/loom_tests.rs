@@ -185,6 +185,8 @@ fn loom_late_event_misses_the_next_owner() {
 }
 
 /// What a late event does to the new owner's waiters costs it no wake.
+///
+/// Mutation that fails: no second look in `Half::poll`.
 #[test]
 fn loom_late_event_costs_the_next_owner_no_wake() {
     model(2, || {

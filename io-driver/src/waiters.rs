@@ -26,6 +26,7 @@
 //!
 //! Models: `loom_tests.rs`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -128,7 +129,7 @@ impl Waiters {
         let taken = queue.take_all();
         drop(queue);
         self.settle();
-        taken.for_each(Waker::wake);
+        taken.for_each(wake);
     }
 
     /// Forgets every waiter; the owner of the slot is gone. With the lock taken they are woken
@@ -170,7 +171,7 @@ impl Waiters {
             let asked = self.pending.swap(0, Ordering::AcqRel);
             let (woken, swept) = queue.carry_out(asked);
             drop(queue);
-            woken.for_each(Waker::wake);
+            woken.for_each(wake);
             drop(swept);
             what = self.pending.swap(0, Ordering::AcqRel);
         }
@@ -245,6 +246,14 @@ impl Taken {
     }
 }
 
+/// Wakes, and keeps a panic of the waker, which may be any executor's, from the driver and from the
+/// other waiters.
+fn wake(waker: Waker) {
+    if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+        tracing::error!("a waker panicked when its source became ready");
+    }
+}
+
 #[cfg(all(test, not(evenkeel_loom)))]
 mod tests {
     use super::*;
@@ -314,6 +323,24 @@ mod tests {
             .unwrap();
         assert_eq!(old, new, "the test wants the same place used again");
         waiters.remove_future(&first, old.unwrap());
+        waiters.wake_all();
+        assert_eq!(count.woken(), 1);
+    }
+
+    #[test]
+    fn a_waker_that_panics_harms_nobody_else() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("from a waker");
+            }
+        }
+        let (waiters, count) = (Waiters::default(), Arc::new(Count::default()));
+        waiters.set_poller(Arc::new(Panics).into()).unwrap();
+        let ticket = Arc::new(Ticket::default());
+        waiters
+            .set_future(&ticket, &mut None, Arc::clone(&count).into())
+            .unwrap();
         waiters.wake_all();
         assert_eq!(count.woken(), 1);
     }

@@ -53,7 +53,7 @@ impl Default for MixedOptions {
     fn default() -> Self {
         Self {
             only: Vec::new(),
-            window: Duration::from_secs(4),
+            window: Duration::from_millis(3500),
             rounds: 1,
             json: None,
         }

@@ -258,6 +258,9 @@ fn write_table(
             continue;
         }
         write_line(f, name, |metric| cell(metric, row))?;
+        if let Some(case) = row.measured().find(|case| !case.server_stderr.is_empty()) {
+            writeln!(f, "  its server wrote: {}", case.server_stderr)?;
+        }
         if rounds > 1 {
             write_line(f, "  from", |metric| {
                 metric
@@ -357,6 +360,7 @@ pub(super) mod tests {
             server_cpus: 1.0,
             pinned: true,
             compute_priority: None,
+            server_stderr: String::new(),
             others: QUIET,
         }
     }

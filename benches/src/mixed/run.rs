@@ -35,6 +35,8 @@ pub(super) struct Measured {
     pub(super) server_cpus: f64,
     pub(super) pinned: bool,
     pub(super) compute_priority: Option<String>,
+    /// What the server had to say, such as a panic of a task; empty if all is well.
+    pub(super) server_stderr: String,
     /// Who else was running meanwhile.
     pub(super) others: Others,
 }
@@ -180,7 +182,8 @@ fn measure(case: &Case, window: Duration, spin: Spin) -> Result<Measured, String
     let latencies: Latencies = client.expect_json(GRACE + PATIENCE)?;
 
     // Their CPU time is known only once they have been waited for.
-    drop((server, client));
+    drop(client);
+    let server_stderr = server.finish();
     let others = watch.finish();
 
     let elapsed_s = end.elapsed_s - begin.elapsed_s;
@@ -193,6 +196,7 @@ fn measure(case: &Case, window: Duration, spin: Spin) -> Result<Measured, String
         server_cpus: (end.cpu_s - begin.cpu_s) / elapsed_s,
         pinned: end.pinned,
         compute_priority: end.compute_priority,
+        server_stderr,
         others,
     })
 }

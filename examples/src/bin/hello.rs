@@ -31,5 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn count_primes(below: u32) -> usize {
-    (2..below).filter(|&n| (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)).count()
+    (2..below)
+        .filter(|&n| (2..).take_while(|d| d * d <= n).all(|d| n % d != 0))
+        .count()
 }

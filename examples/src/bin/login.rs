@@ -1,4 +1,4 @@
-//! `login [--addr ADDRESS] [--dir FOLDER] [--users FILE]`: logins and a folder of files.
+//! Logins and a folder of files over HTTP.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -12,6 +12,8 @@ use evenkeel_examples::server::{self, Limits};
 use evenkeel_examples::signal::ctrl_c;
 use lexopt::ValueExt;
 
+const USAGE: &str = "usage: login [--addr ADDRESS] [--dir FOLDER] [--users FILE]";
+
 struct Arguments {
     address: String,
     dir: PathBuf,
@@ -23,7 +25,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("login: {error}");
+            eprintln!("login: {error}\n{USAGE}");
             ExitCode::FAILURE
         }
     }
@@ -57,7 +59,11 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
-    Ok(Arguments { address, dir, users })
+    Ok(Arguments {
+        address,
+        dir,
+        users,
+    })
 }
 
 fn demo_users() -> Result<Users, Box<dyn Error>> {

@@ -1,4 +1,4 @@
-//! `thumbnails [--addr ADDRESS]`: scales PNG and JPEG images.
+//! Scales PNG and JPEG images over HTTP.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -10,12 +10,14 @@ use evenkeel_examples::signal::ctrl_c;
 use evenkeel_examples::thumbnails::{Config, Thumbnails};
 use lexopt::ValueExt;
 
+const USAGE: &str = "usage: thumbnails [--addr ADDRESS]";
+
 #[evenkeel::main]
 async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("thumbnails: {error}");
+            eprintln!("thumbnails: {error}\n{USAGE}");
             ExitCode::FAILURE
         }
     }

@@ -24,18 +24,26 @@ pub(super) async fn get(dir: Arc<PathBuf>, name: &str) -> Result<Response<FileBo
     let name = file_name(name).ok_or_else(not_found)?;
     let content_type = content_type(&name);
     let opened = evenkeel::spawn_blocking(move || open(&dir, &name)).await;
-    let (file, len) = opened.map_err(io::Error::other).and_then(|opened| opened).map_err(
-        |error| match error.kind() {
+    let (file, len) = opened
+        .map_err(io::Error::other)
+        .and_then(|opened| opened)
+        .map_err(|error| match error.kind() {
             io::ErrorKind::NotFound
             | io::ErrorKind::PermissionDenied
             | io::ErrorKind::InvalidFilename => not_found(),
             _ => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
-        },
-    )?;
-    let mut response = Response::new(FileBody { file: Arc::new(file), left: len, reading: None });
+        })?;
+    let mut response = Response::new(FileBody {
+        file: Arc::new(file),
+        left: len,
+        reading: None,
+    });
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     Ok(response)
 }
 

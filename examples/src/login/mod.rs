@@ -96,7 +96,9 @@ impl Login {
         };
         if is_head {
             if let Some(len) = response.body().size_hint().exact() {
-                response.headers_mut().insert(header::CONTENT_LENGTH, len.into());
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_LENGTH, len.into());
             }
             *response.body_mut() = Either::Left(Full::default());
         }
@@ -138,16 +140,21 @@ impl Login {
         let verify = move || users.verify(&user, &password).then_some(user);
         match self.gate.try_enter()?.compute(verify).await? {
             Some(user) => Ok(text(StatusCode::OK, format!("welcome, {user}\n")).map(Either::Left)),
-            None => Err(Refusal::new(StatusCode::UNAUTHORIZED, "wrong user or password")
-                .with(header::WWW_AUTHENTICATE, "Json realm=\"login\"")),
+            // HTTP wants a challenge with this status; browsers do nothing about a scheme they do not know.
+            None => Err(
+                Refusal::new(StatusCode::UNAUTHORIZED, "wrong user or password")
+                    .with(header::WWW_AUTHENTICATE, "Json realm=\"login\""),
+            ),
         }
     }
 }
 
 fn is_json(request: &Request<Incoming>) -> bool {
     let content_type = request.headers().get(header::CONTENT_TYPE);
-    content_type.and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        let media_type = value.split(';').next().unwrap_or_default();
-        media_type.trim().eq_ignore_ascii_case("application/json")
-    })
+    content_type
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| {
+            let media_type = value.split(';').next().unwrap_or_default();
+            media_type.trim().eq_ignore_ascii_case("application/json")
+        })
 }

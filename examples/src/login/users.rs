@@ -31,7 +31,10 @@ impl fmt::Display for UsersError {
         match self {
             Self::Io(error) => write!(f, "the users cannot be read: {error}"),
             Self::Line(line) => {
-                write!(f, "line {line} of the users is not `user:$argon2id$...`, once for each user")
+                write!(
+                    f,
+                    "line {line} of the users is not `user:$argon2id$...`, once for each user"
+                )
             }
             Self::Hash(error) => write!(f, "the password cannot be hashed: {error}"),
         }
@@ -48,7 +51,11 @@ impl Users {
     /// If the system has no randomness for a salt, or too little memory for a hash.
     pub fn new(argon2: Argon2<'static>) -> Result<Self, UsersError> {
         let nobody = argon2.hash_password(b"").map_err(UsersError::Hash)?;
-        Ok(Self { argon2, hashes: HashMap::new(), nobody })
+        Ok(Self {
+            argon2,
+            hashes: HashMap::new(),
+            nobody,
+        })
     }
 
     /// Reads users from a file with a line `user:$argon2id$...` for each. Empty lines and those that begin with
@@ -75,7 +82,10 @@ impl Users {
         argon2::Params::try_from(&hash).ok()?;
         argon2::Algorithm::try_from(hash.algorithm.as_str()).ok()?;
         (hash.salt.is_some() && hash.hash.is_some()).then_some(())?;
-        self.hashes.insert(user.to_owned(), hash).is_none().then_some(())
+        self.hashes
+            .insert(user.to_owned(), hash)
+            .is_none()
+            .then_some(())
     }
 
     /// Adds a user, or gives one a new password.
@@ -84,7 +94,10 @@ impl Users {
     ///
     /// As [`new`](Self::new).
     pub fn add(&mut self, user: &str, password: &str) -> Result<(), UsersError> {
-        let hash = self.argon2.hash_password(password.as_bytes()).map_err(UsersError::Hash)?;
+        let hash = self
+            .argon2
+            .hash_password(password.as_bytes())
+            .map_err(UsersError::Hash)?;
         self.hashes.insert(user.to_owned(), hash);
         Ok(())
     }
@@ -94,7 +107,10 @@ impl Users {
     pub fn verify(&self, user: &str, password: &str) -> bool {
         let known = self.hashes.get(user);
         let hash = known.unwrap_or(&self.nobody);
-        let verified = self.argon2.verify_password(password.as_bytes(), hash).is_ok();
+        let verified = self
+            .argon2
+            .verify_password(password.as_bytes(), hash)
+            .is_ok();
         verified && known.is_some()
     }
 }

@@ -112,7 +112,7 @@ impl<S: Stream> ReadHalf<'_, S> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing is there, or the error of the read.
+    /// [`io::ErrorKind::WouldBlock`] if nothing is known to be there, or the error of the read.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.socket().try_read(buf)
     }
@@ -168,7 +168,7 @@ impl<S: Stream> WriteHalf<'_, S> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing fits, or the error of the write.
+    /// [`io::ErrorKind::WouldBlock`] if nothing is known to fit, or the error of the write.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.0.socket().try_write(buf)
     }
@@ -233,7 +233,7 @@ impl<S: Stream> OwnedReadHalf<S> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing is there, or the error of the read.
+    /// [`io::ErrorKind::WouldBlock`] if nothing is known to be there, or the error of the read.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         ReadHalf(&*self.0).try_read(buf)
     }
@@ -303,7 +303,7 @@ impl<S: Stream> OwnedWriteHalf<S> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing fits, or the error of the write.
+    /// [`io::ErrorKind::WouldBlock`] if nothing is known to fit, or the error of the write.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         WriteHalf(&*self.stream).try_write(buf)
     }

@@ -116,7 +116,8 @@ impl Builder {
         self
     }
 
-    /// Calls `f` on every worker and every blocking thread as it starts, pinned and with its priority.
+    /// Calls `f` on every worker and every blocking thread as it starts, pinned and with its priority. A
+    /// panic in it is logged, and the thread goes on.
     pub fn on_thread_start(&mut self, f: impl Fn() + Send + Sync + 'static) -> &mut Self {
         self.hooks.start = Some(Arc::new(f));
         self

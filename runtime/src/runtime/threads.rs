@@ -3,6 +3,7 @@
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -16,11 +17,20 @@ pub(super) struct Hooks {
 
 impl Hooks {
     pub(super) fn call_start(&self) {
-        self.start.iter().for_each(|hook| hook());
+        call("on_thread_start", self.start.as_deref());
     }
 
     pub(super) fn call_stop(&self) {
-        self.stop.iter().for_each(|hook| hook());
+        call("on_thread_stop", self.stop.as_deref());
+    }
+}
+
+/// A hook that panics must not cost the runtime its thread.
+fn call(name: &str, hook: Option<&(dyn Fn() + Send + Sync)>) {
+    if let Some(hook) = hook
+        && catch_unwind(AssertUnwindSafe(hook)).is_err()
+    {
+        tracing::error!("the {name} hook panicked");
     }
 }
 

@@ -50,7 +50,8 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 ///
 /// # Panics
 ///
-/// When polled before its deadline after its runtime was shut down: nobody would wake it.
+/// When polled before its deadline on a thread of no runtime, after its own runtime was shut down: nobody
+/// would wake it.
 #[must_use = "futures do nothing unless they are awaited or polled"]
 pub struct Sleep {
     deadline: Instant,
@@ -134,11 +135,6 @@ impl Future for Sleep {
             self.cancel();
             return Poll::Ready(());
         }
-        assert!(
-            !self.runtime.is_shut_down(),
-            "a Sleep was polled after its runtime had been shut down, so nobody would wake it: keep the \
-             Runtime alive for as long as its timers are awaited"
-        );
         // The timer that is set may have been given up by its shard (a `block_on` that ended), which
         // woke us. So an unchanged waker is no reason to leave it be, unless it is known there.
         if let Some(entry) = &self.entry
@@ -154,6 +150,12 @@ impl Future for Sleep {
         }
         self.cancel();
         self.arm(cx.waker().clone());
+        // After the timer is set: a shutdown that has not woken it by now is seen here.
+        assert!(
+            !self.runtime.is_shut_down() || context::role() != context::Role::Outside,
+            "a Sleep was polled after its runtime had been shut down, so nobody would wake it: keep the \
+             Runtime alive for as long as its timers are awaited"
+        );
         Poll::Pending
     }
 }

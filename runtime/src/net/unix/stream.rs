@@ -209,9 +209,12 @@ impl UnixStream {
     /// Reads what is there without waiting, and returns the number of bytes: 0 at the end of the
     /// stream, or for an empty `buf`.
     ///
+    /// What a stream is ready for is learnt from the driver, a moment after it was made: wait for
+    /// [`readable`](Self::readable) first.
+    ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing is there, or the error of the read.
+    /// [`io::ErrorKind::WouldBlock`] if nothing is known to be there, or the error of the read.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.try_read(buf)
     }
@@ -227,9 +230,12 @@ impl UnixStream {
 
     /// Writes what fits into the send buffer without waiting, and returns the number of bytes.
     ///
+    /// What a stream is ready for is learnt from the driver, a moment after it was made: wait for
+    /// [`writable`](Self::writable) first.
+    ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing fits, or the error of the write.
+    /// [`io::ErrorKind::WouldBlock`] if nothing is known to fit, or the error of the write.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket.try_write(buf)
     }

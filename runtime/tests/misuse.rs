@@ -1,0 +1,666 @@
+//! Bad use gets an error that says what to do, and no use leads to a wait without end.
+
+mod support;
+
+use evenkeel::runtime::{Builder, Handle, Pinning, Runtime};
+use evenkeel::task::JoinSet;
+use evenkeel::time::{Instant, sleep};
+use std::future::{Future, pending};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+use support::{
+    Gate, Live, OpenOnDrop, assert_all_workers_work, builder, foreign_block_on, on_runtime,
+    runtime, watchdog,
+};
+
+/// The message of the panic that `f` ends with.
+#[track_caller]
+fn panic_of<R>(f: impl FnOnce() -> R) -> String {
+    let Err(panic) = catch_unwind(AssertUnwindSafe(f)) else {
+        panic!("it did not panic")
+    };
+    panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or(panic.downcast_ref().cloned())
+        .unwrap()
+}
+
+fn names_the_remedy(message: &str) -> bool {
+    ["block_on", "enter", "main"]
+        .iter()
+        .all(|word| message.contains(word))
+}
+
+// ---- outside a runtime ----
+
+#[test]
+fn outside_a_runtime_the_panic_names_the_remedy() {
+    let panics: [(&str, Box<dyn FnOnce() -> String>); 13] = [
+        ("spawn", Box::new(|| panic_of(|| evenkeel::spawn(async {})))),
+        (
+            "spawn_blocking",
+            Box::new(|| panic_of(|| evenkeel::spawn_blocking(|| ()))),
+        ),
+        (
+            "spawn_compute",
+            Box::new(|| panic_of(|| evenkeel::spawn_compute(|| ()))),
+        ),
+        (
+            "compute::spawn",
+            Box::new(|| panic_of(|| evenkeel::compute::spawn(async {}))),
+        ),
+        (
+            "JoinSet::spawn",
+            Box::new(|| panic_of(|| JoinSet::new().spawn(async {}))),
+        ),
+        ("Handle::current", Box::new(|| panic_of(Handle::current))),
+        ("sleep", Box::new(|| panic_of(|| sleep(Duration::ZERO)))),
+        (
+            "sleep_until",
+            Box::new(|| panic_of(|| evenkeel::time::sleep_until(Instant::now()))),
+        ),
+        (
+            "timeout",
+            Box::new(|| panic_of(|| evenkeel::time::timeout(Duration::MAX, async {}))),
+        ),
+        (
+            "interval",
+            Box::new(|| panic_of(|| evenkeel::time::interval(Duration::from_secs(1)))),
+        ),
+        (
+            "TcpListener::bind",
+            Box::new(|| {
+                panic_of(|| foreign_block_on(evenkeel::net::TcpListener::bind("127.0.0.1:0")))
+            }),
+        ),
+        (
+            "TcpStream::connect",
+            Box::new(|| {
+                panic_of(|| foreign_block_on(evenkeel::net::TcpStream::connect("127.0.0.1:1")))
+            }),
+        ),
+        (
+            "UdpSocket::bind",
+            Box::new(|| {
+                panic_of(|| foreign_block_on(evenkeel::net::UdpSocket::bind("127.0.0.1:0")))
+            }),
+        ),
+    ];
+    for (what, panic) in panics {
+        let message = panic();
+        assert!(names_the_remedy(&message), "{what}: {message}");
+    }
+    assert!(names_the_remedy(
+        &Handle::try_current().unwrap_err().to_string()
+    ));
+}
+
+#[test]
+fn the_panic_outside_a_runtime_tells_the_place_of_the_call() {
+    let place = Arc::new(Mutex::new(String::new()));
+    let seen = place.clone();
+    thread::spawn(move || {
+        let me = thread::current().id();
+        let before = std::panic::take_hook();
+        let here = seen.clone();
+        std::panic::set_hook(Box::new(move |info| {
+            if thread::current().id() == me {
+                *here.lock().unwrap() = info.location().unwrap().file().to_owned();
+            } else {
+                before(info);
+            }
+        }));
+        panic_of(|| evenkeel::spawn(async {}));
+        assert!(
+            seen.lock().unwrap().ends_with("misuse.rs"),
+            "{}",
+            seen.lock().unwrap()
+        );
+        panic_of(|| sleep(Duration::ZERO));
+        assert!(
+            seen.lock().unwrap().ends_with("misuse.rs"),
+            "{}",
+            seen.lock().unwrap()
+        );
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn an_interval_of_no_time_panics() {
+    on_runtime(1, |runtime| {
+        let _entered = runtime.enter();
+        assert!(panic_of(|| evenkeel::time::interval(Duration::ZERO)).contains("zero"));
+    });
+}
+
+// ---- block_on where one must not block ----
+
+#[test]
+fn block_on_where_others_would_wait_panics() {
+    on_runtime(1, |runtime| {
+        let handle = runtime.handle().clone();
+        let inner = || {
+            let handle = handle.clone();
+            move || panic_of(|| handle.block_on(async {}))
+        };
+        let (a, b, c, d) = (inner(), inner(), inner(), inner());
+        let messages = runtime.block_on(async {
+            [
+                a(),
+                evenkeel::spawn(async move { b() }).await.unwrap(),
+                evenkeel::spawn_compute(c).await.unwrap(),
+                evenkeel::compute::spawn(async move { d() }).await.unwrap(),
+            ]
+        });
+        for message in messages {
+            assert!(
+                message.contains("spawn_blocking") && message.contains(".await"),
+                "{message}"
+            );
+        }
+        let other = support::runtime_with(1);
+        assert!(
+            panic_of(|| runtime.block_on(async { other.block_on(async {}) })).contains(".await")
+        );
+        assert_all_workers_work(runtime.handle());
+        assert_eq!(runtime.block_on(async { 1 }), 1);
+    });
+}
+
+#[test]
+fn block_on_in_a_blocking_closure_works() {
+    on_runtime(1, |runtime| {
+        let handle = runtime.handle().clone();
+        let task = runtime.spawn_blocking(move || {
+            handle.block_on(async {
+                sleep(Duration::from_millis(1)).await;
+                evenkeel::spawn(async { 3 }).await.unwrap()
+            })
+        });
+        assert_eq!(foreign_block_on(task).unwrap(), 3);
+        let task = runtime.spawn_blocking(|| Handle::current().block_on(async { 4 }));
+        assert_eq!(foreign_block_on(task).unwrap(), 4);
+    });
+}
+
+#[test]
+fn a_handle_polled_after_its_result_panics() {
+    on_runtime(1, |runtime| {
+        let mut task = runtime.spawn(async {});
+        foreign_block_on(&mut task).unwrap();
+        assert!(panic_of(|| foreign_block_on(&mut task)).contains("JoinHandle"));
+    });
+}
+
+// ---- the builder ----
+
+#[track_caller]
+fn refused(builder: &mut Builder, words: &[&str]) {
+    let error = builder.build().expect_err("a bad argument");
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    let message = error.to_string();
+    assert!(words.iter().all(|word| message.contains(word)), "{message}");
+}
+
+#[test]
+fn zero_threads_are_refused_by_name() {
+    refused(Builder::new().worker_threads(0), &["worker_threads"]);
+    refused(Builder::new().compute_threads(0), &["compute_threads"]);
+    refused(
+        Builder::new().max_blocking_threads(0),
+        &["max_blocking_threads"],
+    );
+}
+
+#[test]
+fn a_pinning_that_cannot_be_is_refused() {
+    refused(
+        Builder::new().pinning(Pinning::Custom(Vec::new())),
+        &["Custom"],
+    );
+    // No machine has this one.
+    refused(
+        Builder::new().pinning(Pinning::Custom(vec![1_000_000])),
+        &["1000000", "allowed"],
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_refused_pinning_names_the_allowed_set() {
+    let allowed = support::cpus_allowed();
+    refused(
+        Builder::new().pinning(Pinning::Custom(vec![1_000_000])),
+        &["1000000", &allowed],
+    );
+    let list = vec![support::some_cpu(), 1_000_001];
+    refused(
+        Builder::new().pinning(Pinning::Custom(list)),
+        &["1000001", &allowed],
+    );
+}
+
+#[test]
+fn a_refused_builder_can_be_used_again() {
+    watchdog(|| {
+        let mut builder = Builder::new();
+        refused(builder.worker_threads(0), &["worker_threads"]);
+        let runtime = builder.worker_threads(1).build().unwrap();
+        assert_eq!(runtime.block_on(async { 1 }), 1);
+        let again = builder.build().unwrap();
+        assert_eq!(again.block_on(async { 2 }), 2);
+    });
+}
+
+// ---- a runtime that is gone ----
+
+#[test]
+fn what_is_spawned_on_a_dropped_runtime_is_cancelled() {
+    watchdog(|| {
+        let runtime = runtime();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let live = Live::new();
+        let (a, b, c, d) = (live.clone(), live.clone(), live.clone(), live.clone());
+        let _entered = handle.enter();
+        let tasks = [
+            handle.spawn(async move { drop(a) }),
+            handle.spawn_blocking(move || drop(b)),
+            handle.spawn_compute(move || drop(c)),
+            evenkeel::compute::spawn(async move { drop(d) }),
+        ];
+        assert_eq!(live.others(), 0, "dropped at once");
+        for task in tasks {
+            assert!(foreign_block_on(task).unwrap_err().is_cancelled());
+        }
+        assert!(handle.dump().to_string().contains("shut down"));
+        assert_eq!(handle.block_on(async { 1 }), 1);
+    });
+}
+
+#[test]
+fn tasks_that_wait_when_their_runtime_is_dropped_are_cancelled() {
+    watchdog(|| {
+        let runtime = runtime();
+        let live = Live::new();
+        let _entered = runtime.enter();
+        let mut tasks = Vec::new();
+        for i in 0..60 {
+            let (held, begun) = (live.clone(), Gate::new());
+            let inside = begun.clone();
+            let future = async move {
+                let _held = held;
+                inside.open();
+                if i % 3 == 0 {
+                    sleep(Duration::from_secs(3600)).await
+                } else {
+                    pending().await
+                }
+            };
+            tasks.push(match i % 2 {
+                0 => evenkeel::spawn(future),
+                _ => evenkeel::compute::spawn(future),
+            });
+            begun.block();
+        }
+        let waiters: Vec<_> = tasks
+            .into_iter()
+            .map(|task| thread::spawn(move || foreign_block_on(task)))
+            .collect();
+        drop(runtime);
+        assert_eq!(live.others(), 0);
+        for waiter in waiters {
+            assert!(waiter.join().unwrap().unwrap_err().is_cancelled());
+        }
+    });
+}
+
+#[test]
+fn a_task_that_no_worker_has_begun_is_cancelled_by_a_shutdown() {
+    watchdog(|| {
+        let runtime = builder(1)
+            .compute_threads(1)
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let (begun, release) = ([Gate::new(), Gate::new(), Gate::new()], Gate::new());
+        let busy = |i: usize| {
+            let (begun, release) = (begun[i].clone(), release.clone());
+            move || {
+                begun.open();
+                release.block();
+            }
+        };
+        let (a, b, c) = (busy(0), busy(1), busy(2));
+        runtime.spawn(async move { a() });
+        runtime.spawn_compute(b);
+        runtime.spawn_blocking(c);
+        begun.iter().for_each(Gate::block);
+        let live = Live::new();
+        let held = [live.clone(), live.clone(), live.clone()];
+        let [a, b, c] = held;
+        let queued = [
+            runtime.spawn(async move { drop(a) }),
+            runtime.spawn_compute(move || drop(b)),
+            runtime.spawn_blocking(move || drop(c)),
+        ];
+        runtime.shutdown_timeout(Duration::from_millis(1));
+        for task in queued {
+            assert!(foreign_block_on(task).unwrap_err().is_cancelled());
+        }
+        assert_eq!(live.others(), 0);
+        release.open();
+    });
+}
+
+#[test]
+fn the_child_of_a_stuck_task_is_cancelled_by_a_shutdown() {
+    watchdog(|| {
+        let runtime = support::runtime_with(1);
+        let (children, child) = std::sync::mpsc::channel();
+        let release = Gate::new();
+        let inside = release.clone();
+        runtime.spawn(async move {
+            let _ = children.send(evenkeel::spawn(async {}));
+            inside.block();
+        });
+        let child = child.recv().unwrap();
+        runtime.shutdown_background();
+        assert!(foreign_block_on(child).unwrap_err().is_cancelled());
+        release.open();
+    });
+}
+
+#[test]
+fn a_sleep_of_a_dropped_runtime_panics_when_polled() {
+    watchdog(|| {
+        let runtime = runtime();
+        let mut slept = {
+            let _entered = runtime.enter();
+            sleep(Duration::from_secs(3600))
+        };
+        let mut polled = {
+            let _entered = runtime.enter();
+            sleep(Duration::from_secs(3600))
+        };
+        let poll = |sleep: &mut evenkeel::time::Sleep| {
+            Pin::new(sleep)
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_ready()
+        };
+        assert!(!poll(&mut polled));
+        drop(runtime);
+        for sleep in [&mut slept, &mut polled] {
+            let message = panic_of(|| poll(sleep));
+            assert!(
+                message.contains("runtime") && message.contains("shut down"),
+                "{message}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_sleep_awaited_elsewhere_is_told_of_the_shutdown() {
+    watchdog(|| {
+        let runtime = runtime();
+        let sleep = {
+            let _entered = runtime.enter();
+            sleep(Duration::from_secs(3600))
+        };
+        let polled = Gate::new();
+        let inside = polled.clone();
+        let thread = thread::spawn(move || {
+            let mut sleep = pin!(sleep);
+            panic_of(|| {
+                foreign_block_on(std::future::poll_fn(|cx| {
+                    let polled = sleep.as_mut().poll(cx);
+                    inside.open();
+                    polled
+                }));
+            })
+        });
+        polled.block();
+        drop(runtime);
+        assert!(thread.join().unwrap().contains("shut down"));
+    });
+}
+
+#[test]
+fn a_past_sleep_of_a_dropped_runtime_is_ready() {
+    watchdog(|| {
+        let runtime = runtime();
+        let past = {
+            let _entered = runtime.enter();
+            sleep(Duration::ZERO)
+        };
+        drop(runtime);
+        foreign_block_on(past);
+    });
+}
+
+#[test]
+fn block_on_goes_on_when_its_runtime_is_dropped() {
+    watchdog(|| {
+        let runtime = runtime();
+        let handle = runtime.handle().clone();
+        let (inside, dropped) = (Gate::new(), Gate::new());
+        let gates = (inside.clone(), dropped.clone());
+        let thread = thread::spawn(move || {
+            handle.block_on(async move {
+                let task = evenkeel::spawn(pending::<()>());
+                gates.0.open();
+                assert!(task.await.unwrap_err().is_cancelled());
+                gates.1.wait().await;
+                5
+            })
+        });
+        inside.block();
+        drop(runtime);
+        dropped.open();
+        assert_eq!(thread.join().unwrap(), 5);
+    });
+}
+
+// ---- a runtime dropped in odd places ----
+
+/// Drops a runtime where `place` calls the closure, and checks that it shuts down all the same.
+fn dropped_in(place: impl FnOnce(Runtime, Box<dyn FnOnce(Runtime) + Send>) + Send + 'static) {
+    watchdog(move || {
+        let stopped = Arc::new(AtomicUsize::new(0));
+        let counted = stopped.clone();
+        let runtime = builder(2)
+            .compute_threads(2)
+            .on_thread_stop(move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+            })
+            .build()
+            .unwrap();
+        let dropped = Gate::new();
+        let guard = OpenOnDrop(dropped.clone());
+        runtime.spawn(async move {
+            let _guard = guard;
+            pending::<()>().await;
+        });
+        assert_all_workers_work(runtime.handle());
+        place(runtime, Box::new(drop));
+        dropped.block();
+        support::until(|| stopped.load(Ordering::SeqCst) >= 4);
+    });
+}
+
+#[test]
+fn dropped_in_block_on_of_another() {
+    dropped_in(|runtime, drop| self::runtime().block_on(async { drop(runtime) }));
+}
+
+#[test]
+fn dropped_in_a_task_of_another() {
+    dropped_in(|runtime, drop| {
+        foreign_block_on(self::runtime().spawn(async move { drop(runtime) })).unwrap();
+    });
+}
+
+#[test]
+fn dropped_in_its_own_block_on() {
+    dropped_in(|runtime, drop| {
+        let handle = runtime.handle().clone();
+        handle.block_on(async { drop(runtime) });
+    });
+}
+
+#[test]
+fn dropped_in_its_own_task() {
+    dropped_in(|runtime, drop| {
+        let handle = runtime.handle().clone();
+        let end = Gate::new();
+        let ended = end.clone();
+        handle.spawn(async move {
+            drop(runtime);
+            ended.open();
+        });
+        end.block();
+    });
+}
+
+#[test]
+fn dropped_in_its_own_task_whose_handle_is_awaited() {
+    dropped_in(|runtime, drop| {
+        let handle = runtime.handle().clone();
+        // The poll is not interrupted, so the task completes.
+        let task = handle.spawn(async move {
+            drop(runtime);
+            5
+        });
+        assert_eq!(foreign_block_on(task).unwrap(), 5);
+    });
+}
+
+#[test]
+fn dropped_in_its_own_compute_closure() {
+    dropped_in(|runtime, drop| {
+        let handle = runtime.handle().clone();
+        assert!(foreign_block_on(handle.spawn_compute(move || drop(runtime))).is_ok());
+    });
+}
+
+#[test]
+fn dropped_in_its_own_blocking_closure() {
+    dropped_in(|runtime, drop| {
+        let handle = runtime.handle().clone();
+        assert!(foreign_block_on(handle.spawn_blocking(move || drop(runtime))).is_ok());
+    });
+}
+
+#[test]
+fn dropped_by_its_own_task_when_that_is_cancelled() {
+    dropped_in(|runtime, _| {
+        let handle = runtime.handle().clone();
+        let begun = Gate::new();
+        let inside = begun.clone();
+        let task = handle.spawn(async move {
+            let _runtime = runtime;
+            inside.open();
+            pending::<()>().await;
+        });
+        begun.block();
+        task.abort();
+        assert!(foreign_block_on(task).unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn dropped_by_a_waker_on_the_thread_that_fires_timers() {
+    struct DropRuntime(Mutex<Option<Runtime>>);
+    impl Wake for DropRuntime {
+        fn wake(self: Arc<Self>) {
+            let runtime = self.0.lock().unwrap().take();
+            drop(runtime);
+        }
+    }
+    dropped_in(|runtime, _| {
+        let entered = runtime.enter();
+        let mut sleep = pin!(sleep(Duration::from_millis(20)));
+        drop(entered);
+        let handle = runtime.handle().clone();
+        let slot = Arc::new(DropRuntime(Mutex::new(Some(runtime))));
+        let waker = Waker::from(slot.clone());
+        let polled = sleep.as_mut().poll(&mut Context::from_waker(&waker));
+        if let Poll::Ready(()) = polled {
+            slot.wake_by_ref();
+        }
+        // What it shuts down is seen by the caller; here that it is not stuck.
+        support::until(|| handle.dump().to_string().contains("shut down"));
+    });
+}
+
+// ---- shutdowns with a limit ----
+
+#[test]
+fn a_bounded_shutdown_returns_while_a_closure_runs_for_ever() {
+    watchdog(|| {
+        for kind in 0..3 {
+            let runtime = runtime();
+            let (begun, release) = (Gate::new(), Gate::new());
+            let inside = (begun.clone(), release.clone());
+            let stuck = move || {
+                inside.0.open();
+                inside.1.block();
+                9
+            };
+            let task = match kind {
+                0 => runtime.spawn_blocking(stuck),
+                1 => runtime.spawn_compute(stuck),
+                _ => runtime.spawn(async move { stuck() }),
+            };
+            begun.block();
+            let before = Instant::now();
+            let limit = Duration::from_millis(30);
+            runtime.shutdown_timeout(limit);
+            assert!(before.elapsed() >= limit, "it waits for the closure");
+            assert!(!task.is_finished());
+            release.open();
+            assert_eq!(
+                foreign_block_on(task).unwrap(),
+                9,
+                "left to itself, it completes"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_background_shutdown_waits_for_nothing() {
+    watchdog(|| {
+        let runtime = runtime();
+        let (begun, release) = (Gate::new(), Gate::new());
+        let inside = (begun.clone(), release.clone());
+        let task = runtime.spawn_blocking(move || {
+            inside.0.open();
+            inside.1.block();
+        });
+        begun.block();
+        runtime.shutdown_background();
+        assert!(!task.is_finished(), "only now may the closure end");
+        release.open();
+        foreign_block_on(task).unwrap();
+    });
+}
+
+#[test]
+fn a_bounded_shutdown_of_an_idle_runtime_ends_at_once() {
+    watchdog(|| {
+        runtime().shutdown_timeout(Duration::from_secs(3600));
+        runtime().shutdown_timeout(Duration::MAX);
+        runtime().shutdown_timeout(Duration::ZERO);
+    });
+}
