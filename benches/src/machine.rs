@@ -175,6 +175,12 @@ pub(crate) struct Others {
     pub(crate) processes_percent: f64,
 }
 
+impl Others {
+    pub(crate) fn total_percent(self) -> f64 {
+        self.steal_percent + self.processes_percent
+    }
+}
+
 impl Watch {
     pub(crate) fn start() -> Self {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();

@@ -180,6 +180,7 @@ fn scale(
     Ok((format, encoded.into_inner()))
 }
 
+/// As in browsers, a JPEG that breaks off after its header is taken as far as it goes; a PNG is not.
 fn decode(
     data: &[u8],
     format: ImageFormat,

@@ -85,3 +85,7 @@ pub use spawn::{spawn, spawn_blocking, spawn_compute};
 
 #[cfg(feature = "macros")]
 pub use evenkeel_macros::{main, test};
+
+#[cfg(all(doctest, feature = "macros"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

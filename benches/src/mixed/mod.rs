@@ -3,8 +3,8 @@
 //!
 //! A case is a workload on a runtime ([`cases`]). Each runs in two fresh processes, so that cases
 //! do not disturb each other: the server ([`server`], one file per runtime) and the load generator
-//! ([`client`]). The parent ([`run`]) tells both when to begin and collects what they measured
-//! ([`report`], [`bars`]).
+//! ([`mod@client`]). The parent ([`mod@run`]) tells both when to begin and collects what they
+//! measured ([`report`], [`bars`]).
 
 mod bars;
 mod cases;

@@ -140,11 +140,10 @@ impl Report<'_> {
     }
 
     fn facts_of_others(&self) -> Vec<(&'static str, String)> {
-        let total = |others: Others| others.steal_percent + others.processes_percent;
         let (steal, processes) = (self.others.steal_percent, self.others.processes_percent);
         let worst = self
             .measured()
-            .map(|case| total(case.others))
+            .map(|case| case.others.total_percent())
             .fold(0.0, f64::max);
         let mut facts = vec![(
             "others:",
@@ -258,6 +257,13 @@ fn write_table(
             continue;
         }
         write_line(f, name, |metric| cell(metric, row))?;
+        let others = row
+            .measured()
+            .map(|case| case.others.total_percent())
+            .fold(0.0, f64::max);
+        if others > QUIET_PERCENT {
+            writeln!(f, "  NOT QUIET: others took {others:.0}% of all CPU time")?;
+        }
         if let Some(case) = row.measured().find(|case| !case.server_stderr.is_empty()) {
             writeln!(f, "  its server wrote: {}", case.server_stderr)?;
         }

@@ -103,7 +103,8 @@ impl Users {
     }
 
     /// Whether this is the password of this user. It computes for a long time, and for as long when there is no
-    /// such user: an answer that comes at once would tell who has an account.
+    /// such user, because an answer that comes at once would tell who has an account. (A hash from a file that was
+    /// made with other parameters than those of [`new`](Self::new) still takes its own time.)
     pub fn verify(&self, user: &str, password: &str) -> bool {
         let known = self.hashes.get(user);
         let hash = known.unwrap_or(&self.nobody);

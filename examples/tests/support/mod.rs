@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::panic::resume_unwind;
 use std::sync::mpsc;
@@ -207,6 +207,15 @@ impl Client {
     /// Waits for a reply, and says whether there is one: false if the connection ends without.
     pub(crate) fn is_answered(&mut self) -> bool {
         self.stream.fill_buf().is_ok_and(|bytes| !bytes.is_empty())
+    }
+
+    /// False if the server says anything, or ends the connection, within that time.
+    pub(crate) fn hears_nothing_for(&mut self, time: Duration) -> bool {
+        self.stream.get_ref().set_read_timeout(Some(time)).unwrap();
+        let heard = self.stream.fill_buf().map(<[u8]>::to_vec);
+        self.stream.get_ref().set_read_timeout(None).unwrap();
+        heard
+            .is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
 
     fn line(&mut self) -> String {

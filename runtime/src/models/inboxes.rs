@@ -40,8 +40,9 @@ fn push_against_take() {
         let runs = Arc::new(AtomicUsize::new(0));
         let pushers: Vec<_> = (0..2)
             .map(|_| {
-                let (inbox, task) = (inbox.clone(), task(&runs));
-                thread::spawn(move || inbox.push(task).unwrap())
+                let (inbox, runs) = (inbox.clone(), runs.clone());
+                // Made there: the push has to publish the task as well as its link.
+                thread::spawn(move || inbox.push(task(&runs)).unwrap())
             })
             .collect();
         let take = |inbox: &Inbox| {

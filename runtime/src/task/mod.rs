@@ -1,8 +1,8 @@
 //! Tasks: spawned pieces of work, and the handles of their results.
 //!
-//! A task is a future on the IO lane ([`spawn`](crate::spawn)), a future or a closure on the compute lane
+//! A task is a future on the IO lane ([`spawn`](crate::spawn())), a future or a closure on the compute lane
 //! ([`compute::spawn`](crate::compute::spawn), [`spawn_compute`](crate::spawn_compute)), or a blocking
-//! closure ([`spawn_blocking`](crate::spawn_blocking)). All four give a [`JoinHandle`].
+//! closure ([`spawn_blocking`]). All four give a [`JoinHandle`].
 
 mod cell;
 mod error;

@@ -11,8 +11,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-/// Longer than anything takes on a machine that is merely busy.
-const LIMIT: Duration = Duration::from_secs(60);
+/// Longer than anything takes on a machine that is merely busy. `EVENKEEL_TEST_LIMIT_SECS` sets another.
+fn limit() -> Duration {
+    let secs = std::env::var("EVENKEEL_TEST_LIMIT_SECS").ok().and_then(|secs| secs.parse().ok());
+    Duration::from_secs(secs.unwrap_or(60))
+}
 
 /// Runs `body` on a thread of its own, and panics if it has not ended after a minute.
 #[track_caller]
@@ -34,12 +37,12 @@ pub(crate) fn watchdog_of<R: Send + 'static>(
             body(&handle_out)
         })
         .expect("a thread for the test");
-    if let Err(mpsc::RecvTimeoutError::Timeout) = end.recv_timeout(LIMIT) {
+    if let Err(mpsc::RecvTimeoutError::Timeout) = end.recv_timeout(limit()) {
         let dumps: String = handle_in
             .try_iter()
             .map(|handle| format!("\n{}", handle.dump()))
             .collect();
-        panic!("the test has made no end within {LIMIT:?}{dumps}");
+        panic!("the test has made no end within {:?}{dumps}", limit());
     }
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
