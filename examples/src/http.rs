@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use evenkeel::time::timeout;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+
+/// Of a refused request, what is read to be thrown away.
+const DISCARD_BYTES_MAX: u64 = 32 << 20;
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// An answer other than the one that was asked for, as the error of a handler.
 #[derive(Debug)]
@@ -35,8 +40,16 @@ impl Refusal {
         }
     }
 
-    /// The response to send.
-    pub fn into_response(self) -> Response<Full<Bytes>> {
+    /// The response to send, after the rest of the request's `body` has been read and thrown away: a connection
+    /// that is closed while the client still sends is reset, and then many clients never see the answer.
+    pub async fn into_response(self, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
+        // A client that sends `Expect` waits for a word before it sends the body; another one is just stuck.
+        let comes = !head.headers.contains_key(header::EXPECT)
+            && self.status != StatusCode::REQUEST_TIMEOUT
+            && body.size_hint().lower() <= DISCARD_BYTES_MAX;
+        if comes {
+            let _ = timeout(DISCARD_TIME_MAX, discard(body)).await;
+        }
         let mut response = text(self.status, format!("{}\n", self.text));
         if let Some((name, value)) = self.header {
             response
@@ -44,6 +57,15 @@ impl Refusal {
                 .insert(name, HeaderValue::from_static(value));
         }
         response
+    }
+}
+
+async fn discard(mut body: Incoming) {
+    let mut seen = 0;
+    while seen <= DISCARD_BYTES_MAX
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        seen += frame.data_ref().map_or(0, |data| data.len() as u64);
     }
 }
 
@@ -75,72 +97,27 @@ pub fn require_method(method: &Method, allowed: &'static str) -> Result<(), Refu
     .with(header::ALLOW, allowed))
 }
 
-/// A body longer than this many times its limit is not even read to be thrown away.
-const DISCARD_FACTOR: usize = 4;
-
 /// Reads the whole body of a request.
 ///
 /// # Errors
 ///
 /// 413 if it is longer than `bytes_max`, 408 if it takes longer than `time_max`, 400 if it breaks off.
 pub async fn read_body(
-    request: Request<Incoming>,
+    body: &mut Incoming,
     bytes_max: usize,
     time_max: Duration,
 ) -> Result<Bytes, Refusal> {
-    let announced = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
-    // A client that sends `Expect` waits for a word before it sends the body.
-    let discard_max = if request.headers().contains_key(header::EXPECT) {
-        bytes_max
-    } else {
-        bytes_max.saturating_mul(DISCARD_FACTOR)
-    };
-    if announced > discard_max {
+    let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+    if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large());
     }
-    timeout(
-        time_max,
-        collect(request.into_body(), bytes_max, discard_max),
-    )
-    .await
-    .unwrap_or_else(|_| {
-        Err(Refusal::new(
+    match timeout(time_max, Limited::new(body, bytes_max).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "a broken body")),
+        Err(_) => Err(Refusal::new(
             StatusCode::REQUEST_TIMEOUT,
-            "the body has not arrived in time",
-        ))
-    })
-}
-
-/// Keeps up to `bytes_max` bytes, and reads up to `discard_max`: a connection that is closed while the client
-/// still sends is reset, and then many clients never see the answer.
-async fn collect(
-    mut body: Incoming,
-    bytes_max: usize,
-    discard_max: usize,
-) -> Result<Bytes, Refusal> {
-    let mut bytes = Vec::new();
-    let mut seen: usize = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "a broken body"))?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        seen += data.len();
-        if seen <= bytes_max {
-            bytes.extend_from_slice(&data);
-        } else if seen > discard_max {
-            break;
-        } else {
-            bytes = Vec::new();
-        }
+            "the body did not come in time",
+        )),
     }
-    if seen > bytes_max {
-        Err(too_large())
-    } else {
-        Ok(bytes.into())
-    }
-}
-
-fn too_large() -> Refusal {
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
@@ -77,21 +78,26 @@ impl Thumbnails {
 
     /// Answers a request.
     pub async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        match self.route(request).await {
+        let (head, mut body) = request.into_parts();
+        match self.route(&head, &mut body).await {
             Ok(response) => response,
-            Err(refusal) => refusal.into_response(),
+            Err(refusal) => refusal.into_response(&head, body).await,
         }
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
-        match request.uri().path() {
+    async fn route(
+        &self,
+        head: &Parts,
+        body: &mut Incoming,
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
+        match head.uri.path() {
             "/healthz" => {
-                require_method(request.method(), "GET")?;
+                require_method(&head.method, "GET")?;
                 Ok(text(StatusCode::OK, "ok"))
             }
             "/thumbnail" => {
-                require_method(request.method(), "POST")?;
-                self.thumbnail(request).await
+                require_method(&head.method, "POST")?;
+                self.thumbnail(head, body).await
             }
             _ => Err(Refusal::new(StatusCode::NOT_FOUND, "no such path")),
         }
@@ -99,16 +105,17 @@ impl Thumbnails {
 
     async fn thumbnail(
         &self,
-        request: Request<Incoming>,
+        head: &Parts,
+        body: &mut Incoming,
     ) -> Result<Response<Full<Bytes>>, Refusal> {
-        let (width, height) = size(request.uri().query().unwrap_or_default()).ok_or_else(|| {
+        let (width, height) = size(head.uri.query().unwrap_or_default()).ok_or_else(|| {
             let text = "the query is width=...&height=..., each from 1 to 2048";
             Refusal::new(StatusCode::BAD_REQUEST, text)
         })?;
         // The place comes before the body, which is large.
         let place = self.gate.try_enter()?;
         let config = &self.config;
-        let body = read_body(request, config.body_bytes_max, config.body_time_max).await?;
+        let body = read_body(body, config.body_bytes_max, config.body_time_max).await?;
         let pixel_bytes_max = config.pixel_bytes_max;
         let (format, thumbnail) = place
             .compute(move || scale(&body, width, height, pixel_bytes_max))

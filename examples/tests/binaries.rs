@@ -170,6 +170,20 @@ fn thumbnails_serves_until_sigterm() {
 }
 
 #[test]
+fn ctrl_c_ends_a_service_that_a_script_has_started() {
+    watchdog(|| {
+        // Shells let what they start in the background ignore it.
+        let service = Service::start(
+            Command::new("sh")
+                .args(["-c", "trap '' INT; exec \"$0\" --addr 127.0.0.1:0"])
+                .arg(env!("CARGO_BIN_EXE_thumbnails")),
+        );
+        service.signal("-INT");
+        assert!(service.wait().success());
+    });
+}
+
+#[test]
 fn echo_sends_back_what_it_gets() {
     watchdog(|| {
         let service = Service::start(Command::new(env!("CARGO_BIN_EXE_echo")).arg("127.0.0.1:0"));

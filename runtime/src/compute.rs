@@ -6,8 +6,8 @@
 //! between its awaits.
 //!
 //! One thing to know: a lock that compute code holds is held for as long as the IO lane keeps the core
-//! busy. Do not share a lock between the two lanes, or give the result back by the join handle or a
-//! channel, which wait for nobody.
+//! busy. So do not share a lock between the two lanes. Give results back by the join handle or a
+//! oneshot channel; other channels take locks inside, or claim a place before they fill it.
 
 use crate::lane::Kind;
 use crate::lane::worker::Local;

@@ -47,6 +47,7 @@
 #![cfg_attr(not(feature = "hyper"), allow(rustdoc::broken_intra_doc_links))]
 #![cfg_attr(not(feature = "macros"), allow(rustdoc::broken_intra_doc_links))]
 
+mod panics;
 pub(crate) mod stack;
 pub(crate) mod sync;
 pub mod task;
@@ -82,6 +83,8 @@ pub mod time;
 
 #[cfg(not(evenkeel_loom))]
 pub use spawn::{spawn, spawn_blocking, spawn_compute};
+#[cfg(not(evenkeel_loom))]
+pub use task::{JoinError, JoinHandle};
 
 #[cfg(feature = "macros")]
 pub use evenkeel_macros::{main, test};

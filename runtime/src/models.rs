@@ -1,7 +1,7 @@
 //! Loom models of the protocols between threads. Each names the text it checks, and the mutations that
 //! were tried on the code and that it caught.
 //!
-//! Run with `RUSTFLAGS="--cfg evenkeel_loom" cargo test -p evenkeel --lib --release`.
+//! Run with `RUSTFLAGS="--cfg evenkeel_loom -C debug-assertions=on" cargo test -p evenkeel --lib --release`.
 
 mod cells;
 mod inboxes;

@@ -21,7 +21,9 @@ fn as_many_threads_as_calls_at_the_same_time() {
                 })
             })
             .collect();
-        tasks.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+        tasks
+            .into_iter()
+            .for_each(|task| foreign_block_on(task).unwrap());
     });
 }
 
@@ -60,7 +62,9 @@ fn one_thread_runs_its_calls_in_the_order_of_arrival() {
                 runtime.spawn_blocking(move || order.lock().unwrap().push(i))
             })
             .collect();
-        tasks.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+        tasks
+            .into_iter()
+            .for_each(|task| foreign_block_on(task).unwrap());
         assert_eq!(*order.lock().unwrap(), (0..200).collect::<Vec<_>>());
     });
 }
@@ -126,7 +130,10 @@ fn calls_from_calls() {
         foreign_block_on(evenkeel::spawn_blocking(move || nested(depth - 1))).unwrap() + 1
     }
     on_runtime(1, |runtime| {
-        assert_eq!(foreign_block_on(runtime.spawn_blocking(|| nested(10))).unwrap(), 10);
+        assert_eq!(
+            foreign_block_on(runtime.spawn_blocking(|| nested(10))).unwrap(),
+            10
+        );
     });
 }
 
@@ -146,12 +153,16 @@ fn a_full_pool_leaves_the_other_work_alone() {
         let queued = runtime.spawn_blocking(|| 3);
         runtime.block_on(async {
             sleep(Duration::from_millis(1)).await;
-            evenkeel::spawn(sleep(Duration::from_millis(1))).await.unwrap();
+            evenkeel::spawn(sleep(Duration::from_millis(1)))
+                .await
+                .unwrap();
             evenkeel::spawn_compute(|| ()).await.unwrap();
         });
         assert!(!queued.is_finished());
         release.open();
-        stuck.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+        stuck
+            .into_iter()
+            .for_each(|task| foreign_block_on(task).unwrap());
         assert_eq!(foreign_block_on(queued).unwrap(), 3);
     });
 }
@@ -163,8 +174,9 @@ fn a_burst_from_many_threads() {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let tasks: Vec<_> =
-                        (0..250).map(|i| runtime.spawn_blocking(move || i)).collect();
+                    let tasks: Vec<_> = (0..250)
+                        .map(|i| runtime.spawn_blocking(move || i))
+                        .collect();
                     for task in tasks {
                         sum.fetch_add(foreign_block_on(task).unwrap(), Ordering::SeqCst);
                     }

@@ -52,7 +52,9 @@ fn sockets_work_on_the_compute_lane() {
     in_block_on(1, || async {
         let task = evenkeel::compute::spawn(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap())
+                .await
+                .unwrap();
             let (server, _) = listener.accept().await.unwrap();
             let reader = evenkeel::compute::spawn(async move {
                 let mut byte = [0];
@@ -114,11 +116,15 @@ fn a_busy_compute_lane_leaves_the_other_work_alone() {
         begun.wait();
         runtime.block_on(async {
             sleep(Duration::from_millis(1)).await;
-            evenkeel::spawn(sleep(Duration::from_millis(1))).await.unwrap();
+            evenkeel::spawn(sleep(Duration::from_millis(1)))
+                .await
+                .unwrap();
             evenkeel::spawn_blocking(|| ()).await.unwrap();
         });
         release.open();
-        stuck.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+        stuck
+            .into_iter()
+            .for_each(|task| foreign_block_on(task).unwrap());
     });
 }
 
@@ -147,7 +153,10 @@ fn should_yield_tells_of_io_work_on_the_same_core() {
 #[test]
 fn the_priority_in_force_can_be_asked_for_at_once() {
     watchdog(|| {
-        let runtime = builder(1).compute_priority(ComputePriority::Normal).build().unwrap();
+        let runtime = builder(1)
+            .compute_priority(ComputePriority::Normal)
+            .build()
+            .unwrap();
         assert_eq!(runtime.handle().compute_priority(), ComputePriority::Normal);
     });
 }
@@ -164,9 +173,16 @@ mod priority {
     fn the_priority_in_force_is_that_of_the_threads() {
         watchdog(|| {
             let my_nice = nice();
-            for wanted in [ComputePriority::Idle, ComputePriority::Low, ComputePriority::Normal] {
-                let runtime =
-                    builder(2).compute_threads(2).compute_priority(wanted).build().unwrap();
+            for wanted in [
+                ComputePriority::Idle,
+                ComputePriority::Low,
+                ComputePriority::Normal,
+            ] {
+                let runtime = builder(2)
+                    .compute_threads(2)
+                    .compute_priority(wanted)
+                    .build()
+                    .unwrap();
                 let in_force = runtime.handle().compute_priority();
                 let barrier = Arc::new(Barrier::new(2));
                 let tasks = [0, 1].map(|_| {
@@ -193,8 +209,14 @@ mod priority {
         on_runtime(2, |runtime| {
             let normal = (sched_policy(), nice());
             let seen = || (sched_policy(), nice());
-            assert_eq!(foreign_block_on(runtime.spawn(async move { seen() })).unwrap(), normal);
-            assert_eq!(foreign_block_on(runtime.spawn_blocking(seen)).unwrap(), normal);
+            assert_eq!(
+                foreign_block_on(runtime.spawn(async move { seen() })).unwrap(),
+                normal
+            );
+            assert_eq!(
+                foreign_block_on(runtime.spawn_blocking(seen)).unwrap(),
+                normal
+            );
         });
     }
 

@@ -127,7 +127,10 @@ fn the_panic_outside_a_runtime_tells_the_place_of_the_call() {
         ]
     };
     let places = thread::spawn(panics).join().unwrap();
-    assert!(places.iter().all(|place| place.ends_with("misuse.rs")), "{places:?}");
+    assert!(
+        places.iter().all(|place| place.ends_with("misuse.rs")),
+        "{places:?}"
+    );
 }
 
 #[test]
@@ -243,6 +246,16 @@ fn a_refused_pinning_names_the_allowed_set() {
         Builder::new().pinning(Pinning::Custom(list)),
         &["1000001", &allowed],
     );
+}
+
+#[test]
+fn a_stack_that_the_system_refuses_is_an_error() {
+    watchdog(|| {
+        let mut builder = builder(2);
+        assert!(builder.thread_stack_size(1 << 60).build().is_err());
+        let runtime = builder.thread_stack_size(1 << 20).build().unwrap();
+        assert_all_workers_work(runtime.handle());
+    });
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 mod support;
 
-use evenkeel::runtime::Runtime;
+use evenkeel::runtime::{Handle, Runtime};
 use evenkeel::task::{AbortHandle, JoinError, JoinHandle, JoinSet, yield_now};
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
@@ -71,6 +72,41 @@ fn spawned_from_outside_from_tasks_and_from_every_kind_of_thread() {
             evenkeel::spawn(async { 8 })
         });
         assert_eq!(foreign_block_on(entered.join().unwrap()).unwrap(), 8);
+    });
+}
+
+#[test]
+fn spawned_by_the_destructor_of_a_thread_local() {
+    struct Late(Handle, Live);
+    impl Drop for Late {
+        fn drop(&mut self) {
+            let held = self.1.clone();
+            let task = self.0.spawn(async move {
+                let _held = held;
+                pending::<()>().await;
+            });
+            task.abort();
+            let held = self.1.clone();
+            drop(self.0.spawn_compute(move || drop(held)));
+        }
+    }
+    thread_local! {
+        static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
+    }
+    watchdog(|| {
+        let runtime = support::runtime_with(1);
+        let live = Live::new();
+        let set = |runtime: &Runtime| {
+            let late = Late(runtime.handle().clone(), live.clone());
+            move || LATE.set(Some(late))
+        };
+        let (a, b, c) = (set(&runtime), set(&runtime), set(&runtime));
+        foreign_block_on(runtime.spawn(async move { a() })).unwrap();
+        foreign_block_on(runtime.spawn_compute(b)).unwrap();
+        foreign_block_on(runtime.spawn_blocking(c)).unwrap();
+        thread::spawn(set(&runtime)).join().unwrap();
+        drop(runtime);
+        support::until(|| live.others() == 0);
     });
 }
 

@@ -34,7 +34,12 @@ async fn slept(duration: Duration) {
 #[test]
 fn a_sleep_is_never_too_short_wherever_it_is_polled() {
     on_runtime(2, |runtime| {
-        for duration in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(777), ms(7)] {
+        for duration in [
+            Duration::ZERO,
+            Duration::from_nanos(1),
+            Duration::from_micros(777),
+            ms(7),
+        ] {
             runtime.block_on(async move {
                 slept(duration).await;
                 evenkeel::spawn(slept(duration)).await.unwrap();
@@ -59,7 +64,9 @@ fn sleeps_end_in_the_order_of_their_deadlines() {
                 ended.lock().unwrap().push(i);
             })
         });
-        tasks.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+        tasks
+            .into_iter()
+            .for_each(|task| foreign_block_on(task).unwrap());
         let ended = ended.lock().unwrap();
         let mut sorted = ended.clone();
         sorted.sort_unstable();
@@ -107,7 +114,10 @@ fn a_sleep_beyond_the_clock_waits() {
             sleep.await;
         };
         let _entered = runtime.enter();
-        let tasks = [runtime.spawn(far(started.clone())), evenkeel::compute::spawn(far(started))];
+        let tasks = [
+            runtime.spawn(far(started.clone())),
+            evenkeel::compute::spawn(far(started)),
+        ];
         start.recv().unwrap();
         start.recv().unwrap();
         // Timers that are due do fire beside it.
@@ -186,7 +196,11 @@ fn reset_wakes_whoever_waits_for_the_old_deadline() {
                 false => evenkeel::spawn(future),
             };
             polled.block();
-            shared.lock().unwrap().as_mut().reset(Instant::now() + ms(1));
+            shared
+                .lock()
+                .unwrap()
+                .as_mut()
+                .reset(Instant::now() + ms(1));
             foreign_block_on(task).unwrap();
         }
     });
@@ -205,7 +219,11 @@ fn a_dropped_sleep_wakes_nobody() {
         let count = Arc::new(Count(AtomicUsize::new(0)));
         let waker = Waker::from(count.clone());
         let mut dropped = sleep(ms(30));
-        assert!(Pin::new(&mut dropped).poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(
+            Pin::new(&mut dropped)
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
         drop(dropped);
         drop(waker);
         foreign_block_on(sleep(ms(60)));
@@ -221,7 +239,10 @@ fn timers(runtime: &evenkeel::runtime::Runtime) -> usize {
         let before = word.split(at).next().unwrap().trim_end();
         before.rsplit(' ').next().unwrap().parse::<usize>().unwrap()
     };
-    dump.lines().filter(|line| line.contains("timers")).map(|line| number(line, " timers")).sum()
+    dump.lines()
+        .filter(|line| line.contains("timers"))
+        .map(|line| number(line, " timers"))
+        .sum()
 }
 
 #[test]
@@ -256,7 +277,11 @@ fn a_waker_of_a_timer_that_was_set_elsewhere_and_dropped_on_a_worker_is_let_go()
     on_runtime(1, |runtime| {
         let _entered = runtime.enter();
         let poll = |sleep: &mut Sleep, waker: &Waker| {
-            assert!(Pin::new(sleep).poll(&mut Context::from_waker(waker)).is_pending());
+            assert!(
+                Pin::new(sleep)
+                    .poll(&mut Context::from_waker(waker))
+                    .is_pending()
+            );
         };
         // The driver thread knows of an earlier deadline, so it is not woken for the others.
         let mut first = sleep(HOUR);
@@ -285,7 +310,11 @@ fn first_polled_in_block_on_which_ends() {
             let task = runtime.block_on(async {
                 let mut sleep = Box::pin(sleep_until(deadline));
                 assert!(poll_once(&mut sleep).await.is_pending());
-                let task = if on_compute { evenkeel::compute::spawn(sleep) } else { evenkeel::spawn(sleep) };
+                let task = if on_compute {
+                    evenkeel::compute::spawn(sleep)
+                } else {
+                    evenkeel::spawn(sleep)
+                };
                 yield_now().await;
                 task
             });
@@ -307,7 +336,11 @@ fn first_polled_in_a_block_on_that_then_blocks_its_thread() {
                     sleep.await;
                     ended.send(()).unwrap();
                 };
-                let task = if on_compute { evenkeel::compute::spawn(future) } else { evenkeel::spawn(future) };
+                let task = if on_compute {
+                    evenkeel::compute::spawn(future)
+                } else {
+                    evenkeel::spawn(future)
+                };
                 // Not what one should do here, but nobody else's timers may suffer from it.
                 end.recv().unwrap();
                 task.await.unwrap();
@@ -322,7 +355,12 @@ fn first_polled_in_another_executor_then_on_a_worker() {
         let _entered = runtime.enter();
         for lane in 0..3 {
             let mut sleep = Box::pin(sleep(ms(10)));
-            assert!(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert!(
+                sleep
+                    .as_mut()
+                    .poll(&mut Context::from_waker(Waker::noop()))
+                    .is_pending()
+            );
             match lane {
                 0 => foreign_block_on(evenkeel::spawn(sleep)).unwrap(),
                 1 => foreign_block_on(evenkeel::compute::spawn(sleep)).unwrap(),
@@ -388,7 +426,9 @@ fn timers_of_many_threads_at_once() {
                         })
                         .collect();
                     foreign_block_on(slept(ms(2)));
-                    tasks.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+                    tasks
+                        .into_iter()
+                        .for_each(|task| foreign_block_on(task).unwrap());
                 });
             }
         });
@@ -412,7 +452,13 @@ fn a_timeout_gives_the_output_or_an_error() {
         assert!(elapsed.to_string().contains("elapsed"));
         let error: std::io::Error = elapsed.into();
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
-        assert_eq!(timeout(HOUR, evenkeel::spawn(async { 6 })).await.unwrap().unwrap(), 6);
+        assert_eq!(
+            timeout(HOUR, evenkeel::spawn(async { 6 }))
+                .await
+                .unwrap()
+                .unwrap(),
+            6
+        );
     });
 }
 
@@ -432,7 +478,10 @@ fn a_timeout_polls_its_future_first() {
 fn a_timeout_gives_its_future_back() {
     in_block_on(1, || async {
         let mut timeout = timeout(HOUR, ready(7));
-        assert_eq!(format!("{:?}", timeout.get_ref()), format!("{:?}", ready(7)));
+        assert_eq!(
+            format!("{:?}", timeout.get_ref()),
+            format!("{:?}", ready(7))
+        );
         *timeout.get_mut() = ready(8);
         assert_eq!(timeout.into_inner().await, 8);
     });
@@ -519,7 +568,11 @@ fn missed_ticks_are_skipped() {
         let (mut ticks, start) = missed(MissedTickBehavior::Skip).await;
         let second = ticks.tick().await;
         assert!(second > before, "{:?} before", before - second);
-        assert_eq!((second - start).as_nanos() % ms(10).as_nanos(), 0, "a multiple of the period");
+        assert_eq!(
+            (second - start).as_nanos() % ms(10).as_nanos(),
+            0,
+            "a multiple of the period"
+        );
     });
 }
 
@@ -546,7 +599,9 @@ fn no_tick_is_lost_by_a_cancelled_tick() {
         let start = Instant::now() + ms(5);
         let mut ticks = interval_at(start, HOUR);
         for _ in 0..10 {
-            assert!(timeout(Duration::ZERO, ticks.tick()).await.is_err() || Instant::now() >= start);
+            assert!(
+                timeout(Duration::ZERO, ticks.tick()).await.is_err() || Instant::now() >= start
+            );
             if Instant::now() >= start {
                 return;
             }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, header};
 use serde::Deserialize;
 
@@ -89,12 +90,12 @@ impl Login {
 
     /// Answers a request.
     pub async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        let is_head = request.method() == Method::HEAD;
-        let mut response = match self.route(request).await {
+        let (head, mut body) = request.into_parts();
+        let mut response = match self.route(&head, &mut body).await {
             Ok(response) => response,
-            Err(refusal) => refusal.into_response().map(Either::Left),
+            Err(refusal) => refusal.into_response(&head, body).await.map(Either::Left),
         };
-        if is_head {
+        if head.method == Method::HEAD {
             if let Some(len) = response.body().size_hint().exact() {
                 response
                     .headers_mut()
@@ -105,33 +106,33 @@ impl Login {
         response
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-        match request.uri().path() {
+    async fn route(&self, head: &Parts, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
+        match head.uri.path() {
             "/login" => {
-                require_method(request.method(), "POST")?;
-                self.login(request).await
+                require_method(&head.method, "POST")?;
+                self.login(head, body).await
             }
             "/healthz" => {
-                require_method(request.method(), "GET, HEAD")?;
+                require_method(&head.method, "GET, HEAD")?;
                 Ok(text(StatusCode::OK, "ok").map(Either::Left))
             }
             path => {
                 let Some(name) = path.strip_prefix("/files/") else {
                     return Err(Refusal::new(StatusCode::NOT_FOUND, "no such path"));
                 };
-                require_method(request.method(), "GET, HEAD")?;
+                require_method(&head.method, "GET, HEAD")?;
                 Ok(files::get(self.dir.clone(), name).await?.map(Either::Right))
             }
         }
     }
 
-    async fn login(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    async fn login(&self, head: &Parts, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
         // A form of another site cannot send this type without asking first.
-        if !is_json(&request) {
+        if !is_json(head) {
             let text = "send application/json";
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
         }
-        let body = read_body(request, LOGIN_BYTES_MAX, self.body_time_max).await?;
+        let body = read_body(body, LOGIN_BYTES_MAX, self.body_time_max).await?;
         let Credentials { user, password } = serde_json::from_slice(&body).map_err(|_| {
             let text = r#"send {"user": "...", "password": "..."}"#;
             Refusal::new(StatusCode::BAD_REQUEST, text)
@@ -149,8 +150,8 @@ impl Login {
     }
 }
 
-fn is_json(request: &Request<Incoming>) -> bool {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
+fn is_json(head: &Parts) -> bool {
+    let content_type = head.headers.get(header::CONTENT_TYPE);
     content_type
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| {

@@ -10,9 +10,12 @@
 
 pub(crate) mod parker;
 pub(crate) mod sleep;
+pub(crate) mod turn;
 pub(crate) mod worker;
 
-use crate::task::{Inbox, Registry, Schedule, Shard as TaskShard, Task, TaskRef};
+use crate::panics::drop_quietly;
+use crate::stack::Stack;
+use crate::task::{Inbox, Registry, Schedule, Shard as TaskShard, Slot, Task, TaskRef};
 use crate::time::shard::{Shard as TimerShard, wake};
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
@@ -22,6 +25,8 @@ use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::task::Waker;
+use turn::Turn;
 use worker::Local;
 
 /// Which of the two lanes of a runtime.
@@ -36,11 +41,17 @@ pub(crate) enum Kind {
 pub(crate) struct Lane {
     kind: Kind,
     inbox: CachePadded<Inbox>,
+    /// Wakers that threads which may be preempted leave to the workers: to call one is to mark its task
+    /// as queued, and then to queue it, and nobody else can wake the task in between.
+    deferred: CachePadded<Stack<Waker>>,
     sleep: Sleep,
     seats: Box<[CachePadded<Seat>]>,
     shutdown: AtomicBool,
+    finished: AtomicBool,
     /// For the compute lane the IO lane, whose sleeping workers tell which cores are free.
     partner: Option<Arc<Lane>>,
+    /// For the IO lane the IO driver, which its idle workers poll.
+    turn: Option<Arc<Turn>>,
     /// Called by a worker that wakes up, so that somebody watches over it.
     on_wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -48,6 +59,9 @@ pub(crate) struct Lane {
 /// What other threads see of a worker.
 struct Seat {
     stealer: Stealer<Task>,
+    /// The task that the worker's current one woke or spawned last. Runs next, while its data is in
+    /// cache. Only a shutdown takes it from the worker.
+    next: Slot,
     parker: Parker,
     registry: Registry,
     timers: Arc<TimerShard>,
@@ -81,6 +95,7 @@ impl Lane {
         kind: Kind,
         victims: Vec<Vec<Vec<usize>>>,
         partner: Option<Arc<Lane>>,
+        turn: Option<Arc<Turn>>,
         on_wake: Box<dyn Fn() + Send + Sync>,
     ) -> (Arc<Lane>, Vec<Deque<Task>>) {
         let deques: Vec<_> = victims.iter().map(|_| Deque::new_fifo()).collect();
@@ -92,10 +107,13 @@ impl Lane {
         let lane = Lane {
             kind,
             inbox: CachePadded::new(Inbox::new()),
+            deferred: CachePadded::new(Stack::new()),
             sleep: Sleep::new(seats.len()),
             seats,
             shutdown: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
             partner,
+            turn,
             on_wake,
         };
         (Arc::new(lane), deques)
@@ -145,13 +163,21 @@ impl Lane {
             self.sleep.notify_without_claim(caller.index, also)
         };
         if let Some(worker) = worker {
-            self.seats[worker].parker.unpark();
+            self.unpark(worker);
         }
+    }
+
+    /// The one place where a worker is woken.
+    fn unpark(&self, worker: usize) {
+        let driver = self.turn.as_ref().map(|turn| turn.handle());
+        self.seats[worker].parker.unpark(driver);
     }
 
     /// The last look before sleep: every place where a task may be found.
     fn has_work(&self) -> bool {
-        !self.inbox.is_empty() || self.seats.iter().any(|seat| !seat.stealer.is_empty())
+        !self.inbox.is_empty()
+            || !self.deferred.is_empty()
+            || self.seats.iter().any(|seat| !seat.stealer.is_empty())
     }
 
     fn is_shut_down(&self) -> bool {
@@ -161,13 +187,17 @@ impl Lane {
     /// Tells every worker to leave after its current poll.
     pub(crate) fn begin_shutdown(&self) {
         self.shutdown.store(true, Ordering::SeqCst);
-        self.seats.iter().for_each(|seat| seat.parker.unpark());
+        (0..self.seats.len()).for_each(|worker| self.unpark(worker));
     }
 
-    /// Cancels all that is left, when the workers have left or are not waited for any longer.
+    /// Cancels all that is left. Called by every worker that leaves, not only by the last: one that is
+    /// stuck in a poll may be waiting for one of these tasks to go away.
     pub(crate) fn finish_shutdown(&self) {
+        self.finished.store(true, Ordering::SeqCst);
         drop(self.inbox.close());
+        self.drop_deferred();
         for seat in &self.seats {
+            drop(seat.next.take());
             loop {
                 match seat.stealer.steal() {
                     Steal::Success(task) => drop(task),
@@ -180,6 +210,10 @@ impl Lane {
         }
     }
 
+    fn drop_deferred(&self) {
+        self.deferred.take_all().into_iter().for_each(drop_quietly);
+    }
+
     /// What every worker is doing.
     pub(crate) fn report(&self) -> Vec<SeatReport> {
         self.seats
@@ -189,7 +223,7 @@ impl Lane {
                 asleep: self.sleep.is_asleep(worker),
                 polls: seat.status.polls.load(Ordering::Relaxed),
                 task: seat.status.current(),
-                queued: seat.stealer.len(),
+                queued: seat.stealer.len() + usize::from(!seat.next.is_empty()),
                 waiting: seat.registry.len(),
                 timers: seat.timers.len(),
             })
@@ -198,7 +232,7 @@ impl Lane {
 
     /// True if tasks wait in the inbox.
     pub(crate) fn has_injected(&self) -> bool {
-        !self.inbox.is_empty()
+        !self.inbox.is_empty() || !self.deferred.is_empty()
     }
 }
 
@@ -206,6 +240,7 @@ impl Seat {
     fn new(stealer: Stealer<Task>, victims: Vec<Vec<usize>>) -> Self {
         Seat {
             stealer,
+            next: Slot::new(),
             parker: Parker::new(),
             registry: Registry::new(),
             timers: Arc::new(TimerShard::new()),
@@ -250,6 +285,20 @@ pub(crate) struct LaneRef(pub(crate) Arc<Lane>);
 impl Schedule for LaneRef {
     fn schedule(&self, task: Task) {
         self.0.schedule(task);
+    }
+
+    fn must_defer(&self) -> bool {
+        self.0.kind == Kind::Io && !worker::is_prompt()
+    }
+
+    fn defer(&self, waker: Waker) {
+        self.0.deferred.push(waker);
+        // Mirrors `finish_shutdown`: one of the two sees it. The wakers hold this lane.
+        if self.0.finished.load(Ordering::SeqCst) {
+            self.0.drop_deferred();
+        } else {
+            self.0.notify();
+        }
     }
 
     fn register(&self, task: TaskRef) -> Option<TaskShard> {

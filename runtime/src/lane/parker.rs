@@ -1,22 +1,28 @@
-//! How a thread sleeps until somebody wakes it.
+//! How a thread sleeps until somebody wakes it: in a futex, or in the IO driver.
 //!
 //! ```text
 //! sleeper                                   waker
-//! 1. EMPTY -> PARKED; NOTIFIED: done        1. swap NOTIFIED
-//! 2. wait while PARKED                      2. it was EMPTY: done; otherwise wake the sleeper
+//! 1. EMPTY -> PARKED (or IN_DRIVER);        1. swap NOTIFIED
+//!    NOTIFIED: done                         2. it was EMPTY: done; PARKED: wake the futex;
+//! 2. wait while PARKED (poll the driver)       IN_DRIVER: wake the driver; NOTIFIED: both
 //! 3. swap EMPTY
 //! ```
+//!
+//! Both ways to wake are sticky: a futex compares the state before it sleeps, and the driver's wake-up ends
+//! the next poll if it comes before it.
 //!
 //! A waker that finds NOTIFIED still makes the system call: the one that set it may have been preempted
 //! before its own, for as long as a busy core keeps a thread of low priority waiting. `std`'s unpark
 //! would leave it at that, and crossbeam's takes a lock.
 
+use evenkeel_io_driver::Handle;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const EMPTY: u32 = 0;
 const PARKED: u32 = 1;
-const NOTIFIED: u32 = 2;
+const IN_DRIVER: u32 = 2;
+const NOTIFIED: u32 = 3;
 
 pub(crate) struct Parker {
     state: AtomicU32,
@@ -33,13 +39,20 @@ impl Parker {
         }
     }
 
+    fn begin(&self, how: u32) -> bool {
+        self.state
+            .compare_exchange(EMPTY, how, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    fn end(&self) {
+        self.state.swap(EMPTY, Ordering::AcqRel);
+    }
+
     /// Sleeps until [`unpark`](Parker::unpark), which may have come already, or until `timeout` is over.
     /// May return early when there is a timeout. Only ever called by one thread.
     pub(crate) fn park(&self, timeout: Option<Duration>) {
-        let parked =
-            self.state
-                .compare_exchange(EMPTY, PARKED, Ordering::AcqRel, Ordering::Acquire);
-        if parked.is_ok() {
+        if self.begin(PARKED) {
             loop {
                 self.wait(timeout);
                 // A caller with a timeout looks at the clock again anyway.
@@ -48,12 +61,26 @@ impl Parker {
                 }
             }
         }
-        self.state.swap(EMPTY, Ordering::AcqRel);
+        self.end();
     }
 
-    pub(crate) fn unpark(&self) {
-        if self.state.swap(NOTIFIED, Ordering::AcqRel) != EMPTY {
+    /// Runs `poll`, which is to end when the driver is woken. Not at all, if the wake-up has come already.
+    pub(crate) fn park_in_driver<R>(&self, poll: impl FnOnce() -> R) -> Option<R> {
+        let polled = self.begin(IN_DRIVER).then(poll);
+        self.end();
+        polled
+    }
+
+    /// `driver` is the one that the sleeper may be polling.
+    pub(crate) fn unpark(&self, driver: Option<&Handle>) {
+        let before = self.state.swap(NOTIFIED, Ordering::AcqRel);
+        if before == PARKED || before == NOTIFIED {
             self.wake();
+        }
+        if (before == IN_DRIVER || before == NOTIFIED)
+            && let Some(driver) = driver
+        {
+            driver.wake();
         }
     }
 }

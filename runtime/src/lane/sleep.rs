@@ -38,7 +38,7 @@
 //! and leaves everything as it was until its one system call has woken the worker up.
 //!
 //! Every source of work is in the lane's `has_work`, which is the last look (rayon#992 forgot one).
-//! Loom models: `models::sleep_*`. Sources: Go's scheduler (the two mirrored patterns), rayon-core's
+//! Loom models: `models::sleepers`. Sources: Go's scheduler (the two mirrored patterns), rayon-core's
 //! sleep module (seastar#1488 is the fence that was missing elsewhere).
 
 use crate::sync::atomic::{AtomicIsize, AtomicU64, Ordering, fence};
@@ -87,11 +87,14 @@ impl Sleep {
         take: impl Fn(usize, u64) -> bool,
     ) -> Option<usize> {
         fence(Ordering::SeqCst);
-        if self.searching.load(Ordering::SeqCst) > 0 {
-            return None;
+        let searched = self.searching.load(Ordering::SeqCst) > 0;
+        // With `also`, the searcher is of low priority and may be off its CPU for long: a sleeper on a
+        // free core is woken all the same.
+        let on_free_core = also.and_then(|also| self.scan(first, |word| also.word(word), &take));
+        match on_free_core {
+            None if !searched => self.scan(first, |_| u64::MAX, &take),
+            chosen => chosen,
         }
-        also.and_then(|also| self.scan(first, |word| also.word(word), &take))
-            .or_else(|| self.scan(first, |_| u64::MAX, &take))
     }
 
     /// The first sleeping worker of the `mask`, from `first` on and round, that `take` accepts.

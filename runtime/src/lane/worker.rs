@@ -1,6 +1,6 @@
 //! What a worker does: find a task, poll it, and sleep when there is none.
 
-use super::{Kind, Lane, Seat};
+use super::{Kind, Lane, Seat, turn};
 use crate::task::Task;
 use crate::time::clock;
 use crate::time::shard::{NEVER, wake};
@@ -10,9 +10,9 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The inbox comes first once in so many tasks, so that a busy worker does not starve it. (tokio's
-/// number; prime, so that it does not beat with a program's own patterns.)
-const INBOX_INTERVAL: u32 = 61;
+/// A busy worker looks for IO events once in so many tasks. (tokio's number; prime, so that it does not
+/// beat with a program's own patterns.)
+const LOOK_INTERVAL: u32 = 61;
 
 /// So many tasks in a row may come from the next-slot; then its task goes to the back of the queue. A
 /// pair of tasks that keep waking each other would otherwise have the worker for themselves
@@ -54,11 +54,12 @@ pub(crate) struct Local {
     lane: Arc<Lane>,
     index: usize,
     queue: Deque<Task>,
-    /// The task that the current one woke or spawned last. Runs next, while its data is in cache.
-    next: Cell<Option<Task>>,
     next_streak: Cell<u32>,
     tick: Cell<u32>,
     searching: Cell<bool>,
+    /// Wakes come from the driver or the timers: they queue up in order, and are told of once.
+    gathering: Cell<bool>,
+    gathered: Cell<usize>,
     /// Where the next search starts among equals.
     turn: Cell<usize>,
 }
@@ -69,7 +70,8 @@ impl Local {
             lane,
             index,
             queue,
-            next: Cell::new(None),
+            gathering: Cell::new(false),
+            gathered: Cell::new(0),
             next_streak: Cell::new(0),
             tick: Cell::new(0),
             searching: Cell::new(false),
@@ -104,7 +106,8 @@ impl Local {
     /// On the compute lane: the IO worker of the same core has work.
     pub(crate) fn partner_is_busy(&self) -> bool {
         let io = self.lane.partner.as_ref();
-        io.is_some_and(|io| self.index < io.workers() && !io.is_asleep(self.index))
+        // More compute workers than IO workers go round the cores once more.
+        io.is_some_and(|io| !io.is_asleep(self.index % io.workers()))
     }
 
     fn seat(&self) -> &Seat {
@@ -126,28 +129,48 @@ impl Local {
         if self.searching.take() {
             self.lane.sleep.stop_searching();
         }
-        // All of them, not only its own: a worker that is stuck may be waiting for one of these tasks.
-        self.lane
-            .seats
-            .iter()
-            .for_each(|seat| seat.registry.close());
+        self.lane.finish_shutdown();
         // A future's drop may wake or spawn others, which come here as well.
-        while let Some(task) = self.next.take().or_else(|| self.queue.pop()) {
+        while let Some(task) = self.seat().next.take().or_else(|| self.queue.pop()) {
             drop(task);
         }
     }
 
     /// Queues a task that was woken or spawned by the one in the poll.
     pub(super) fn push(&self, task: Task) {
+        if self.gathering.get() {
+            self.gathered.set(self.gathered.get() + 1);
+            self.queue.push(task);
+            return;
+        }
         match self.lane.kind {
-            Kind::Io => {
-                if let Some(older) = self.next.replace(Some(task)) {
-                    self.push_back(older);
-                }
-            }
+            Kind::Io => self
+                .seat()
+                .next
+                .put(task)
+                .into_iter()
+                .for_each(|task| self.push_back(task)),
             // A compute task may run for long, and nobody could steal what is in the slot.
             Kind::Compute => self.push_back(task),
         }
+    }
+
+    /// Runs `wakes`, whose tasks go to the back of the queue, and tells the others of them once.
+    fn gather(&self, wakes: impl FnOnce()) {
+        self.gathered.set(0);
+        self.gather_quietly(wakes);
+        // Counted, because what was pushed may have been stolen since. A searcher wakes the next one in
+        // `poll`, when it stops searching.
+        if self.gathered.get() > 0 && !self.searching.get() {
+            self.lane.notify();
+        }
+    }
+
+    fn gather_quietly<R>(&self, wakes: impl FnOnce() -> R) -> R {
+        self.gathering.set(true);
+        let result = wakes();
+        self.gathering.set(false);
+        result
     }
 
     fn push_back(&self, task: Task) {
@@ -165,18 +188,11 @@ impl Local {
         status.end();
         let Some(task) = again else { return };
         // It yielded, or was woken during its poll.
-        let alone = self.queue.is_empty() && !self.has_next();
+        let alone = self.queue.is_empty() && self.seat().next.is_empty();
         self.queue.push(task);
         if !alone || self.lane.kind == Kind::Compute {
             self.lane.notify();
         }
-    }
-
-    fn has_next(&self) -> bool {
-        let next = self.next.take();
-        let some = next.is_some();
-        self.next.set(next);
-        some
     }
 
     /// Work is looked for where it is cheapest to get first: this worker's own places, then the
@@ -185,19 +201,17 @@ impl Local {
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
         self.fire_timers();
-        if tick.is_multiple_of(INBOX_INTERVAL)
-            && let Some(task) = self.take_inbox()
-        {
-            return Some(task);
+        if tick.is_multiple_of(LOOK_INTERVAL) {
+            self.look_for_events();
         }
+        self.take_inbox();
         self.take_next()
             .or_else(|| self.queue.pop())
-            .or_else(|| self.take_inbox())
             .or_else(|| self.steal())
     }
 
     fn take_next(&self) -> Option<Task> {
-        let task = self.next.take();
+        let task = self.seat().next.take();
         let streak = self.next_streak.get();
         match task {
             Some(task) if streak < NEXT_STREAK_MAX => {
@@ -212,20 +226,22 @@ impl Local {
         }
     }
 
-    /// Takes all of the inbox: the first task to run now, the others where everybody can steal them.
-    fn take_inbox(&self) -> Option<Task> {
-        if self.lane.inbox.is_empty() {
-            return None;
+    /// Moves all of the inbox to the back of the queue, where everybody can steal it. Before every poll:
+    /// it costs a load when there is nothing, and polls may be long.
+    fn take_inbox(&self) {
+        if !self.lane.deferred.is_empty() {
+            self.gather(|| self.lane.deferred.take_all().into_iter().for_each(wake));
         }
-        let mut batch = self.lane.inbox.take_all();
-        let first = batch.next()?;
-        let before = self.queue.len();
-        batch.for_each(|task| self.queue.push(task));
-        // A searcher wakes the next one in `poll`, when it stops searching.
-        if self.queue.len() > before && !self.searching.get() {
-            self.lane.notify();
+        if !self.lane.inbox.is_empty() {
+            self.gather(|| self.lane.inbox.take_all().for_each(|task| self.push(task)));
         }
-        Some(first)
+    }
+
+    /// Polls the driver without waiting, if nobody else does.
+    fn look_for_events(&self) {
+        if let Some(mut my_turn) = self.lane.turn.as_ref().and_then(|turn| turn.try_take()) {
+            self.gather(|| my_turn.look());
+        }
     }
 
     fn steal(&self) -> Option<Task> {
@@ -245,8 +261,7 @@ impl Local {
                 }
             }
         }
-        // It may have filled up meanwhile.
-        self.take_inbox()
+        None
     }
 
     fn steal_from(&self, victim: usize) -> Option<Task> {
@@ -266,16 +281,19 @@ impl Local {
     fn fire_timers(&self) {
         let timers = &self.seat().timers;
         if timers.is_due(clock::now_ns) {
-            timers.fire(clock::now_ns()).into_iter().for_each(wake);
+            self.gather(|| timers.fire(clock::now_ns()).into_iter().for_each(wake));
         }
     }
 
     /// Steps 1 to 5 of the worker that found nothing (see [`sleep`](super::sleep)).
     fn sleep(&self) {
-        let now_ns = clock::now_ns();
-        let deadline_ns = self.seat().timers.prepare_sleep(now_ns, wake);
-        if self.has_next() || !self.queue.is_empty() {
-            // Timers have fired.
+        let timers = &self.seat().timers;
+        let deadline_ns = self.gather_quietly(|| timers.prepare_sleep(clock::now_ns(), wake));
+        if !self.queue.is_empty() {
+            // Timers have fired. To be announced like what a searcher has found.
+            if !self.searching.get() {
+                self.lane.notify();
+            }
             return;
         }
         let sleep = &self.lane.sleep;
@@ -283,13 +301,31 @@ impl Local {
         if !self.lane.has_work() && !self.lane.is_shut_down() {
             let timeout = match deadline_ns {
                 NEVER => None,
-                deadline_ns => Some(Duration::from_nanos(deadline_ns.saturating_sub(now_ns))),
+                deadline_ns => Some(clock::until(deadline_ns)),
             };
-            self.seat().parker.park(timeout);
+            self.park(timeout);
         }
         sleep.wake_up(self.index);
         self.searching.set(true);
         (self.lane.on_wake)();
+    }
+
+    /// Sleeps: in the IO driver if nobody else is there, which makes this the worker that handles the
+    /// next event.
+    fn park(&self, timeout: Option<Duration>) {
+        let parker = &self.seat().parker;
+        let turn = self.lane.turn.as_ref();
+        match (turn.and_then(|turn| turn.try_take()), turn::coarse(timeout)) {
+            (Some(mut my_turn), Some(coarse)) => {
+                // Quietly, because this worker still counts as asleep. It becomes a searcher next, and
+                // wakes another one if more than one task has come.
+                self.gather_quietly(|| my_turn.wait(parker, coarse));
+            }
+            (my_turn, _) => {
+                drop(my_turn);
+                parker.park(timeout);
+            }
+        }
     }
 }
 

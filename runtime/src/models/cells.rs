@@ -100,7 +100,7 @@ fn spawn<F: Future<Output: Send> + Send + 'static>(
 /// woken and finds it then.
 ///
 /// Caught: `set_join_waker` sets the bit although COMPLETE is set; `to_complete` with Relaxed in place of
-/// AcqRel; `join_woken` that never clears the bit.
+/// AcqRel.
 #[test]
 fn completion() {
     explore(None, || {
@@ -149,8 +149,7 @@ fn completion_with_another_waker() {
 /// The handle is dropped while the runner completes: the output and the waker are dropped once, by one
 /// of them.
 ///
-/// Caught: `drop_join_handle` reports the waker as the handle's while JOIN_WAKER is set; `complete` that
-/// does not drop the output of a task without a handle (loom: leaked Arc).
+/// Caught: `drop_join_handle` reports the waker as the handle's while JOIN_WAKER is set.
 #[test]
 fn drop_of_the_handle() {
     explore(Some(3), || {
@@ -247,7 +246,7 @@ fn shutdown_against_a_poll_and_a_wake() {
 
 /// An abort meets a run.
 ///
-/// Caught: `cancel` that does not queue an idle task.
+/// Caught: an abort that does not wake the task.
 #[test]
 fn abort_against_a_poll() {
     explore(Some(3), || {

@@ -125,11 +125,38 @@ fn submit_against_sleep() {
     model(1, &[Submitter::Preemptible], 3);
 }
 
+/// Two submitters against one worker that falls asleep: neither may rely on the other one, who has woken
+/// nobody yet.
+///
+/// Caught: `notify` that counts the searcher before it has claimed a worker, and takes it back when
+/// there is none.
+#[test]
+fn two_submitters_against_sleep() {
+    explore(Some(3), || {
+        let lane = Lane::new(1, 2);
+        let submitter = thread::spawn({
+            let lane = lane.clone();
+            move || lane.submit(Submitter::Prompt)
+        });
+        let worker = thread::spawn({
+            let lane = lane.clone();
+            move || {
+                let all_begun = Notify::new();
+                lane.work(0, &all_begun);
+                lane.work(0, &all_begun);
+            }
+        });
+        lane.submit(Submitter::Prompt);
+        submitter.join().unwrap();
+        // Deadlocks here if a task is left.
+        worker.join().unwrap();
+    });
+}
+
 /// Two tasks that must run at the same time, on two workers: the second submitter may find a searcher,
 /// who then has to wake the other worker.
 ///
-/// Caught: the last searcher that finds a task and does not look for more work; `notify` that counts
-/// the searcher before it has claimed a worker, and takes it back when there is none.
+/// Caught: the last searcher that finds a task and does not look for more work.
 #[test]
 fn two_tasks_for_two_workers() {
     model(2, &[Submitter::Prompt, Submitter::Prompt], 2);
@@ -137,8 +164,8 @@ fn two_tasks_for_two_workers() {
 
 /// The same with submitters that claim nothing.
 ///
-/// Caught: a worker that was not claimed wakes up without becoming a searcher (it takes one task, and
-/// looks for no other).
+/// Caught: a worker that was not claimed wakes up as no searcher (it takes one task, and looks for no
+/// other).
 #[test]
 fn two_tasks_for_two_workers_without_claims() {
     model(2, &[Submitter::Preemptible, Submitter::Preemptible], 2);

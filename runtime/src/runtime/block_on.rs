@@ -9,17 +9,16 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
 struct Unpark(Parker);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.0.unpark(None);
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
+        self.0.unpark(None);
     }
 }
 
@@ -35,10 +34,9 @@ pub(super) fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
             return output;
         }
         // Whatever wakes us from here on leaves its mark in the parker, so the park below returns.
-        let now_ns = clock::now_ns();
-        let timeout = match guard.timers().prepare_sleep(now_ns, wake) {
+        let timeout = match guard.timers().prepare_sleep(clock::now_ns(), wake) {
             NEVER => None,
-            deadline_ns => Some(Duration::from_nanos(deadline_ns.saturating_sub(now_ns))),
+            deadline_ns => Some(clock::until(deadline_ns)),
         };
         parker.0.park(timeout);
         guard

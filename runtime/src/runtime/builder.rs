@@ -1,5 +1,6 @@
 use super::threads::{Hooks, Threads};
 use super::{ComputePriority, Pinning, Runtime, Shared, driver};
+use crate::lane::turn::Turn;
 use crate::lane::{Kind, Lane};
 use crate::time::shard::Shard;
 use evenkeel_io_driver::Driver;
@@ -134,8 +135,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): a number of threads is zero, or the pinning
-    ///   names a CPU that the process may not use; the message says which it may use.
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): a number of threads is zero, the threads' name has
+    ///   a NUL byte, or the pinning names a CPU that the process may not use; the message says which it
+    ///   may use.
     /// - What the system says when it refuses a thread or a descriptor.
     pub fn build(&mut self) -> io::Result<Runtime> {
         let parallelism = parallelism();
@@ -146,6 +148,12 @@ impl Builder {
             "compute_threads",
         )?;
         at_least_one(self.max_blocking_threads, "max_blocking_threads")?;
+        if self.thread_name.contains('\0') {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "`thread_name` contains a NUL byte, which the system does not allow",
+            ));
+        }
 
         let topology = Topology::detect();
         let plan = Plan::new(&topology, parallelism, io_workers, &self.pinning)?;
@@ -166,7 +174,8 @@ impl Builder {
 
         let driver = Driver::new()?;
         let io_driver = driver.handle();
-        let watch = Arc::new(driver::Watch::new(io_driver.clone()));
+        let turn = Arc::new(Turn::new(driver));
+        let watch = Arc::new(driver::Watch::new(turn.clone()));
         let awake = watch.clone();
         let victims = |plan: &Plan, workers| {
             (0..workers)
@@ -177,12 +186,14 @@ impl Builder {
             Kind::Io,
             victims(&plan, io_workers),
             None,
+            Some(turn.clone()),
             Box::new(move || awake.worker_awake()),
         );
         let (compute, compute_deques) = Lane::new(
             Kind::Compute,
             victims(&compute_plan, compute_workers),
             Some(io.clone()),
+            None,
             Box::new(|| ()),
         );
         let threads_wanted = Arc::new(AtomicBool::new(false));
@@ -190,8 +201,9 @@ impl Builder {
         let shared = Arc::new(Shared {
             io,
             compute,
-            blocking: self.blocking_pool(&threads_wanted, &io_driver, &runtime_of_pool)?,
+            blocking: self.blocking_pool(&threads_wanted, &watch, &runtime_of_pool)?,
             io_driver,
+            turn,
             driver_timers: Arc::new(Shard::new()),
             watch,
             threads_wanted,
@@ -208,7 +220,7 @@ impl Builder {
         );
         let runtime = Runtime::new_starting(shared, threads);
         // From here on, dropping the runtime stops the threads that did start.
-        runtime.start_driver(driver)?;
+        runtime.start_driver()?;
         runtime.start_io(io_deques)?;
         runtime.start_compute(compute_deques, &compute_plan, self.compute_priority)?;
         Ok(runtime)
@@ -219,11 +231,11 @@ impl Builder {
     fn blocking_pool(
         &self,
         wanted: &Arc<AtomicBool>,
-        driver: &evenkeel_io_driver::Handle,
+        watch: &Arc<driver::Watch>,
         runtime: &Arc<OnceLock<std::sync::Weak<Shared>>>,
     ) -> io::Result<evenkeel_blocking_pool::Pool> {
         let mut pool = evenkeel_blocking_pool::Builder::new();
-        let (wanted, driver) = (wanted.clone(), driver.clone());
+        let (wanted, watch) = (wanted.clone(), watch.clone());
         let numbers = Mutex::new(0_usize);
         let name = self.thread_name.clone();
         let (start, stop) = (self.hooks.clone(), self.hooks.clone());
@@ -237,7 +249,7 @@ impl Builder {
             })
             .thread_maker(move |_| {
                 wanted.store(true, Ordering::Release);
-                driver.wake();
+                watch.unpark();
             })
             .on_thread_start(move || {
                 if let Some(shared) = runtime.get().and_then(std::sync::Weak::upgrade) {

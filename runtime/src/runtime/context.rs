@@ -12,6 +12,7 @@ thread_local! {
     static CONTEXT: Context = const {
         Context {
             runtime: RefCell::new(None),
+            entered: Cell::new(0),
             role: Cell::new(Role::Outside),
             timers: RefCell::new(None),
         }
@@ -20,6 +21,8 @@ thread_local! {
 
 struct Context {
     runtime: RefCell<Option<Handle>>,
+    /// How many `enter` guards there are.
+    entered: Cell<usize>,
     role: Cell<Role>,
     /// The timers of a thread in `block_on`.
     timers: RefCell<Option<Arc<Shard>>>,
@@ -30,7 +33,8 @@ struct Context {
 pub(crate) enum Role {
     /// Nothing; or it runs a blocking closure, and may block.
     Outside,
-    Worker(Kind),
+    /// A worker, or the driver thread.
+    Worker,
     BlockOn,
 }
 
@@ -72,11 +76,15 @@ pub(crate) fn may_lock(timers: &Arc<Shard>) -> bool {
     worker::is_prompt() || own_timers().is_some_and(|own| Arc::ptr_eq(&own, timers))
 }
 
-/// Makes `runtime` the current one of this thread until the guard is dropped.
+/// Makes `runtime` the current one of this thread until the guard is dropped. On a thread that is ending,
+/// whose context is gone, it does nothing.
 pub(crate) fn enter(runtime: Handle) -> EnterGuard {
-    let before = CONTEXT.with(|context| context.runtime.replace(Some(runtime)));
+    let before = CONTEXT.try_with(|context| {
+        context.entered.set(context.entered.get() + 1);
+        context.runtime.replace(Some(runtime))
+    });
     EnterGuard {
-        before,
+        before: before.ok().flatten(),
         not_send: PhantomData,
     }
 }
@@ -84,6 +92,13 @@ pub(crate) fn enter(runtime: Handle) -> EnterGuard {
 /// Makes `runtime` the current one of this thread for the rest of its life.
 pub(crate) fn enter_for_good(runtime: Handle) {
     CONTEXT.with(|context| context.runtime.replace(Some(runtime)));
+}
+
+/// True if an [`enter`] guard may have made another runtime the current one than the thread's own.
+pub(crate) fn is_entered() -> bool {
+    CONTEXT
+        .try_with(|context| context.entered.get() > 0)
+        .unwrap_or(false)
 }
 
 /// Ends [`enter`](super::Runtime::enter). Guards of one thread are to be dropped in reverse order.
@@ -98,13 +113,16 @@ impl Drop for EnterGuard {
     fn drop(&mut self) {
         let before = self.before.take();
         // The last handle of a runtime may go here; not while the cell is borrowed.
-        let _ = CONTEXT.try_with(|context| context.runtime.replace(before));
+        let _ = CONTEXT.try_with(|context| {
+            context.entered.set(context.entered.get() - 1);
+            context.runtime.replace(before)
+        });
     }
 }
 
 /// Makes this thread one that must not block: a worker, for the rest of its life.
-pub(crate) fn become_worker(kind: Kind) {
-    CONTEXT.with(|context| context.role.set(Role::Worker(kind)));
+pub(crate) fn become_worker() {
+    CONTEXT.with(|context| context.role.set(Role::Worker));
 }
 
 pub(crate) fn role() -> Role {
@@ -131,7 +149,7 @@ impl BlockOnGuard {
                 "`block_on` was called inside another `block_on`: it would block the thread that drives \
                  the outer future. Use `.await`, or call it in `spawn_blocking`"
             ),
-            Role::Worker(_) => panic!(
+            Role::Worker => panic!(
                 "`block_on` was called on a worker of a runtime: it would block the thread that drives \
                  the other tasks. Use `.await`, or call it in `spawn_blocking`"
             ),

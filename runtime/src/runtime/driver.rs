@@ -1,35 +1,40 @@
-//! The driver thread: it polls the IO driver, fires timers, watches over the workers, and makes threads.
+//! The driver thread: it polls for IO when no worker does, fires timers, and makes threads.
 //!
 //! # Watching
 //!
-//! A worker that is stuck in a poll does not fire its timers, so somebody else has to. The driver thread
-//! looks every [`WATCH_INTERVAL`] while any IO worker is awake, and fires what is overdue. When all
-//! have slept for a while it stops looking, so that an idle process has no periodic wake-ups; a worker
-//! that wakes up makes it look again.
+//! Idle workers poll the driver themselves. But one that leaves the poll with an event may get stuck in a
+//! task, with nobody behind it: so while any IO worker is awake, the driver thread looks every
+//! [`LOOK_INTERVAL`], and if nobody has polled since its last look, it does so itself. It also fires the timers of
+//! workers that are stuck. When all have slept for a while it stops looking, so that an idle process
+//! has no periodic wake-ups; a worker that wakes up makes it look again.
 //!
 //! ```text
 //! driver thread, all asleep for a while     worker that wakes up
 //! 1. watching = false                       1. clear its bit in `sleeping` (SeqCst)
-//! 2. fence (SeqCst)                         2. watching is false: set it, wake the driver thread
+//! 2. fence (SeqCst)                         2. watching is false: set it, unpark the driver thread
 //! 3. a worker is awake: watching = true
 //! ```
 //!
 //! Both sides write, then read what the other wrote, with SeqCst in between: one of them sees the other.
+//! It stops looking only while somebody is in the poll: a worker that has to sleep elsewhere, because
+//! another thread is polling, cannot know that this thread is about to leave. If that was the driver
+//! thread, it looks again; if it was a worker, that one is awake, and is watched over.
 
-use super::Shared;
+use super::{Shared, context};
+use crate::lane::parker::Parker;
+use crate::lane::turn::{Turn, coarse};
 use crate::lane::worker::set_prompt;
 use crate::time::clock;
 use crate::time::shard::{NEVER, wake};
-use evenkeel_io_driver::{Driver, Handle as IoHandle};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
 /// How often the driver thread looks after the workers while any of them is awake.
-const WATCH_INTERVAL: Duration = Duration::from_millis(10);
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// After so many looks at sleeping workers it stops looking: 200 ms.
-const QUIET_LOOKS: u32 = 20;
+/// For how many looks at sleeping workers it goes on looking: 200 ms.
+const QUIET_LOOKS: u32 = 100;
 
 /// A worker's timer is overdue by more than this when the worker must be stuck: 2 ms.
 const OVERDUE_NS: u64 = 2_000_000;
@@ -37,60 +42,79 @@ const OVERDUE_NS: u64 = 2_000_000;
 /// How long to wait before asking for a thread again that the operating system refused.
 const THREAD_RETRY: Duration = Duration::from_millis(100);
 
-/// Whether the driver thread looks after the workers.
+/// How others reach the driver thread.
 pub(super) struct Watch {
     watching: AtomicBool,
     stop: AtomicBool,
-    driver: IoHandle,
+    parker: Parker,
+    turn: Arc<Turn>,
 }
 
 impl Watch {
-    pub(super) fn new(driver: IoHandle) -> Self {
+    pub(super) fn new(turn: Arc<Turn>) -> Self {
         Watch {
             watching: AtomicBool::new(true),
             stop: AtomicBool::new(false),
-            driver,
+            parker: Parker::new(),
+            turn,
         }
     }
 
     /// To be called by a worker that wakes up.
     pub(super) fn worker_awake(&self) {
         if !self.watching.load(Ordering::SeqCst) && !self.watching.swap(true, Ordering::SeqCst) {
-            self.driver.wake();
+            self.unpark();
         }
+    }
+
+    /// Makes the driver thread see to what there is for it.
+    pub(super) fn unpark(&self) {
+        self.parker.unpark(Some(self.turn.handle()));
     }
 
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        self.driver.wake();
+        self.unpark();
     }
 }
 
 /// The body of the driver thread.
-pub(super) fn run(mut driver: Driver, shared: &Arc<Shared>) {
+pub(super) fn run(shared: &Arc<Shared>) {
     set_prompt();
+    // A waker that drops the runtime here must not wait for this thread to end.
+    context::become_worker();
+    let watch = &*shared.watch;
     let mut quiet = 0;
-    while !shared.watch.stop.load(Ordering::Acquire) {
+    let mut polls_before = watch.turn.polls();
+    while !watch.stop.load(Ordering::Acquire) {
         let retry = make_threads(shared);
         let deadline_ns = shared.driver_timers.prepare_sleep(clock::now_ns(), wake);
+        let due = (deadline_ns != NEVER).then(|| clock::until(deadline_ns));
         fire_overdue(shared);
-        let look = keep_watching(shared, &mut quiet).then_some(WATCH_INTERVAL);
-        let until = (deadline_ns != NEVER).then(|| clock::until(deadline_ns));
-        let timeout = [retry, look, until].into_iter().flatten().min();
-        match driver.turn(timeout) {
-            Ok(0) => {}
-            Ok(_) => {
-                // Workers are being woken: they need not tell.
-                shared.watch.watching.store(true, Ordering::SeqCst);
-                quiet = 0;
+
+        let looking = keep_looking(shared, &mut quiet);
+        let timeout = shortest([retry, due, looking.then_some(LOOK_INTERVAL)]);
+        // Somebody has to be in the poll before this thread goes to sleep for long.
+        let polls = watch.turn.polls();
+        let wanted = polls == polls_before || !looking;
+        polls_before = polls;
+        if wanted
+            && let Some(coarse) = coarse(timeout)
+            && let Some(mut my_turn) = watch.turn.try_take()
+        {
+            if my_turn.wait(&watch.parker, coarse) == 0 {
+                // Nothing came, and the next look may poll again. After events it may not: the worker
+                // that was woken is to have the next turn, without this thread in between.
+                polls_before = watch.turn.polls();
             }
-            Err(error) => {
-                tracing::error!(%error, "polling for IO failed");
-                // Not a busy loop, whatever the cause.
-                std::thread::sleep(WATCH_INTERVAL);
-            }
+        } else {
+            watch.parker.park(timeout);
         }
     }
+}
+
+fn shortest(timeouts: [Option<Duration>; 3]) -> Option<Duration> {
+    timeouts.into_iter().flatten().min()
 }
 
 /// Makes the threads that the blocking pool wants. Some time if it has to be tried again.
@@ -108,10 +132,13 @@ fn make_threads(shared: &Shared) -> Option<Duration> {
     }
 }
 
-/// Fires the timers of workers that do not get to it.
+/// Fires the timers of workers that do not get to it, and clears up for those that sleep.
 fn fire_overdue(shared: &Shared) {
     for worker in 0..shared.io.workers() {
         let timers = shared.io.timers(worker);
+        if timers.is_crowded() {
+            timers.fire(clock::now_ns()).into_iter().for_each(wake);
+        }
         let next = timers.next_ns();
         if next != NEVER && !shared.io.is_asleep(worker) {
             let now = clock::now_ns();
@@ -122,25 +149,25 @@ fn fire_overdue(shared: &Shared) {
     }
 }
 
-/// True if there is an IO worker to look after, or has been lately.
-fn keep_watching(shared: &Shared, quiet: &mut u32) -> bool {
+/// True if there is an IO worker to look after, or has been lately; false if the driver thread may
+/// sleep until it is woken.
+fn keep_looking(shared: &Shared, quiet: &mut u32) -> bool {
+    let watch = &shared.watch;
     if shared.io.awake_count() > 0 {
+        watch.watching.store(true, Ordering::SeqCst);
         *quiet = 0;
         return true;
     }
-    if !shared.watch.watching.load(Ordering::SeqCst) {
-        return false;
-    }
-    *quiet += 1;
+    *quiet = quiet.saturating_add(1);
     if *quiet < QUIET_LOOKS {
         return true;
     }
-    *quiet = 0;
-    shared.watch.watching.store(false, Ordering::SeqCst);
+    watch.watching.store(false, Ordering::SeqCst);
     fence(Ordering::SeqCst);
     let awake = shared.io.awake_count() > 0;
     if awake {
-        shared.watch.watching.store(true, Ordering::SeqCst);
+        watch.watching.store(true, Ordering::SeqCst);
+        *quiet = 0;
     }
     awake
 }

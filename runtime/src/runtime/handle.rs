@@ -169,7 +169,7 @@ impl Handle {
     }
 
     pub(crate) fn wake_driver(&self) {
-        self.shared.io_driver.wake();
+        self.shared.watch.unpark();
     }
 
     pub(crate) fn is_shut_down(&self) -> bool {
@@ -210,6 +210,7 @@ where
 {
     // A task spawning a task is the common case, and needs no handle.
     let lane = Local::with(|local| {
+        let local = local.filter(|_| !context::is_entered());
         local
             .filter(|local| local.kind() == Kind::Io)
             .map(|local| local.lane().clone())

@@ -14,12 +14,12 @@ pub use dump::Dump;
 pub use evenkeel_topology::{ComputePriority, Pinning};
 pub use handle::{Handle, TryCurrentError};
 
+use crate::lane::Lane;
+use crate::lane::turn::Turn;
 use crate::lane::worker::Local;
-use crate::lane::{Kind, Lane};
 use crate::task::{JoinHandle, Task};
 use crate::time::shard::{Shard, wake};
 use crossbeam_deque::Worker as Deque;
-use evenkeel_io_driver::Driver;
 use evenkeel_topology::{Plan, lower_current_thread, pin_current_thread};
 use std::fmt;
 use std::future::Future;
@@ -40,7 +40,7 @@ use threads::Threads;
 /// can happen (a read from a terminal, say), use [`shutdown_timeout`](Runtime::shutdown_timeout) or
 /// [`shutdown_background`](Runtime::shutdown_background).
 ///
-/// Dropped on one of its own threads, or inside [`block_on`](Runtime::block_on), it shuts down in the
+/// Dropped on a worker of a runtime, or inside [`block_on`](Runtime::block_on), it shuts down in the
 /// background, because waiting there could never end.
 ///
 /// # Fork
@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     compute: Arc<Lane>,
     blocking: evenkeel_blocking_pool::Pool,
     io_driver: evenkeel_io_driver::Handle,
+    /// Who polls the IO driver.
+    turn: Arc<Turn>,
     /// The timers of threads that have none of their own.
     driver_timers: Arc<Shard>,
     watch: Arc<driver::Watch>,
@@ -87,10 +89,9 @@ impl Runtime {
         }
     }
 
-    fn start_driver(&self, driver: Driver) -> io::Result<()> {
+    fn start_driver(&self) -> io::Result<()> {
         let shared = self.handle.shared.clone();
-        self.threads
-            .start("driver", move || driver::run(driver, &shared))
+        self.threads.start("driver", move || driver::run(&shared))
     }
 
     fn start_io(&self, deques: Vec<Deque<Task>>) -> io::Result<()> {
@@ -99,7 +100,7 @@ impl Runtime {
             let lane = self.handle.shared.io.clone();
             self.start_worker(format!("io-{index}"), move |worker| {
                 pin(cpu);
-                worker.run(Local::new(lane, index, deque), Kind::Io);
+                worker.run(Local::new(lane, index, deque));
             })?;
         }
         Ok(())
@@ -121,7 +122,7 @@ impl Runtime {
                 if shared.compute_priority.set(in_force).is_ok() {
                     log_priority(wanted, in_force);
                 }
-                worker.run(Local::new(lane, index, deque), Kind::Compute);
+                worker.run(Local::new(lane, index, deque));
             })?;
         }
         Ok(())
@@ -206,43 +207,44 @@ impl Runtime {
     }
 
     /// In this order: nothing new starts; everything that waits is cancelled; the workers leave; the
-    /// driver, which may be needed until then, goes last.
+    /// driver goes, so that blocking closures which await IO get an error; then those are waited for.
     fn shut_down(&mut self, timeout: Option<Duration>) {
         if std::mem::replace(&mut self.shut_down, true) {
             return;
         }
-        let _entered = self.handle.enter();
+        let timeout = match context::role() {
+            context::Role::Outside => timeout,
+            // Waiting here could never end.
+            context::Role::Worker | context::Role::BlockOn => Some(Duration::ZERO),
+        };
         // A timeout that the clock cannot express is none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let bounded = timeout.is_some() && deadline.is_some();
+        let _entered = self.handle.enter();
         let shared = &self.handle.shared;
-        shared.shut_down.store(true, Ordering::Release);
+        shared.shut_down.store(true, Ordering::SeqCst);
+        // For whoever waits to know it, if the threads that tell never started.
+        let _ = shared.compute_priority.set(ComputePriority::Normal);
         shared.io.begin_shutdown();
         shared.compute.begin_shutdown();
         // Queued closures go first: a running one, or a poll, may be waiting for what they own.
         shared.blocking.shutdown_background();
-        let left = 1; // the driver thread
-        self.threads.wait(left, deadline);
+        let driver_thread = 1;
+        self.threads.wait(driver_thread, deadline);
         shared.io.finish_shutdown();
         shared.compute.finish_shutdown();
-        shared.driver_timers.drain().into_iter().for_each(wake);
-        let rest = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-        shared
-            .blocking
-            .shutdown(if bounded { deadline.map(rest) } else { None });
         shared.watch.stop();
         self.threads.wait(0, deadline);
+        shared.turn.close();
+        shared.driver_timers.drain().into_iter().for_each(wake);
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        shared.blocking.shutdown(left);
         self.threads.join_finished();
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        let timeout = match context::role() {
-            context::Role::Outside => None,
-            context::Role::Worker(_) | context::Role::BlockOn => Some(Duration::ZERO),
-        };
-        self.shut_down(timeout);
+        self.shut_down(None);
     }
 }
 
@@ -261,9 +263,9 @@ struct WorkerThread {
 }
 
 impl WorkerThread {
-    fn run(self, local: Local, kind: Kind) {
+    fn run(self, local: Local) {
         context::enter_for_good(self.handle);
-        context::become_worker(kind);
+        context::become_worker();
         self.hooks.call_start();
         local.run();
         self.hooks.call_stop();

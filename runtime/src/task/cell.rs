@@ -8,6 +8,7 @@
 use super::Id;
 use super::error::Failure;
 use super::state::{COMPLETE, JOIN_INTEREST, JOIN_WAKER, State, ToIdle, ToRunning};
+use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::fmt;
@@ -23,6 +24,18 @@ use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 pub(crate) trait Schedule: Send + Sync + 'static {
     /// Queues the task. The cell, and with it `self`, is kept alive by the caller.
     fn schedule(&self, task: Task);
+
+    /// True on a thread that may be preempted for long at any point: between marking the task as queued
+    /// and queueing it, it would keep everybody else from waking the task. Such a thread leaves the
+    /// waking to the lane.
+    fn must_defer(&self) -> bool {
+        false
+    }
+
+    /// Has the lane call `wake` on the waker. Only called after `must_defer` has said so.
+    fn defer(&self, waker: Waker) {
+        waker.wake();
+    }
 
     /// The first poll returned `Pending`: remember the task until it completes, and keep one reference
     /// to it. `None` if the lane is shut down and the task must be cancelled. Called with RUNNING held.
@@ -60,7 +73,7 @@ pub(crate) struct Header {
 /// The operations that need the future's type. All take a pointer to a live cell of that type.
 struct Vtable {
     run: unsafe fn(TaskRef) -> bool,
-    schedule: unsafe fn(TaskRef),
+    wake: unsafe fn(TaskRef),
     cancel: unsafe fn(TaskRef),
     take_output: unsafe fn(TaskRef, *mut ()),
     drop_output: unsafe fn(TaskRef),
@@ -109,7 +122,7 @@ where
             vtable: const {
                 &Vtable {
                     run: run::<F, S>,
-                    schedule: schedule::<F, S>,
+                    wake: wake::<F, S>,
                     cancel: cancel::<F, S>,
                     take_output: take_output::<F, S>,
                     drop_output: drop_output::<F, S>,
@@ -234,14 +247,14 @@ impl Header {
 /// Called once, after COMPLETE was set while JOIN_WAKER was.
 fn wake_join_handle(header: &Header) {
     // A waker that panics must not take the worker with it, nor keep the task from being freed.
-    let _ = catch_unwind(AssertUnwindSafe(|| {
+    contain(|| {
         header.join_waker.with(|waker| {
             // SAFETY: JOIN_WAKER is set, so nobody writes the slot.
             if let Some(waker) = unsafe { &*waker } {
                 waker.wake_by_ref();
             }
         });
-    }));
+    });
     if header.state.join_woken() {
         // The handle went away during the wake and left the waker to us.
         header.take_join_waker();
@@ -255,7 +268,7 @@ impl Header {
             // SAFETY: the slot is the caller's alone.
             unsafe { &mut *slot }.take()
         });
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));
+        drop_quietly(waker);
     }
 
     /// True if the output is there to be taken; otherwise `waker` is in place to be woken.
@@ -284,7 +297,7 @@ impl Header {
             // SAFETY: JOIN_WAKER is clear and COMPLETE was not set, so the slot is the handle's alone.
             unsafe { &mut *slot }.replace(new)
         });
-        drop(old);
+        drop_quietly(old);
         if self.state.set_join_waker() {
             return false;
         }
@@ -460,10 +473,10 @@ impl Drop for Remote {
 }
 
 fn abort(raw: TaskRef, header: &Header) {
-    if header.state.cancel() {
-        // SAFETY: `header` is the caller's live task; `cancel` made the reference that goes away here.
-        unsafe { (header.vtable.schedule)(raw) };
-    }
+    header.state.cancel();
+    // Somebody has to carry it out.
+    // SAFETY: `header` is the caller's live task, of the type of its vtable.
+    unsafe { (header.vtable.wake)(raw) };
 }
 
 // ---- wakers ----
@@ -490,11 +503,9 @@ unsafe fn waker_wake_by_ref(data: *const ()) {
     // SAFETY: called on a live waker.
     let raw = unsafe { waker_task(data) };
     // SAFETY: the waker's reference keeps it alive.
-    let header = unsafe { raw.header() };
-    if header.state.notify() {
-        // SAFETY: alive, with the types of its vtable; `notify` made the reference that goes away here.
-        unsafe { (header.vtable.schedule)(raw) };
-    }
+    let wake = unsafe { raw.header() }.vtable.wake;
+    // SAFETY: alive, and of the type of its vtable.
+    unsafe { wake(raw) };
 }
 
 unsafe fn waker_wake(data: *const ()) {
@@ -541,7 +552,10 @@ impl<F: Future, S> Cell<F, S> {
         }));
         let result = match dropped {
             Ok(()) => result,
-            Err(panic) => Err(Failure::Panicked(panic)),
+            Err(panic) => {
+                drop_quietly(result);
+                Err(Failure::Panicked(panic))
+            }
         };
         self.stage.with_mut(|stage| {
             // SAFETY: the stage is the caller's alone.
@@ -557,7 +571,7 @@ unsafe fn run<F: Future, S: Schedule>(raw: TaskRef) -> bool {
     match cell.header.state.to_running() {
         ToRunning::Poll => {
             // SAFETY: RUNNING and the caller's reference are ours.
-            return unsafe { poll_once(raw, cell) };
+            return unsafe { poll_once::<F, S>(raw) };
         }
         // SAFETY: RUNNING and the caller's reference are ours.
         ToRunning::Cancel => unsafe { cancel_and_complete::<F, S>(raw) },
@@ -569,7 +583,10 @@ unsafe fn run<F: Future, S: Schedule>(raw: TaskRef) -> bool {
 
 /// # Safety
 /// The caller has RUNNING and hands over one reference, which comes back if the result is true.
-unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef, cell: &Cell<F, S>) -> bool {
+unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef) -> bool {
+    // No argument, here and below: the cell may be freed before the function returns.
+    // SAFETY: the caller's reference keeps it alive until it is given away.
+    let cell = unsafe { raw.cell::<F, S>() };
     let waker = RawWaker::new(raw.as_ptr().cast_const().cast(), &WAKER);
     // SAFETY: the vtable keeps the contract of wakers; not dropped, so it needs no reference of its own.
     let waker = ManuallyDrop::new(unsafe { Waker::from_raw(waker) });
@@ -580,7 +597,7 @@ unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef, cell: &Cell<F, S>) -> 
     let result = match polled {
         Ok(Poll::Pending) => {
             // SAFETY: as the caller's.
-            return unsafe { settle(raw, cell) };
+            return unsafe { settle::<F, S>(raw) };
         }
         Ok(Poll::Ready(output)) => Ok(output),
         Err(panic) => Err(Failure::Panicked(panic)),
@@ -596,7 +613,9 @@ unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef, cell: &Cell<F, S>) -> 
 ///
 /// # Safety
 /// As for [`poll_once`].
-unsafe fn settle<F: Future, S: Schedule>(raw: TaskRef, cell: &Cell<F, S>) -> bool {
+unsafe fn settle<F: Future, S: Schedule>(raw: TaskRef) -> bool {
+    // SAFETY: the caller's reference keeps it alive until it is given away.
+    let cell = unsafe { raw.cell::<F, S>() };
     if cell.header.shard().is_none() {
         // The registry's reference. It must exist before the registry knows the task: a shutdown may
         // take it from there at any moment.
@@ -632,10 +651,21 @@ unsafe fn cancel_and_complete<F: Future, S: Schedule>(raw: TaskRef) {
     unsafe { raw.complete() };
 }
 
-unsafe fn schedule<F: Future, S: Schedule>(raw: TaskRef) {
-    // SAFETY: the caller keeps it alive until we return, beside the reference that it hands over.
+unsafe fn wake<F: Future, S: Schedule>(raw: TaskRef) {
+    // SAFETY: the caller keeps it alive until we return.
     let cell = unsafe { raw.cell::<F, S>() };
-    cell.scheduler.schedule(Task(raw));
+    if cell.scheduler.must_defer() {
+        if cell.header.state.load().has(COMPLETE) {
+            return;
+        }
+        cell.header.state.ref_inc();
+        let waker = RawWaker::new(raw.as_ptr().cast_const().cast(), &WAKER);
+        // SAFETY: the vtable keeps the contract of wakers, and the reference was just made.
+        cell.scheduler.defer(unsafe { Waker::from_raw(waker) });
+    } else if cell.header.state.notify() {
+        // `notify` made the reference of this `Task`.
+        cell.scheduler.schedule(Task(raw));
+    }
 }
 
 unsafe fn cancel<F: Future, S: Schedule>(raw: TaskRef) {
@@ -664,12 +694,12 @@ unsafe fn drop_output<F: Future, S>(raw: TaskRef) {
     // SAFETY: alive, by the caller's reference.
     let cell = unsafe { raw.cell::<F, S>() };
     // The panic of an output's drop has nobody left to go to.
-    let _ = catch_unwind(AssertUnwindSafe(|| {
+    contain(|| {
         cell.stage.with_mut(|stage| {
             // SAFETY: COMPLETE is set and the output belongs to the caller.
             unsafe { *stage = Stage::Consumed };
         });
-    }));
+    });
 }
 
 unsafe fn unregister<F: Future, S: Schedule>(raw: TaskRef, shard: Shard) -> bool {

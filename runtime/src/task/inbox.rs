@@ -12,7 +12,7 @@
 //!    CLOSED seen: give the task back
 //! ```
 //!
-//! Loom models: `models::inbox_*`.
+//! Loom models: `models::inboxes`.
 
 use super::cell::{Header, Task, TaskRef};
 use crate::sync::atomic::{AtomicPtr, Ordering};

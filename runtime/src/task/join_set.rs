@@ -1,11 +1,12 @@
 use super::{AbortHandle, Id, JoinError, JoinHandle};
 use crate::runtime::Handle;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use crate::stack::Stack;
+use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 /// A set of tasks, joined in the order in which they complete. Dropping it aborts those that are left.
 ///
@@ -25,18 +26,37 @@ use std::task::{Context, Poll, Waker};
 /// # });
 /// ```
 pub struct JoinSet<T> {
-    tasks: FuturesUnordered<WithId<T>>,
+    members: HashMap<u64, JoinHandle<T>>,
+    next_key: u64,
+    /// Members that have not been polled with a waker of `ready` yet.
+    fresh: Vec<u64>,
+    ready: Arc<Ready>,
 }
 
-/// A join handle that gives its id along with its result.
-struct WithId<T>(JoinHandle<T>);
+/// Whom to wake when a member completes, and which one that was.
+///
+/// A member that completes on the compute lane does so on a thread that may be preempted at any point.
+/// So nothing here is claimed or taken by it: a push that is complete or not there, and a waker that stays
+/// in place. (`FuturesUnordered` has a queue whose pushes are done in two steps.) For another waker
+/// there is another `Ready`.
+struct Ready {
+    keys: Stack<u64>,
+    parent: Waker,
+}
 
-impl<T> Future for WithId<T> {
-    type Output = (Id, Result<T, JoinError>);
+struct MemberWaker {
+    key: u64,
+    ready: Arc<Ready>,
+}
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let id = self.0.id();
-        Pin::new(&mut self.0).poll(cx).map(|result| (id, result))
+impl Wake for MemberWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.ready.keys.push(self.key);
+        self.ready.parent.wake_by_ref();
     }
 }
 
@@ -44,28 +64,35 @@ impl<T> JoinSet<T> {
     /// An empty set.
     pub fn new() -> Self {
         JoinSet {
-            tasks: FuturesUnordered::new(),
+            members: HashMap::new(),
+            next_key: 0,
+            fresh: Vec::new(),
+            ready: Arc::new(Ready {
+                keys: Stack::new(),
+                parent: Waker::noop().clone(),
+            }),
         }
     }
 
     /// The number of tasks whose results have not been taken yet.
     pub fn len(&self) -> usize {
-        self.tasks.len()
+        self.members.len()
     }
 
     /// True if no task is left in the set.
     pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
+        self.members.is_empty()
     }
 
     /// Aborts all tasks. They stay in the set until they are joined.
     pub fn abort_all(&self) {
-        self.tasks.iter().for_each(|task| task.0.abort());
+        self.members.values().for_each(JoinHandle::abort);
     }
 
     /// Lets all tasks go on without the set, which is empty afterwards.
     pub fn detach_all(&mut self) {
-        self.tasks.clear();
+        self.members.clear();
+        self.fresh.clear();
     }
 
     /// Polls for the next result. `Ready(None)` if the set is empty.
@@ -78,9 +105,44 @@ impl<T> JoinSet<T> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<(Id, T), JoinError>>> {
-        self.tasks
-            .poll_next_unpin(cx)
-            .map(|next| next.map(|(id, result)| result.map(|value| (id, value))))
+        if !self.ready.parent.will_wake(cx.waker()) {
+            let parent = cx.waker().clone();
+            self.ready = Arc::new(Ready {
+                keys: Stack::new(),
+                parent,
+            });
+            self.fresh = self.members.keys().copied().collect();
+        }
+        match self.next_completed() {
+            Some(completed) => Poll::Ready(Some(completed)),
+            None if self.is_empty() => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The result of a member that has completed; all others are left with a waker that tells.
+    fn next_completed(&mut self) -> Option<Result<(Id, T), JoinError>> {
+        loop {
+            if self.fresh.is_empty() {
+                self.fresh = self.ready.keys.take_all();
+                // The next one is taken from the end.
+                self.fresh.reverse();
+            }
+            let key = self.fresh.pop()?;
+            // It may have been taken already: a waker may be called more than once.
+            let Some(member) = self.members.get_mut(&key) else {
+                continue;
+            };
+            let id = member.id();
+            let waker = Waker::from(Arc::new(MemberWaker {
+                key,
+                ready: self.ready.clone(),
+            }));
+            if let Poll::Ready(result) = Pin::new(member).poll(&mut Context::from_waker(&waker)) {
+                self.members.remove(&key);
+                return Some(result.map(|value| (id, value)));
+            }
+        }
     }
 
     /// Waits for one of the tasks to complete, and returns its result; `None` if the set is empty.
@@ -103,10 +165,8 @@ impl<T> JoinSet<T> {
 
     /// The result of a task that has completed already; `None` if there is none at the moment.
     pub fn try_join_next(&mut self) -> Option<Result<T, JoinError>> {
-        match self.poll_join_next(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(next) => next,
-            Poll::Pending => None,
-        }
+        self.next_completed()
+            .map(|result| result.map(|(_, value)| value))
     }
 
     /// Aborts all tasks and waits until every one of them is gone. Results and panics are dropped.
@@ -134,7 +194,10 @@ impl<T> JoinSet<T> {
 
     fn insert(&mut self, handle: JoinHandle<T>) -> AbortHandle {
         let abort = handle.abort_handle();
-        self.tasks.push(WithId(handle));
+        let key = self.next_key;
+        self.next_key += 1;
+        self.members.insert(key, handle);
+        self.fresh.push(key);
         abort
     }
 }

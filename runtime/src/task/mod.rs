@@ -8,6 +8,7 @@ mod cell;
 mod error;
 mod inbox;
 mod registry;
+mod slot;
 mod state;
 
 #[cfg(not(evenkeel_loom))]
@@ -23,6 +24,7 @@ pub(crate) use cell::{Schedule, Shard, Task, TaskRef, new};
 pub use error::JoinError;
 pub(crate) use inbox::Inbox;
 pub(crate) use registry::Registry;
+pub(crate) use slot::Slot;
 
 #[cfg(not(evenkeel_loom))]
 pub use crate::spawn::{spawn, spawn_blocking};

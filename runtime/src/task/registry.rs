@@ -7,17 +7,18 @@
 
 use super::cell::{Header, TaskRef};
 use crate::sync::Mutex;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::ptr;
 
 /// A list of waiting tasks, linked through the tasks. Owns one reference to each.
 pub(crate) struct Registry {
     list: Mutex<List>,
+    /// For dumps, which must not take the lock from any thread.
+    len: AtomicUsize,
 }
 
 struct List {
     first: *mut Header,
-    len: usize,
     closed: bool,
 }
 
@@ -29,9 +30,9 @@ impl Registry {
         Registry {
             list: Mutex::new(List {
                 first: ptr::null_mut(),
-                len: 0,
                 closed: false,
             }),
+            len: AtomicUsize::new(0),
         }
     }
 
@@ -53,7 +54,7 @@ impl Registry {
                 .store(task.as_ptr(), Ordering::Relaxed);
         }
         list.first = task.as_ptr();
-        list.len += 1;
+        self.len.fetch_add(1, Ordering::Relaxed);
         true
     }
 
@@ -61,7 +62,11 @@ impl Registry {
     /// [`Registry::close`] has it.
     pub(crate) fn remove(&self, task: TaskRef) -> bool {
         let mut list = self.list.lock();
-        list.unlink(task)
+        let removed = list.unlink(task);
+        if removed {
+            self.len.fetch_sub(1, Ordering::Relaxed);
+        }
+        removed
     }
 
     /// Takes no more tasks, and cancels those that are there. Futures are dropped outside the lock.
@@ -74,7 +79,7 @@ impl Registry {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.list.lock().len
+        self.len.load(Ordering::Relaxed)
     }
 
     fn pop(&self) -> Option<TaskRef> {
@@ -82,6 +87,7 @@ impl Registry {
         // SAFETY: a listed task is alive by the list's reference.
         let first = unsafe { TaskRef::from_ptr(list.first) }?;
         list.unlink(first);
+        self.len.fetch_sub(1, Ordering::Relaxed);
         Some(first)
     }
 }
@@ -108,7 +114,6 @@ impl List {
         }
         header.prev.store(ptr::null_mut(), Ordering::Relaxed);
         header.next.store(ptr::null_mut(), Ordering::Relaxed);
-        self.len -= 1;
         true
     }
 }

@@ -21,7 +21,7 @@
 //! ```
 //!
 //! Both sides move the same word by read-modify-write, so one of them sees the other: either the
-//! handle finds COMPLETE, or the runner finds JOIN_WAKER. Loom model: `models::completion`.
+//! handle finds COMPLETE, or the runner finds JOIN_WAKER. Loom model: `models::cells`.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::fmt;
@@ -176,8 +176,11 @@ impl State {
     /// True if the caller has to queue the task: it now owns a reference for that.
     pub(super) fn notify(&self) -> bool {
         self.update(|s| {
-            if s.has(COMPLETE) || s.has(NOTIFIED) {
+            if s.has(COMPLETE) {
                 (false, None)
+            } else if s.has(NOTIFIED) {
+                // Written even so: what the caller did before is to be seen by the poll that comes.
+                (false, Some(s.0))
             } else if s.has(RUNNING) {
                 (false, Some(s.0 | NOTIFIED))
             } else {
@@ -186,17 +189,9 @@ impl State {
         })
     }
 
-    /// Asks for cancellation. True if the caller has to queue the task, so that somebody carries it out.
-    pub(super) fn cancel(&self) -> bool {
-        self.update(|s| {
-            if s.has(COMPLETE) || s.has(CANCELLED) {
-                (false, None)
-            } else if s.has(RUNNING) || s.has(NOTIFIED) {
-                (false, Some(s.0 | CANCELLED))
-            } else {
-                (true, Some((s.0 | CANCELLED | NOTIFIED) + REF_ONE))
-            }
-        })
+    /// Asks for cancellation. The task has to be woken after that, so that somebody carries it out.
+    pub(super) fn cancel(&self) {
+        self.0.fetch_or(CANCELLED, Ordering::AcqRel);
     }
 
     /// Cancels here and now, wherever the task is queued. True if RUNNING is ours; false if somebody
@@ -228,12 +223,12 @@ impl State {
     /// The handle wants to write another waker. False if the task completed first.
     pub(super) fn unset_join_waker(&self) -> bool {
         self.update(|s| {
-            debug_assert!(s.has(JOIN_INTEREST) && s.has(JOIN_WAKER));
             if s.has(COMPLETE) {
-                (false, None)
-            } else {
-                (true, Some(s.0 & !JOIN_WAKER))
+                // The completing thread may have cleared JOIN_WAKER already.
+                return (false, None);
             }
+            debug_assert!(s.has(JOIN_INTEREST) && s.has(JOIN_WAKER), "{s:?}");
+            (true, Some(s.0 & !JOIN_WAKER))
         })
     }
 

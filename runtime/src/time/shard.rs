@@ -19,13 +19,13 @@
 //!
 //! If the remote side reads a deadline that is about to be replaced by a later one, its push came before
 //! the owner's step 2, so step 3 finds it (tokio#6682 published after the lock). Loom model:
-//! `models::timer_publish`.
+//! `models::timers`.
 
+use crate::panics::{contain, drop_quietly};
 use crate::stack::Stack;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, Ordering, fence};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 /// No deadline at all.
@@ -53,6 +53,7 @@ pub(crate) struct Shard {
     ops_waiting: AtomicU64,
     /// The earliest deadline, or `NEVER`. Written under the lock.
     next_ns: AtomicU64,
+    len: AtomicUsize,
     numbers: AtomicU64,
 }
 
@@ -63,6 +64,7 @@ impl Shard {
             ops: Stack::new(),
             ops_waiting: AtomicU64::new(0),
             next_ns: AtomicU64::new(NEVER),
+            len: AtomicUsize::new(0),
             numbers: AtomicU64::new(0),
         }
     }
@@ -74,7 +76,12 @@ impl Shard {
 
     /// The number of timers, for dumps.
     pub(crate) fn len(&self) -> usize {
-        self.timers.lock().len()
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// More operations wait than should, because the owner sleeps.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.ops_waiting.load(Ordering::Relaxed) >= OPS_MAX
     }
 
     fn key(&self, deadline_ns: u64) -> Key {
@@ -101,24 +108,29 @@ impl Shard {
         (key, crowded || deadline_ns < self.next_ns())
     }
 
-    /// Replaces the waker of a timer. False if it has fired, or is not there yet.
+    /// Replaces the waker of a timer. False if it has fired.
     pub(crate) fn update(&self, key: Key, waker: Waker) -> bool {
+        let mut dropped = Vec::new();
         let mut timers = self.timers.lock();
+        self.carry_out(&mut timers, &mut dropped);
         let slot = timers.get_mut(&key);
         let known = slot.is_some();
-        let old = slot.map(|slot| std::mem::replace(slot, waker));
+        dropped.extend(slot.map(|slot| std::mem::replace(slot, waker)));
+        self.publish(&timers);
         drop(timers);
-        drop(old);
+        dropped.into_iter().for_each(drop_quietly);
         known
     }
 
     /// Forgets a timer. For threads that may take the lock.
     pub(crate) fn remove(&self, key: Key) {
+        let mut dropped = Vec::new();
         let mut timers = self.timers.lock();
-        let waker = timers.remove(&key);
+        self.carry_out(&mut timers, &mut dropped);
+        dropped.extend(timers.remove(&key));
         self.publish(&timers);
         drop(timers);
-        drop(waker);
+        dropped.into_iter().for_each(drop_quietly);
     }
 
     /// Forgets a timer, from any thread. True if the owner should be woken to clear up.
@@ -127,8 +139,10 @@ impl Shard {
     }
 
     fn push_op(&self, op: Op) -> bool {
+        // Counted first: the owner takes off what it has taken out.
+        let waiting = self.ops_waiting.fetch_add(1, Ordering::Relaxed) + 1;
         self.ops.push(op);
-        self.ops_waiting.fetch_add(1, Ordering::Relaxed) == OPS_MAX
+        waiting.is_multiple_of(OPS_MAX)
     }
 
     /// True if [`fire`](Shard::fire) has something to do at `now_ns`.
@@ -142,20 +156,8 @@ impl Shard {
     #[must_use = "the wakers are to be woken"]
     pub(crate) fn fire(&self, now_ns: u64) -> Vec<Waker> {
         let mut dropped = Vec::new();
-        let ops = if self.ops.is_empty() {
-            Vec::new()
-        } else {
-            self.ops.take_all()
-        };
-        self.ops_waiting
-            .fetch_sub(ops.len() as u64, Ordering::Relaxed);
         let mut timers = self.timers.lock();
-        for op in ops {
-            match op {
-                Op::Insert(key, waker) => dropped.extend(timers.insert(key, waker)),
-                Op::Remove(key) => dropped.extend(timers.remove(&key)),
-            }
-        }
+        self.carry_out(&mut timers, &mut dropped);
         let mut due = Vec::new();
         while let Some(first) = timers.first_entry() {
             if first.key().deadline_ns > now_ns {
@@ -165,8 +167,25 @@ impl Shard {
         }
         self.publish(&timers);
         drop(timers);
-        drop(dropped);
+        dropped.into_iter().for_each(drop_quietly);
         due
+    }
+
+    /// Does what others have asked for. Under the lock, so that whoever has it knows all timers that
+    /// were set before.
+    fn carry_out(&self, timers: &mut BTreeMap<Key, Waker>, dropped: &mut Vec<Waker>) {
+        if self.ops.is_empty() {
+            return;
+        }
+        let ops = self.ops.take_all();
+        self.ops_waiting
+            .fetch_sub(ops.len() as u64, Ordering::Relaxed);
+        for op in ops {
+            match op {
+                Op::Insert(key, waker) => dropped.extend(timers.insert(key, waker)),
+                Op::Remove(key) => dropped.extend(timers.remove(&key)),
+            }
+        }
     }
 
     /// Fires and publishes until no operation is left; then the caller may sleep until the deadline
@@ -192,13 +211,14 @@ impl Shard {
             .first_key_value()
             .map_or(NEVER, |(key, _)| key.deadline_ns);
         self.next_ns.store(next, Ordering::Relaxed);
+        self.len.store(timers.len(), Ordering::Relaxed);
     }
 }
 
 /// Wakes, and keeps a panic of the waker, which may be any executor's, from the runtime's thread.
 pub(crate) fn wake(waker: Waker) {
-    if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
-        tracing::error!("a waker panicked when a timer fired");
+    if !contain(|| waker.wake()) {
+        tracing::error!("a waker panicked");
     }
 }
 

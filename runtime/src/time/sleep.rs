@@ -107,6 +107,12 @@ impl Sleep {
         Some(waker)
     }
 
+    /// The runtime whose driver thread keeps the timer, on a thread that keeps none itself: the
+    /// thread's own runtime where there is one, which may not be the one of the `Sleep`.
+    fn timekeeper(&self) -> Handle {
+        context::try_current().unwrap_or_else(|| self.runtime.clone())
+    }
+
     fn arm(&mut self, waker: Waker) {
         let deadline_ns = clock::to_ns(self.deadline.into_std());
         let (shard, key) = match context::own_timers() {
@@ -115,10 +121,11 @@ impl Sleep {
                 (own, key)
             }
             None => {
-                let shard = self.runtime.driver_timers();
+                let runtime = self.timekeeper();
+                let shard = runtime.driver_timers();
                 let (key, wake) = shard.insert_remote(deadline_ns, waker.clone());
                 if wake {
-                    self.runtime.wake_driver();
+                    runtime.wake_driver();
                 }
                 (shard, key)
             }
@@ -150,9 +157,10 @@ impl Future for Sleep {
         }
         self.cancel();
         self.arm(cx.waker().clone());
-        // After the timer is set: a shutdown that has not woken it by now is seen here.
+        // After the timer is set: a shutdown that has not woken it by now is seen here. A worker of a
+        // runtime that shuts down is about to cancel the task.
         assert!(
-            !self.runtime.is_shut_down() || context::role() != context::Role::Outside,
+            context::role() != context::Role::Outside || !self.timekeeper().is_shut_down(),
             "a Sleep was polled after its runtime had been shut down, so nobody would wake it: keep the \
              Runtime alive for as long as its timers are awaited"
         );

@@ -2,9 +2,13 @@
 //! queue that had just been emptied for the last time: the task was leaked or freed twice.
 
 use crate::support::{Gate, Live, foreign_block_on, runtime, watchdog};
-use std::future::poll_fn;
+use evenkeel::time::{Duration, sleep};
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 #[test]
@@ -31,7 +35,11 @@ fn wakers_fire_while_the_runtime_is_dropped() {
                         Poll::<()>::Pending
                     });
                     let _entered = runtime.enter();
-                    if i % 4 == 0 { evenkeel::compute::spawn(future) } else { evenkeel::spawn(future) }
+                    if i % 4 == 0 {
+                        evenkeel::compute::spawn(future)
+                    } else {
+                        evenkeel::spawn(future)
+                    }
                 })
                 .collect();
             begun.block();
@@ -48,13 +56,65 @@ fn wakers_fire_while_the_runtime_is_dropped() {
                     });
                 }
                 barrier.wait();
-                if round % 2 == 0 { drop(runtime) } else { runtime.shutdown_background() }
+                if round % 2 == 0 {
+                    drop(runtime)
+                } else {
+                    runtime.shutdown_background()
+                }
             });
             for task in tasks {
                 assert!(foreign_block_on(task).unwrap_err().is_cancelled());
             }
             wakers.into_iter().for_each(Waker::wake);
             assert_eq!(live.others(), 0);
+        }
+    });
+}
+
+/// A timer that is set in that moment is either refused or woken by the shutdown: nobody else would.
+#[test]
+fn timers_set_while_the_runtime_is_dropped() {
+    struct Woken(AtomicBool);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    watchdog(|| {
+        for _ in 0..300 {
+            let runtime = runtime();
+            let barrier = Barrier::new(4);
+            let (barrier, handle) = (&barrier, runtime.handle().clone());
+            let set_timers = || {
+                let _entered = handle.enter();
+                barrier.wait();
+                let mut last = None;
+                loop {
+                    let woken = Arc::new(Woken(AtomicBool::new(false)));
+                    let waker = Waker::from(woken.clone());
+                    let mut sleep = sleep(Duration::from_secs(3600));
+                    let polled = catch_unwind(AssertUnwindSafe(|| {
+                        Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker))
+                    }));
+                    match polled {
+                        Ok(polled) => assert!(polled.is_pending()),
+                        Err(_) => return last,
+                    }
+                    last = Some((sleep, woken));
+                }
+            };
+            thread::scope(|scope| {
+                let threads = [0, 1, 2].map(|_| scope.spawn(set_timers));
+                barrier.wait();
+                drop(runtime);
+                for thread in threads {
+                    let woken = thread
+                        .join()
+                        .unwrap()
+                        .is_none_or(|(_, woken)| woken.0.load(Ordering::SeqCst));
+                    assert!(woken, "a timer was set that nobody fires");
+                }
+            });
         }
     });
 }
@@ -96,7 +156,9 @@ fn spawns_and_aborts_while_the_runtime_is_dropped() {
             });
             barrier.wait();
             drop(runtime);
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            threads
+                .into_iter()
+                .for_each(|thread| thread.join().unwrap());
             assert_eq!(live.others(), 0);
         }
     });

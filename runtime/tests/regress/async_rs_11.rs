@@ -38,7 +38,11 @@ fn the_last_waker_schedules_a_detached_task() {
                 }
                 thread::yield_now();
             };
-            if round % 3 == 0 { waker.wake() } else { waker.wake_by_ref() }
+            if round % 3 == 0 {
+                waker.wake()
+            } else {
+                waker.wake_by_ref()
+            }
         }
     });
 }

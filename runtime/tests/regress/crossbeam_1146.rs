@@ -20,8 +20,14 @@ fn a_closure_that_captures_a_mebibyte() {
     on_a_large_stack(|| {
         let runtime = runtime();
         let large = [1_u8; MIB];
-        assert_eq!(foreign_block_on(runtime.spawn_blocking(move || sum(&large))).unwrap(), MIB);
-        assert_eq!(foreign_block_on(runtime.spawn_compute(move || sum(&large))).unwrap(), MIB);
+        assert_eq!(
+            foreign_block_on(runtime.spawn_blocking(move || sum(&large))).unwrap(),
+            MIB
+        );
+        assert_eq!(
+            foreign_block_on(runtime.spawn_compute(move || sum(&large))).unwrap(),
+            MIB
+        );
         // Dropped unrun.
         let handle = runtime.handle().clone();
         drop(runtime);

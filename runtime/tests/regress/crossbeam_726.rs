@@ -12,7 +12,8 @@ fn each_task_runs_exactly_once_while_queues_grow() {
     on_runtime(4, |runtime| {
         for round in 0..30 {
             const TASKS: usize = 3_000;
-            let runs: Arc<Vec<AtomicU32>> = Arc::new((0..TASKS).map(|_| AtomicU32::new(0)).collect());
+            let runs: Arc<Vec<AtomicU32>> =
+                Arc::new((0..TASKS).map(|_| AtomicU32::new(0)).collect());
             let counted = runs.clone();
             let spawner = async move {
                 (0..TASKS)
@@ -24,7 +25,11 @@ fn each_task_runs_exactly_once_while_queues_grow() {
                                 yield_now().await;
                             }
                         };
-                        if round % 2 == 0 { evenkeel::spawn(once) } else { evenkeel::compute::spawn(once) }
+                        if round % 2 == 0 {
+                            evenkeel::spawn(once)
+                        } else {
+                            evenkeel::compute::spawn(once)
+                        }
                     })
                     .collect::<Vec<_>>()
             };

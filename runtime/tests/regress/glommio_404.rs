@@ -9,15 +9,18 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-/// Tasks with a future of this size are told from all other allocations of the tests by their size.
-const SIZE: usize = 3_333;
+/// Tasks whose future asks for this alignment are told by it from all other allocations of the tests.
+const ALIGN: usize = 256;
+
+#[repr(align(256))]
+struct Aligned;
 
 static TASKS: AtomicIsize = AtomicIsize::new(0);
 
 struct Counting;
 
 fn is_task(layout: Layout) -> bool {
-    (SIZE..SIZE + 512).contains(&layout.size()) && layout.align() >= 8
+    layout.align() == ALIGN
 }
 
 // SAFETY: all of it is the system's allocator; the counting touches no memory of it.
@@ -47,7 +50,7 @@ struct Waits {
     wakers: Arc<Mutex<Vec<Waker>>>,
     polled: Gate,
     _live: Live,
-    _size: [u8; SIZE],
+    _aligned: Aligned,
 }
 
 impl Future for Waits {
@@ -70,7 +73,12 @@ fn a_task_that_is_woken_and_whose_runtime_is_dropped_is_freed() {
             for i in 0..20 {
                 let polled = Gate::new();
                 let (wakers, gate) = (wakers.clone(), polled.clone());
-                let task = Waits { wakers, polled: gate, _live: live.clone(), _size: [0; SIZE] };
+                let task = Waits {
+                    wakers,
+                    polled: gate,
+                    _live: live.clone(),
+                    _aligned: Aligned,
+                };
                 let _entered = runtime.enter();
                 let task = match i % 2 {
                     0 => evenkeel::spawn(task),

@@ -13,7 +13,9 @@ const WORKERS: usize = 3;
 fn meet(mut spawn: impl FnMut(Arc<Barrier>) -> JoinHandle<()>) {
     let barrier = Arc::new(Barrier::new(WORKERS));
     let tasks: Vec<_> = (0..WORKERS).map(|_| spawn(barrier.clone())).collect();
-    tasks.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+    tasks
+        .into_iter()
+        .for_each(|task| foreign_block_on(task).unwrap());
 }
 
 #[test]
@@ -71,6 +73,8 @@ fn tasks_woken_all_at_once_meet() {
                 runtime.spawn(async move {
                     if opens {
                         gate.open();
+                        // What it woke last is in its next-slot, which is not shared.
+                        evenkeel::task::yield_now().await;
                     }
                     gate.wait().await;
                     barrier.wait();
@@ -137,6 +141,7 @@ fn tasks_woken_by_io_meet() {
                     let barrier = barrier.clone();
                     if i % 2 == 0 {
                         let (reader, writer) = UnixStream::pair().unwrap();
+                        foreign_block_on(writer.writable()).unwrap();
                         writers.push(Box::new(move || writer.try_write(&[1]).unwrap())
                             as Box<dyn FnOnce() -> usize>);
                         runtime.spawn(async move {
@@ -145,6 +150,7 @@ fn tasks_woken_by_io_meet() {
                         })
                     } else {
                         let (reader, writer) = UnixDatagram::pair().unwrap();
+                        foreign_block_on(writer.writable()).unwrap();
                         writers.push(Box::new(move || writer.try_send(&[1]).unwrap()));
                         runtime.spawn(async move {
                             reader.readable().await.unwrap();
@@ -157,7 +163,9 @@ fn tasks_woken_by_io_meet() {
             for write in writers {
                 assert_eq!(write(), 1);
             }
-            tasks.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+            tasks
+                .into_iter()
+                .for_each(|task| foreign_block_on(task).unwrap());
         }
     });
 }

@@ -19,6 +19,7 @@ mod tokio_2119;
 mod tokio_3869;
 mod tokio_4129;
 mod tokio_4730;
+mod tokio_5686;
 mod tokio_6682;
 mod tokio_7877;
 mod tokio_8056;

@@ -13,7 +13,11 @@ fn ticks(thread: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap();
     let (_, rest) = stat.rsplit_once(") ").unwrap();
     // Fields 14 and 15, of which the first here is number 3.
-    rest.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+    rest.split(' ')
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u64>().unwrap())
+        .sum()
 }
 
 fn thread_id() -> u32 {
@@ -24,9 +28,18 @@ fn thread_id() -> u32 {
 /// The ids of the threads whose names begin with `name`.
 fn threads_named(name: &str) -> Vec<u32> {
     let all = fs::read_dir("/proc/self/task").unwrap();
-    let ids = all.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse::<u32>().unwrap());
+    let ids = all.map(|entry| {
+        entry
+            .unwrap()
+            .file_name()
+            .to_str()
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+    });
     ids.filter(|id| {
-        fs::read_to_string(format!("/proc/self/task/{id}/comm")).is_ok_and(|comm| comm.starts_with(name))
+        fs::read_to_string(format!("/proc/self/task/{id}/comm"))
+            .is_ok_and(|comm| comm.starts_with(name))
     })
     .collect()
 }

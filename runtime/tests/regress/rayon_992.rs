@@ -11,9 +11,13 @@ use std::thread;
 #[test]
 fn every_source_of_work_ends_a_sleep() {
     on_runtime(1, |runtime| {
+        let _entered = runtime.enter();
         let (server, client) = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap())
+                .await
+                .unwrap();
+            client.writable().await.unwrap();
             (Arc::new(listener.accept().await.unwrap().0), client)
         });
         for _ in 0..400 {

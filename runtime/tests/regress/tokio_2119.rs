@@ -1,7 +1,7 @@
 //! tokio#2119: a runtime that was shut down while one of its workers was in a blocking section lost the
 //! worker's core between the two, and waited for it for ever.
 
-use crate::support::{Gate, Live, foreign_block_on, runtime, watchdog};
+use crate::support::{Gate, Live, foreign_block_on, runtime, watchdog, watchdog_of};
 use std::future::pending;
 use std::sync::mpsc;
 use std::thread;
@@ -42,9 +42,10 @@ fn a_shutdown_while_a_worker_blocks() {
 /// A blocking section waits for a future of the runtime that is being dropped: it gets an error.
 #[test]
 fn a_blocking_closure_that_waits_for_a_task_of_the_runtime_that_is_dropped() {
-    watchdog(|| {
+    watchdog_of(thread::Builder::new(), |handles| {
         for _ in 0..100 {
             let runtime = runtime();
+            handles.send(runtime.handle().clone()).unwrap();
             let (begun, begins) = mpsc::channel();
             let closures = [0, 1].map(|i| {
                 let begun = begun.clone();
@@ -53,12 +54,18 @@ fn a_blocking_closure_that_waits_for_a_task_of_the_runtime_that_is_dropped() {
                     begun.send(()).unwrap();
                     foreign_block_on(task).unwrap_err().is_cancelled()
                 };
-                if i == 0 { runtime.spawn_blocking(waits) } else { runtime.spawn_compute(waits) }
+                if i == 0 {
+                    runtime.spawn_blocking(waits)
+                } else {
+                    runtime.spawn_compute(waits)
+                }
             });
             begins.recv().unwrap();
             begins.recv().unwrap();
             drop(runtime);
-            closures.into_iter().for_each(|closure| assert!(foreign_block_on(closure).unwrap()));
+            closures
+                .into_iter()
+                .for_each(|closure| assert!(foreign_block_on(closure).unwrap()));
         }
     });
 }

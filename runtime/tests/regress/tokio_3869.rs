@@ -40,8 +40,11 @@ fn futures_that_use_the_runtime_when_it_drops_them() {
             let others = Arc::new(Mutex::new(Vec::new()));
             for i in 0..12 {
                 let (begun, wakes) = (Gate::new(), Gate::new());
-                let guard =
-                    UseAll { runtime: runtime.handle().clone(), others: others.clone(), wakes: wakes.clone() };
+                let guard = UseAll {
+                    runtime: runtime.handle().clone(),
+                    others: others.clone(),
+                    wakes: wakes.clone(),
+                };
                 let gate = begun.clone();
                 let future = async move {
                     let _guard = guard;
@@ -49,14 +52,20 @@ fn futures_that_use_the_runtime_when_it_drops_them() {
                     pending::<()>().await;
                 };
                 let _entered = runtime.enter();
-                let task =
-                    if i % 2 == 0 { evenkeel::spawn(future) } else { evenkeel::compute::spawn(future) };
+                let task = if i % 2 == 0 {
+                    evenkeel::spawn(future)
+                } else {
+                    evenkeel::compute::spawn(future)
+                };
                 if round % 2 == 0 {
                     begun.block();
                 }
                 others.lock().unwrap().push(task);
                 // Woken by the drop of the other.
-                others.lock().unwrap().push(runtime.spawn(async move { wakes.wait().await }));
+                others
+                    .lock()
+                    .unwrap()
+                    .push(runtime.spawn(async move { wakes.wait().await }));
             }
             drop(runtime);
             let others = std::mem::take(&mut *others.lock().unwrap());
@@ -74,7 +83,11 @@ fn futures_that_use_the_runtime_when_it_drops_them() {
 fn closures_that_use_the_runtime_when_it_drops_them() {
     watchdog(|| {
         let mut builder = crate::support::builder(1);
-        let runtime = builder.compute_threads(1).max_blocking_threads(1).build().unwrap();
+        let runtime = builder
+            .compute_threads(1)
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
         let (begun, release) = ([Gate::new(), Gate::new()], Gate::new());
         let busy = [0, 1].map(|i| {
             let (begun, release) = (begun[i].clone(), release.clone());
@@ -102,6 +115,8 @@ fn closures_that_use_the_runtime_when_it_drops_them() {
         drop(runtime);
         opener.join().unwrap();
         let others = std::mem::take(&mut *others.lock().unwrap());
-        others.into_iter().for_each(|task| drop(foreign_block_on(task)));
+        others
+            .into_iter()
+            .for_each(|task| drop(foreign_block_on(task)));
     });
 }

@@ -42,7 +42,9 @@ fn others_go_on(runtime: &Runtime) {
                 ticks.tick().await;
             }
             ping_pong(20).await;
-            evenkeel::compute::spawn(sleep(Duration::from_millis(1))).await.unwrap();
+            evenkeel::compute::spawn(sleep(Duration::from_millis(1)))
+                .await
+                .unwrap();
         }))
         .unwrap();
     }
@@ -58,18 +60,15 @@ fn timers_and_io_go_on_beside_a_worker_that_blocks_for_good() {
         let (polled, of_stuck) = (Gate::new(), Gate::new());
         let first_polled = (polled.clone(), of_stuck.clone());
         let stuck = runtime.spawn(async move {
-            let worker = std::thread::current().id();
             let timer = evenkeel::spawn(async move {
                 let mut sleep = Box::pin(sleep(Duration::from_millis(20)));
                 let _ = crate::support::poll_once(&mut sleep).await;
-                let here = std::thread::current().id() == worker;
                 first_polled.0.open();
                 sleep.await;
                 first_polled.1.open();
-                here
             });
             // The child runs next on this worker, or is taken by the other; both are worth a test.
-            first_polled_wait(&polled).await;
+            polled.wait().await;
             inside.0.open();
             inside.1.block();
             timer
@@ -80,10 +79,6 @@ fn timers_and_io_go_on_beside_a_worker_that_blocks_for_good() {
         release.open();
         foreign_block_on(foreign_block_on(stuck).unwrap()).unwrap();
     });
-}
-
-async fn first_polled_wait(polled: &Gate) {
-    polled.wait().await;
 }
 
 /// The worker got stuck while it fired its own timers: those behind are not forgotten.
@@ -98,19 +93,22 @@ fn the_timers_behind_the_one_that_blocks() {
                     sleep(Duration::from_millis(1)).await;
                     inside.block();
                 });
-                let behind: Vec<_> =
-                    (2..12).map(|i| evenkeel::spawn(sleep(Duration::from_millis(i)))).collect();
+                let behind: Vec<_> = (2..12)
+                    .map(|i| evenkeel::spawn(sleep(Duration::from_millis(i))))
+                    .collect();
                 (blocks, behind)
             });
             let (blocks, behind) = foreign_block_on(spawner).unwrap();
-            behind.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+            behind
+                .into_iter()
+                .for_each(|task| foreign_block_on(task).unwrap());
             release.open();
             foreign_block_on(blocks).unwrap();
         }
     });
 }
 
-/// Both workers stuck: timers and sockets that are not theirs go on.
+/// All workers stuck: timers and sockets that are not theirs go on.
 #[test]
 fn block_on_and_the_compute_lane_go_on_without_any_worker() {
     on_runtime(1, |runtime| {
@@ -123,9 +121,13 @@ fn block_on_and_the_compute_lane_go_on_without_any_worker() {
         begun.block();
         runtime.block_on(async {
             sleep(Duration::from_millis(2)).await;
-            evenkeel::compute::spawn(sleep(Duration::from_millis(2))).await.unwrap();
+            evenkeel::compute::spawn(sleep(Duration::from_millis(2)))
+                .await
+                .unwrap();
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap())
+                .await
+                .unwrap();
             let (server, _) = listener.accept().await.unwrap();
             client.writable().await.unwrap();
             assert_eq!(client.try_write(&[1]).unwrap(), 1);

@@ -20,7 +20,9 @@ fn set(mut sleep: Sleep) -> Sleep {
 fn an_earlier_timer_set_while_the_deadline_is_published() {
     on_runtime(1, |runtime| {
         let entered = runtime.enter();
-        let far: Vec<_> = (0..20_u64).map(|i| set(sleep(Duration::from_secs(600 + i)))).collect();
+        let far: Vec<_> = (0..20_u64)
+            .map(|i| set(sleep(Duration::from_secs(600 + i))))
+            .collect();
         drop(entered);
         thread::scope(|scope| {
             for me in 0..3_u32 {
@@ -46,6 +48,7 @@ fn an_earlier_timer_set_while_the_deadline_is_published() {
 #[test]
 fn an_earlier_timer_on_a_worker_that_is_about_to_sleep() {
     on_runtime(1, |runtime| {
+        let _entered = runtime.enter();
         let far = runtime.spawn(sleep(Duration::from_secs(600)));
         for round in 0..3_000_u64 {
             let task = runtime.spawn(sleep(Duration::from_micros(round % 80)));

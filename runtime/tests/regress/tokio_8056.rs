@@ -9,8 +9,12 @@ fn two_blockers_after_quick_jobs_both_run() {
     watchdog(|| {
         for round in 0..512 {
             let runtime = builder(1).compute_threads(1).build().unwrap();
-            let quick: Vec<_> = (0..1 + round % 4).map(|_| runtime.spawn_blocking(|| ())).collect();
-            quick.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+            let quick: Vec<_> = (0..1 + round % 4)
+                .map(|_| runtime.spawn_blocking(|| ()))
+                .collect();
+            quick
+                .into_iter()
+                .for_each(|task| foreign_block_on(task).unwrap());
             // Each waits for the other, so a stranded one is never run.
             let barrier = Arc::new(Barrier::new(2));
             let blockers = [barrier.clone(), barrier].map(|barrier| {
@@ -18,7 +22,9 @@ fn two_blockers_after_quick_jobs_both_run() {
                     barrier.wait();
                 })
             });
-            blockers.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+            blockers
+                .into_iter()
+                .for_each(|task| foreign_block_on(task).unwrap());
         }
     });
 }
@@ -28,15 +34,21 @@ fn two_compute_closures_after_quick_ones_both_run() {
     watchdog(|| {
         for round in 0..256 {
             let runtime = builder(1).compute_threads(2).build().unwrap();
-            let quick: Vec<_> = (0..1 + round % 4).map(|_| runtime.spawn_compute(|| ())).collect();
-            quick.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+            let quick: Vec<_> = (0..1 + round % 4)
+                .map(|_| runtime.spawn_compute(|| ()))
+                .collect();
+            quick
+                .into_iter()
+                .for_each(|task| foreign_block_on(task).unwrap());
             let barrier = Arc::new(Barrier::new(2));
             let blockers = [barrier.clone(), barrier].map(|barrier| {
                 runtime.spawn_compute(move || {
                     barrier.wait();
                 })
             });
-            blockers.into_iter().for_each(|task| foreign_block_on(task).unwrap());
+            blockers
+                .into_iter()
+                .for_each(|task| foreign_block_on(task).unwrap());
         }
     });
 }

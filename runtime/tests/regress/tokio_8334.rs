@@ -65,7 +65,10 @@ fn timers_at_the_boundaries_of_clocks() {
 fn a_far_deadline_alone_is_no_end_of_the_sleep() {
     in_block_on(1, || async {
         for duration in boundaries() {
-            let waits = [evenkeel::spawn(sleep(duration)), evenkeel::compute::spawn(sleep(duration))];
+            let waits = [
+                evenkeel::spawn(sleep(duration)),
+                evenkeel::compute::spawn(sleep(duration)),
+            ];
             evenkeel::spawn(async {}).await.unwrap();
             evenkeel::compute::spawn(async {}).await.unwrap();
             sleep(Duration::from_micros(200)).await;
@@ -83,7 +86,11 @@ async fn no_time_at_all() {
         sleep(Duration::ZERO).await;
         sleep(Duration::from_nanos(1)).await;
         sleep_until(Instant::now()).await;
-        assert!(timeout(Duration::ZERO, std::future::pending::<()>()).await.is_err());
+        assert!(
+            timeout(Duration::ZERO, std::future::pending::<()>())
+                .await
+                .is_err()
+        );
     }
 }
 

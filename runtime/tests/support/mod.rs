@@ -13,7 +13,9 @@ use std::time::Duration;
 
 /// Longer than anything takes on a machine that is merely busy. `EVENKEEL_TEST_LIMIT_SECS` sets another.
 fn limit() -> Duration {
-    let secs = std::env::var("EVENKEEL_TEST_LIMIT_SECS").ok().and_then(|secs| secs.parse().ok());
+    let secs = std::env::var("EVENKEEL_TEST_LIMIT_SECS")
+        .ok()
+        .and_then(|secs| secs.parse().ok());
     Duration::from_secs(secs.unwrap_or(60))
 }
 
@@ -38,11 +40,16 @@ pub(crate) fn watchdog_of<R: Send + 'static>(
         })
         .expect("a thread for the test");
     if let Err(mpsc::RecvTimeoutError::Timeout) = end.recv_timeout(limit()) {
-        let dumps: String = handle_in
+        // The runtime made last is the one that is stuck.
+        let dump = handle_in
             .try_iter()
-            .map(|handle| format!("\n{}", handle.dump()))
-            .collect();
-        panic!("the test has made no end within {:?}{dumps}", limit());
+            .last()
+            .map(|handle| format!("\n{}", handle.dump()));
+        panic!(
+            "the test has made no end within {:?}{}",
+            limit(),
+            dump.unwrap_or_default()
+        );
     }
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }

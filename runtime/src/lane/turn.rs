@@ -1,0 +1,135 @@
+//! Whose turn it is at the IO driver.
+//!
+//! One thread at a time polls the operating system. An idle IO worker does so in place of parking, so that
+//! an event is handled by the thread that received it; a busy one looks in from time to time; and the
+//! driver thread ([`runtime::driver`](crate::runtime)) does when nobody else has for a while. (A
+//! dedicated thread alone costs a second hop for every event; polling workers alone stop all IO when
+//! the one that left the poll gets stuck: tokio#4730.)
+//!
+//! Nobody ever waits for the turn: it is tried for, and only IO workers and the driver thread, which are
+//! never preempted for long, try. So it does no harm that wakers run during a turn. A shutdown that
+//! finds it taken leaves a mark, and whoever has it drops the driver:
+//!
+//! ```text
+//! shutdown                                  the one who polls
+//! 1. closing = true (SeqCst); wake it       1. unlock
+//! 2. try the lock; got it: drop the driver  2. closing: try the lock; got it: drop the driver
+//! ```
+//!
+//! If the shutdown's try fails, the unlock comes after it, so step 2 of the other sees the mark.
+
+use super::parker::Parker;
+use evenkeel_io_driver::{Driver, Handle};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::time::Duration;
+
+/// Below this a wait is left to a futex, which is precise to the microsecond: the driver's waits are in
+/// whole milliseconds.
+const PRECISE: Duration = Duration::from_millis(2);
+
+pub(crate) struct Turn {
+    /// `None` once the runtime is shut down.
+    driver: Mutex<Option<Driver>>,
+    closing: AtomicBool,
+    handle: Handle,
+    /// How many times somebody has polled.
+    polls: AtomicU64,
+}
+
+/// The right to poll.
+pub(crate) struct MyTurn<'a> {
+    turn: &'a Turn,
+    /// Always some; taken by the drop.
+    driver: Option<MutexGuard<'a, Option<Driver>>>,
+}
+
+impl Turn {
+    pub(crate) fn new(driver: Driver) -> Self {
+        let handle = driver.handle();
+        Turn {
+            driver: Mutex::new(Some(driver)),
+            closing: AtomicBool::new(false),
+            handle,
+            polls: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// `None` if another thread is at it, or the driver is gone.
+    pub(crate) fn try_take(&self) -> Option<MyTurn<'_>> {
+        let driver = self.driver.try_lock()?;
+        driver.is_some().then_some(MyTurn {
+            turn: self,
+            driver: Some(driver),
+        })
+    }
+
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
+    }
+
+    /// Drops the driver, now or when the thread that polls it leaves: whatever waits for IO gets an error.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.handle.wake();
+        self.close_if_free();
+    }
+
+    fn close_if_free(&self) {
+        let driver = self.driver.try_lock().and_then(|mut driver| driver.take());
+        drop(driver);
+    }
+}
+
+impl Drop for MyTurn<'_> {
+    fn drop(&mut self) {
+        drop(self.driver.take());
+        fence(Ordering::SeqCst);
+        if self.turn.closing.load(Ordering::SeqCst) {
+            self.turn.close_if_free();
+        }
+    }
+}
+
+impl MyTurn<'_> {
+    /// Polls without waiting.
+    pub(crate) fn look(&mut self) {
+        self.poll(Some(Duration::ZERO));
+    }
+
+    /// Waits for events, for a waker of `parker`, or for `timeout`; may return early. Returns the number
+    /// of events.
+    pub(crate) fn wait(&mut self, parker: &Parker, timeout: Option<Duration>) -> usize {
+        parker.park_in_driver(|| self.poll(timeout)).unwrap_or(0)
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) -> usize {
+        self.turn.polls.fetch_add(1, Ordering::Relaxed);
+        let Some(driver) = self.driver.as_mut().and_then(|driver| driver.as_mut()) else {
+            return 0;
+        };
+        driver.turn(timeout).unwrap_or_else(|error| {
+            tracing::error!(%error, "polling for IO failed");
+            // Not a busy loop, whatever the cause.
+            std::thread::sleep(Duration::from_millis(10));
+            0
+        })
+    }
+}
+
+/// How long to wait in the driver for a timer that is due in `timeout`: whole milliseconds, rounded
+/// down. `None` if that is so soon that the wait is to be a precise one, elsewhere.
+pub(crate) fn coarse(timeout: Option<Duration>) -> Option<Option<Duration>> {
+    match timeout {
+        None => Some(None),
+        Some(timeout) if timeout < PRECISE => None,
+        Some(timeout) => {
+            let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            Some(Some(Duration::from_millis(ms)))
+        }
+    }
+}

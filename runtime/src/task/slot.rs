@@ -1,0 +1,53 @@
+//! A place for one task: the next-slot of a worker.
+
+use super::cell::{Header, Task, TaskRef};
+use crate::sync::atomic::{AtomicPtr, Ordering};
+use std::ptr;
+
+/// Filled by one thread, its owner; emptied by anybody.
+pub(crate) struct Slot {
+    task: AtomicPtr<Header>,
+}
+
+impl Slot {
+    pub(crate) fn new() -> Self {
+        Slot {
+            task: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// Puts a task in, and returns the one that was there. Only for the owner.
+    pub(crate) fn put(&self, task: Task) -> Option<Task> {
+        let raw = task.into_raw().as_ptr();
+        if self.is_empty() {
+            // Nobody else fills it, so it is still empty.
+            self.task.store(raw, Ordering::Release);
+            return None;
+        }
+        Self::from_raw(self.task.swap(raw, Ordering::AcqRel))
+    }
+
+    pub(crate) fn take(&self) -> Option<Task> {
+        if self.is_empty() {
+            return None;
+        }
+        Self::from_raw(self.task.swap(ptr::null_mut(), Ordering::Acquire))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.task.load(Ordering::Relaxed).is_null()
+    }
+
+    fn from_raw(raw: *mut Header) -> Option<Task> {
+        // SAFETY: null, or from `into_raw` in `put`, and alive by the reference that came with it.
+        let raw = unsafe { TaskRef::from_ptr(raw) }?;
+        // SAFETY: as above; the swap that took it out gave it to nobody else.
+        Some(unsafe { Task::from_raw(raw) })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
