@@ -38,7 +38,11 @@ impl Handle {
     /// Outside a runtime.
     #[track_caller]
     pub fn current() -> Handle {
-        Handle::try_current().unwrap_or_else(|error| panic!("{error}"))
+        // No closure, so that the message names the caller's place.
+        match Handle::try_current() {
+            Ok(handle) => handle,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// The runtime of the calling thread, if there is one.

@@ -50,9 +50,10 @@ impl JoinError {
     /// If the task did not panic; see [`try_into_panic`](Self::try_into_panic).
     #[track_caller]
     pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
-        self.try_into_panic().unwrap_or_else(|error| {
-            panic!("`JoinError::into_panic` on an error that is no panic: {error}")
-        })
+        match self.try_into_panic() {
+            Ok(payload) => payload,
+            Err(error) => panic!("`JoinError::into_panic` on an error that is no panic: {error}"),
+        }
     }
 
     /// The value the task panicked with, or the error itself if it did not panic.
