@@ -383,7 +383,7 @@ fn the_health_check_answers_during_a_flood_of_logins() {
             })
             .collect();
         let mut client = server.connect();
-        while flood.iter().any(|login| !login.is_finished()) {
+        for _ in 0..100 {
             assert_eq!(client.get("/healthz").text(), "ok");
         }
         for login in flood {

@@ -42,7 +42,8 @@ fn names_the_remedy(message: &str) -> bool {
 
 #[test]
 fn outside_a_runtime_the_panic_names_the_remedy() {
-    let panics: [(&str, Box<dyn FnOnce() -> String>); 13] = [
+    type Panics = Box<dyn FnOnce() -> String>;
+    let panics: [(&str, Panics); 13] = [
         ("spawn", Box::new(|| panic_of(|| evenkeel::spawn(async {})))),
         (
             "spawn_blocking",

@@ -1,5 +1,10 @@
 //! Sleeping, timeouts and intervals, by behaviour. No test says how late a timer may be.
 
+#![allow(
+    clippy::async_yields_async,
+    reason = "timers and handles are given out of a future on purpose, to be awaited elsewhere"
+)]
+
 mod support;
 
 use evenkeel::task::yield_now;

@@ -1,17 +1,18 @@
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc};
-use argon2::{Argon2, PasswordHash};
+use argon2::password_hash::phc::{Output, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, PasswordHasher, Version};
 
 /// Users and their password hashes.
 #[derive(Debug)]
 pub struct Users {
     argon2: Argon2<'static>,
-    hashes: HashMap<String, PasswordHash>,
-    /// Verified in place of the hash of a user who does not exist.
-    nobody: PasswordHash,
+    secrets: HashMap<String, Secret>,
+    /// Verified in place of the secret of a user who does not exist.
+    nobody: Secret,
 }
 
 /// Why [`Users`] could not be made.
@@ -50,10 +51,10 @@ impl Users {
     ///
     /// If the system has no randomness for a salt, or too little memory for a hash.
     pub fn new(argon2: Argon2<'static>) -> Result<Self, UsersError> {
-        let nobody = argon2.hash_password(b"").map_err(UsersError::Hash)?;
+        let nobody = Secret::from_password(&argon2, "")?;
         Ok(Self {
             argon2,
-            hashes: HashMap::new(),
+            secrets: HashMap::new(),
             nobody,
         })
     }
@@ -77,13 +78,9 @@ impl Users {
 
     fn add_line(&mut self, line: &str) -> Option<()> {
         let (user, hash) = line.trim().split_once(':')?;
-        let hash = phc::PasswordHash::new(hash).ok()?;
-        // Without these it could never be verified.
-        argon2::Params::try_from(&hash).ok()?;
-        argon2::Algorithm::try_from(hash.algorithm.as_str()).ok()?;
-        (hash.salt.is_some() && hash.hash.is_some()).then_some(())?;
-        self.hashes
-            .insert(user.to_owned(), hash)
+        let secret = Secret::new(&PasswordHash::new(hash).ok()?)?;
+        self.secrets
+            .insert(user.to_owned(), secret)
             .is_none()
             .then_some(())
     }
@@ -94,11 +91,8 @@ impl Users {
     ///
     /// As [`new`](Self::new).
     pub fn add(&mut self, user: &str, password: &str) -> Result<(), UsersError> {
-        let hash = self
-            .argon2
-            .hash_password(password.as_bytes())
-            .map_err(UsersError::Hash)?;
-        self.hashes.insert(user.to_owned(), hash);
+        let secret = Secret::from_password(&self.argon2, password)?;
+        self.secrets.insert(user.to_owned(), secret);
         Ok(())
     }
 
@@ -106,12 +100,61 @@ impl Users {
     /// such user, because an answer that comes at once would tell who has an account. (A hash from a file that was
     /// made with other parameters than those of [`new`](Self::new) still takes its own time.)
     pub fn verify(&self, user: &str, password: &str) -> bool {
-        let known = self.hashes.get(user);
-        let hash = known.unwrap_or(&self.nobody);
-        let verified = self
-            .argon2
-            .verify_password(password.as_bytes(), hash)
-            .is_ok();
+        let known = self.secrets.get(user);
+        let verified = known.unwrap_or(&self.nobody).verify(password);
         verified && known.is_some()
+    }
+}
+
+thread_local! {
+    /// The 19 MiB of a hash, kept for the next one: there are only as many threads on the compute lane as cores,
+    /// and allocators are not made for taking and giving back such pieces all the time.
+    static MEMORY: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a password is verified against.
+#[derive(Debug)]
+struct Secret {
+    argon2: Argon2<'static>,
+    blocks: usize,
+    salt: Salt,
+    output: Output,
+}
+
+impl Secret {
+    /// `None` if it is no complete hash of argon2.
+    fn new(hash: &PasswordHash) -> Option<Self> {
+        let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+        let version = Version::try_from(hash.version?).ok()?;
+        let params = Params::try_from(hash).ok()?;
+        Some(Self {
+            blocks: params.block_count(),
+            argon2: Argon2::new(algorithm, version, params),
+            salt: hash.salt?,
+            output: hash.hash?,
+        })
+    }
+
+    fn from_password(argon2: &Argon2<'static>, password: &str) -> Result<Self, UsersError> {
+        let hash = argon2
+            .hash_password(password.as_bytes())
+            .map_err(UsersError::Hash)?;
+        Ok(Self::new(&hash).expect("it has just been made"))
+    }
+
+    fn verify(&self, password: &str) -> bool {
+        let mut buffer = [0; Output::MAX_LENGTH];
+        let output = &mut buffer[..self.output.len()];
+        let hashed = MEMORY.with_borrow_mut(|memory| {
+            if memory.len() < self.blocks {
+                memory.resize(self.blocks, Block::new());
+            }
+            let memory = &mut memory[..self.blocks];
+            let password = password.as_bytes();
+            self.argon2
+                .hash_password_into_with_memory(password, &self.salt, output, memory)
+        });
+        // This comparison takes the same time wherever the two differ.
+        hashed.is_ok() && Output::new(output).is_ok_and(|output| output == self.output)
     }
 }

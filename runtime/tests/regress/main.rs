@@ -1,6 +1,11 @@
 //! Bugs that other runtimes have had, each named after where it happened. The comment on top of each
 //! file says what went wrong there.
 
+#![allow(
+    clippy::async_yields_async,
+    reason = "handles are given out of a future on purpose, to be awaited elsewhere"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -26,7 +26,7 @@ impl Drop for UseAll {
         self.wakes.open();
         assert!(!self.runtime.dump().to_string().is_empty());
         let _entered = self.runtime.enter();
-        let _ = evenkeel::spawn(async {});
+        drop(evenkeel::spawn(async {}));
         drop(sleep(Duration::from_secs(1)));
         assert!(Handle::try_current().is_ok());
     }
