@@ -55,7 +55,10 @@ pub mod task;
 // Under loom only the modelled protocols are built: see `models`.
 #[cfg(evenkeel_loom)]
 mod lane {
+    pub(crate) mod exclusive;
+    pub(crate) mod park_state;
     pub(crate) mod sleep;
+    pub(crate) mod watch;
 }
 #[cfg(evenkeel_loom)]
 mod time {

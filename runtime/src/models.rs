@@ -7,6 +7,7 @@ mod cells;
 mod inboxes;
 mod sleepers;
 mod timers;
+mod turns;
 
 use loom::model::Builder;
 

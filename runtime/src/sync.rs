@@ -7,10 +7,10 @@
 mod imp {
     pub(crate) mod atomic {
         pub(crate) use std::sync::atomic::{
-            AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
         };
     }
-    pub(crate) use parking_lot::Mutex;
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
 
     /// `std`'s cell behind loom's interface: access is a closure, so that loom can see its extent.
     #[derive(Debug)]
@@ -38,10 +38,12 @@ mod imp {
 mod imp {
     pub(crate) mod atomic {
         pub(crate) use loom::sync::atomic::{
-            AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
         };
     }
     pub(crate) use loom::cell::UnsafeCell;
+
+    pub(crate) use loom::sync::MutexGuard;
 
     /// loom's mutex with parking_lot's interface.
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -53,6 +55,10 @@ mod imp {
 
         pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
             self.0.lock().expect("no thread of a model panics")
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<loom::sync::MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
         }
     }
 }

@@ -8,9 +8,12 @@
 //! instruction for as long as its core is busy. What crosses from compute to IO is an inbox push (one
 //! compare-exchange) and an unpark without a claim (one system call).
 
+pub(crate) mod exclusive;
+pub(crate) mod park_state;
 pub(crate) mod parker;
 pub(crate) mod sleep;
 pub(crate) mod turn;
+pub(crate) mod watch;
 pub(crate) mod worker;
 
 use crate::panics::drop_quietly;

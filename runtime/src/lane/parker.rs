@@ -1,31 +1,13 @@
-//! How a thread sleeps until somebody wakes it: in a futex, or in the IO driver.
-//!
-//! ```text
-//! sleeper                                   waker
-//! 1. EMPTY -> PARKED (or IN_DRIVER);        1. swap NOTIFIED
-//!    NOTIFIED: done                         2. it was EMPTY: done; PARKED: wake the futex;
-//! 2. wait while PARKED (poll the driver)       IN_DRIVER: wake the driver; NOTIFIED: both
-//! 3. swap EMPTY
-//! ```
-//!
-//! Both ways to wake are sticky: a futex compares the state before it sleeps, and the driver's wake-up ends
-//! the next poll if it comes before it.
-//!
-//! A waker that finds NOTIFIED still makes the system call: the one that set it may have been preempted
-//! before its own, for as long as a busy core keeps a thread of low priority waiting. `std`'s unpark
-//! would leave it at that, and crossbeam's takes a lock.
+//! How a thread sleeps until somebody wakes it. The protocol is in [`park_state`](super::park_state).
 
+#[cfg(target_os = "linux")]
+use super::park_state::PARKED;
+use super::park_state::{ParkState, Place};
 use evenkeel_io_driver::Handle;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-const EMPTY: u32 = 0;
-const PARKED: u32 = 1;
-const IN_DRIVER: u32 = 2;
-const NOTIFIED: u32 = 3;
-
 pub(crate) struct Parker {
-    state: AtomicU32,
+    state: ParkState,
     #[cfg(not(target_os = "linux"))]
     thread: std::sync::OnceLock<std::thread::Thread>,
 }
@@ -33,51 +15,41 @@ pub(crate) struct Parker {
 impl Parker {
     pub(crate) fn new() -> Self {
         Parker {
-            state: AtomicU32::new(EMPTY),
+            state: ParkState::new(),
             #[cfg(not(target_os = "linux"))]
             thread: std::sync::OnceLock::new(),
         }
     }
 
-    fn begin(&self, how: u32) -> bool {
-        self.state
-            .compare_exchange(EMPTY, how, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-    }
-
-    fn end(&self) {
-        self.state.swap(EMPTY, Ordering::AcqRel);
-    }
-
     /// Sleeps until [`unpark`](Parker::unpark), which may have come already, or until `timeout` is over.
     /// May return early when there is a timeout. Only ever called by one thread.
     pub(crate) fn park(&self, timeout: Option<Duration>) {
-        if self.begin(PARKED) {
+        if self.state.begin(Place::Futex) {
             loop {
                 self.wait(timeout);
                 // A caller with a timeout looks at the clock again anyway.
-                if timeout.is_some() || self.state.load(Ordering::Acquire) != PARKED {
+                if timeout.is_some() || !self.state.is_parked() {
                     break;
                 }
             }
         }
-        self.end();
+        self.state.end();
     }
 
     /// Runs `poll`, which is to end when the driver is woken. Not at all, if the wake-up has come already.
     pub(crate) fn park_in_driver<R>(&self, poll: impl FnOnce() -> R) -> Option<R> {
-        let polled = self.begin(IN_DRIVER).then(poll);
-        self.end();
+        let polled = self.state.begin(Place::Driver).then(poll);
+        self.state.end();
         polled
     }
 
     /// `driver` is the one that the sleeper may be polling.
     pub(crate) fn unpark(&self, driver: Option<&Handle>) {
-        let before = self.state.swap(NOTIFIED, Ordering::AcqRel);
-        if before == PARKED || before == NOTIFIED {
+        let to_wake = self.state.notify();
+        if to_wake.futex {
             self.wake();
         }
-        if (before == IN_DRIVER || before == NOTIFIED)
+        if to_wake.driver
             && let Some(driver) = driver
         {
             driver.wake();
@@ -93,12 +65,13 @@ impl Parker {
         // A duration that the kernel's type cannot hold is as good as none.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         // The three errors (changed, interrupted, timed out) all mean: look again.
-        let _ = wait(&self.state, Flags::PRIVATE, PARKED, timeout.as_ref());
+        let _ = wait(self.state.word(), Flags::PRIVATE, PARKED, timeout.as_ref());
     }
 
     fn wake(&self) {
+        use rustix::thread::futex::{Flags, wake};
         // Fails only for an address that is not ours.
-        let _ = rustix::thread::futex::wake(&self.state, rustix::thread::futex::Flags::PRIVATE, 1);
+        let _ = wake(self.state.word(), Flags::PRIVATE, 1);
     }
 }
 
@@ -106,10 +79,11 @@ impl Parker {
 impl Parker {
     /// May return for no reason.
     fn wait(&self, timeout: Option<Duration>) {
+        use std::sync::atomic::{Ordering, fence};
         self.thread.get_or_init(std::thread::current);
         // A waker that came before the line above found no thread to wake.
-        std::sync::atomic::fence(Ordering::SeqCst);
-        if self.state.load(Ordering::Acquire) != PARKED {
+        fence(Ordering::SeqCst);
+        if !self.state.is_parked() {
             return;
         }
         match timeout {
@@ -119,7 +93,7 @@ impl Parker {
     }
 
     fn wake(&self) {
-        std::sync::atomic::fence(Ordering::SeqCst);
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }

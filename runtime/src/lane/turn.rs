@@ -7,21 +7,12 @@
 //! the one that left the poll gets stuck: tokio#4730.)
 //!
 //! Nobody ever waits for the turn: it is tried for, and only IO workers and the driver thread, which are
-//! never preempted for long, try. So it does no harm that wakers run during a turn. A shutdown that
-//! finds it taken leaves a mark, and whoever has it drops the driver:
-//!
-//! ```text
-//! shutdown                                  the one who polls
-//! 1. closing = true (SeqCst); wake it       1. unlock
-//! 2. try the lock; got it: drop the driver  2. closing: try the lock; got it: drop the driver
-//! ```
-//!
-//! If the shutdown's try fails, the unlock comes after it, so step 2 of the other sees the mark.
+//! never preempted for long, try. So it does no harm that wakers run during a turn.
 
+use super::exclusive::{Exclusive, Guard};
 use super::parker::Parker;
 use evenkeel_io_driver::{Driver, Handle};
-use parking_lot::{Mutex, MutexGuard};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Below this a wait is left to a futex, which is precise to the microsecond: the driver's waits are in
@@ -29,9 +20,8 @@ use std::time::Duration;
 const PRECISE: Duration = Duration::from_millis(2);
 
 pub(crate) struct Turn {
-    /// `None` once the runtime is shut down.
-    driver: Mutex<Option<Driver>>,
-    closing: AtomicBool,
+    /// Gone once the runtime is shut down.
+    driver: Exclusive<Driver>,
     handle: Handle,
     /// How many times somebody has polled.
     polls: AtomicU64,
@@ -39,17 +29,15 @@ pub(crate) struct Turn {
 
 /// The right to poll.
 pub(crate) struct MyTurn<'a> {
-    turn: &'a Turn,
-    /// Always some; taken by the drop.
-    driver: Option<MutexGuard<'a, Option<Driver>>>,
+    driver: Guard<'a, Driver>,
+    polls: &'a AtomicU64,
 }
 
 impl Turn {
     pub(crate) fn new(driver: Driver) -> Self {
         let handle = driver.handle();
         Turn {
-            driver: Mutex::new(Some(driver)),
-            closing: AtomicBool::new(false),
+            driver: Exclusive::new(driver),
             handle,
             polls: AtomicU64::new(0),
         }
@@ -61,10 +49,9 @@ impl Turn {
 
     /// `None` if another thread is at it, or the driver is gone.
     pub(crate) fn try_take(&self) -> Option<MyTurn<'_>> {
-        let driver = self.driver.try_lock()?;
-        driver.is_some().then_some(MyTurn {
-            turn: self,
-            driver: Some(driver),
+        Some(MyTurn {
+            driver: self.driver.try_take()?,
+            polls: &self.polls,
         })
     }
 
@@ -74,24 +61,8 @@ impl Turn {
 
     /// Drops the driver, now or when the thread that polls it leaves: whatever waits for IO gets an error.
     pub(crate) fn close(&self) {
-        self.closing.store(true, Ordering::SeqCst);
+        self.driver.close();
         self.handle.wake();
-        self.close_if_free();
-    }
-
-    fn close_if_free(&self) {
-        let driver = self.driver.try_lock().and_then(|mut driver| driver.take());
-        drop(driver);
-    }
-}
-
-impl Drop for MyTurn<'_> {
-    fn drop(&mut self) {
-        drop(self.driver.take());
-        fence(Ordering::SeqCst);
-        if self.turn.closing.load(Ordering::SeqCst) {
-            self.turn.close_if_free();
-        }
     }
 }
 
@@ -108,11 +79,8 @@ impl MyTurn<'_> {
     }
 
     fn poll(&mut self, timeout: Option<Duration>) -> usize {
-        self.turn.polls.fetch_add(1, Ordering::Relaxed);
-        let Some(driver) = self.driver.as_mut().and_then(|driver| driver.as_mut()) else {
-            return 0;
-        };
-        driver.turn(timeout).unwrap_or_else(|error| {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+        self.driver.turn(timeout).unwrap_or_else(|error| {
             tracing::error!(%error, "polling for IO failed");
             // Not a busy loop, whatever the cause.
             std::thread::sleep(Duration::from_millis(10));

@@ -1,21 +1,12 @@
 //! The driver thread: it polls for IO when no worker does, fires timers, and makes threads.
 //!
-//! # Watching
-//!
 //! Idle workers poll the driver themselves. But one that leaves the poll with an event may get stuck in a
 //! task, with nobody behind it: so while any IO worker is awake, the driver thread looks every
-//! [`LOOK_INTERVAL`], and if nobody has polled since its last look, it does so itself. It also fires the timers of
-//! workers that are stuck. When all have slept for a while it stops looking, so that an idle process
-//! has no periodic wake-ups; a worker that wakes up makes it look again.
+//! [`LOOK_INTERVAL`], and if nobody has polled since its last look, it does so itself. It also fires the
+//! timers of workers that are stuck. When all have slept for a while it stops looking, so that an idle
+//! process has no periodic wake-ups; a worker that wakes up makes it look again
+//! ([`watch`](crate::lane::watch)).
 //!
-//! ```text
-//! driver thread, all asleep for a while     worker that wakes up
-//! 1. watching = false                       1. clear its bit in `sleeping` (SeqCst)
-//! 2. fence (SeqCst)                         2. watching is false: set it, unpark the driver thread
-//! 3. a worker is awake: watching = true
-//! ```
-//!
-//! Both sides write, then read what the other wrote, with SeqCst in between: one of them sees the other.
 //! It stops looking only while somebody is in the poll: a worker that has to sleep elsewhere, because
 //! another thread is polling, cannot know that this thread is about to leave. If that was the driver
 //! thread, it looks again; if it was a worker, that one is awake, and is watched over.
@@ -23,11 +14,12 @@
 use super::{Shared, context};
 use crate::lane::parker::Parker;
 use crate::lane::turn::{Turn, coarse};
+use crate::lane::watch::Watching;
 use crate::lane::worker::set_prompt;
 use crate::time::clock;
 use crate::time::shard::{NEVER, wake};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How often the driver thread looks after the workers while any of them is awake.
@@ -44,7 +36,7 @@ const THREAD_RETRY: Duration = Duration::from_millis(100);
 
 /// How others reach the driver thread.
 pub(super) struct Watch {
-    watching: AtomicBool,
+    watching: Watching,
     stop: AtomicBool,
     parker: Parker,
     turn: Arc<Turn>,
@@ -53,7 +45,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(turn: Arc<Turn>) -> Self {
         Watch {
-            watching: AtomicBool::new(true),
+            watching: Watching::new(),
             stop: AtomicBool::new(false),
             parker: Parker::new(),
             turn,
@@ -62,7 +54,7 @@ impl Watch {
 
     /// To be called by a worker that wakes up.
     pub(super) fn worker_awake(&self) {
-        if !self.watching.load(Ordering::SeqCst) && !self.watching.swap(true, Ordering::SeqCst) {
+        if self.watching.worker_awake() {
             self.unpark();
         }
     }
@@ -152,9 +144,9 @@ fn fire_overdue(shared: &Shared) {
 /// True if there is an IO worker to look after, or has been lately; false if the driver thread may
 /// sleep until it is woken.
 fn keep_looking(shared: &Shared, quiet: &mut u32) -> bool {
-    let watch = &shared.watch;
+    let watching = &shared.watch.watching;
     if shared.io.awake_count() > 0 {
-        watch.watching.store(true, Ordering::SeqCst);
+        watching.resume();
         *quiet = 0;
         return true;
     }
@@ -162,12 +154,9 @@ fn keep_looking(shared: &Shared, quiet: &mut u32) -> bool {
     if *quiet < QUIET_LOOKS {
         return true;
     }
-    watch.watching.store(false, Ordering::SeqCst);
-    fence(Ordering::SeqCst);
-    let awake = shared.io.awake_count() > 0;
-    if awake {
-        watch.watching.store(true, Ordering::SeqCst);
+    let rest = watching.try_rest(|| shared.io.awake_count() > 0);
+    if !rest {
         *quiet = 0;
     }
-    awake
+    !rest
 }

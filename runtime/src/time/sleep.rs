@@ -142,17 +142,14 @@ impl Future for Sleep {
             self.cancel();
             return Poll::Ready(());
         }
-        // The timer that is set may have been given up by its shard (a `block_on` that ended), which
-        // woke us. So an unchanged waker is no reason to leave it be, unless it is known there.
-        if let Some(entry) = &self.entry
-            && context::may_lock(&entry.shard)
+        // A timer that this thread keeps stays; only its waker may have to change. One that another thread
+        // keeps is taken along: that thread may not be there for it any more (a `block_on` that has
+        // ended, or that blocks its thread meanwhile).
+        if let Some(entry) = &mut self.entry
+            && context::own_timers().is_some_and(|own| Arc::ptr_eq(&own, &entry.shard))
             && entry.shard.update(entry.key, cx.waker().clone())
         {
-            self.entry
-                .as_mut()
-                .expect("just seen")
-                .waker
-                .clone_from(cx.waker());
+            entry.waker.clone_from(cx.waker());
             return Poll::Pending;
         }
         self.cancel();

@@ -1,0 +1,44 @@
+//! Whether the driver thread looks after the workers, or sleeps because they all do.
+//!
+//! ```text
+//! driver thread                             worker that wakes up
+//! 1. watching = false (SeqCst)              1. clear its bit in `sleeping` (SeqCst)
+//! 2. fence (SeqCst)                         2. fence (SeqCst)
+//! 3. a worker is awake: watching = true     3. watching is false: set it; it was: unpark the driver
+//!    none: sleep until it is unparked          thread
+//! ```
+//!
+//! Both sides write, then read what the other wrote, with a fence in between: one of them sees the other.
+//! Loom model: `models::turns`.
+
+use crate::sync::atomic::{AtomicBool, Ordering, fence};
+
+pub(crate) struct Watching(AtomicBool);
+
+impl Watching {
+    pub(crate) fn new() -> Self {
+        Watching(AtomicBool::new(true))
+    }
+
+    /// The driver thread is at it.
+    pub(crate) fn resume(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// To be called by a worker that is awake again. True if the driver thread is to be unparked.
+    pub(crate) fn worker_awake(&self) -> bool {
+        fence(Ordering::SeqCst);
+        !self.0.load(Ordering::SeqCst) && !self.0.swap(true, Ordering::SeqCst)
+    }
+
+    /// True if the driver thread may sleep until it is unparked.
+    pub(crate) fn try_rest(&self, anybody_awake: impl FnOnce() -> bool) -> bool {
+        self.0.store(false, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        let rest = !anybody_awake();
+        if !rest {
+            self.resume();
+        }
+        rest
+    }
+}
