@@ -22,11 +22,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How often the driver thread looks after the workers while any of them is awake.
-const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+/// How often the driver thread looks after the workers while they poll as they should. Each look
+/// preempts somebody: at 2 ms instead, the compute lane did 7% less work beside busy IO.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// For how many looks at sleeping workers it goes on looking: 200 ms.
-const QUIET_LOOKS: u32 = 100;
+/// How often it does when it had to poll itself, because they may be stuck.
+const ANXIOUS_INTERVAL: Duration = Duration::from_millis(2);
+
+/// For how many looks at sleeping workers it goes on looking.
+const QUIET_LOOKS: u32 = 10;
 
 /// A worker's timer is overdue by more than this when the worker must be stuck: 2 ms.
 const OVERDUE_NS: u64 = 2_000_000;
@@ -78,6 +82,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let watch = &*shared.watch;
     let mut quiet = 0;
     let mut polls_before = watch.turn.polls();
+    let mut interval = LOOK_INTERVAL;
     while !watch.stop.load(Ordering::Acquire) {
         let retry = make_threads(shared);
         let deadline_ns = shared.driver_timers.prepare_sleep(clock::now_ns(), wake);
@@ -85,7 +90,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
         fire_overdue(shared);
 
         let looking = keep_looking(shared, &mut quiet);
-        let timeout = shortest([retry, due, looking.then_some(LOOK_INTERVAL)]);
+        let timeout = shortest([retry, due, looking.then_some(interval)]);
         // Somebody has to be in the poll before this thread goes to sleep for long.
         let polls = watch.turn.polls();
         let wanted = polls == polls_before || !looking;
@@ -99,8 +104,10 @@ pub(super) fn run(shared: &Arc<Shared>) {
                 // that was woken is to have the next turn, without this thread in between.
                 polls_before = watch.turn.polls();
             }
+            interval = ANXIOUS_INTERVAL;
         } else {
             watch.parker.park(timeout);
+            interval = LOOK_INTERVAL;
         }
     }
 }
