@@ -7,7 +7,7 @@
 //! | computes | [`spawn_compute`], [`compute::spawn`] | compute lane: a pinned worker a core, `SCHED_IDLE` |
 //! | blocks in the system | [`spawn_blocking`] | blocking pool: as many threads as calls, up to a cap |
 //!
-//! All of them give a [`JoinHandle`](task::JoinHandle). Names and meanings are tokio's wherever tokio has
+//! All of them give a [`JoinHandle`]. Names and meanings are tokio's wherever tokio has
 //! the same thing; channels, locks and IO helpers (`tokio::sync`, `tokio::io`) are tokio's own, which run
 //! on any executor.
 //!

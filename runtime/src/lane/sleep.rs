@@ -26,6 +26,9 @@
 //!   the push; or another searcher is left, of whom the same holds.
 //! - It wakes a worker: that one is a searcher from then on, and the same holds of it.
 //!
+//! The compute lane adds wake-ups to that: a worker whose core's IO worker sleeps as well is woken even
+//! beside a searcher, who may be off its CPU for long.
+//!
 //! A searcher that the submitter saw is always a worker that will look at everything once more: nobody
 //! counts as searching while only thinking of waking somebody up. (With such a phantom, two submitters
 //! and a worker that falls asleep in between lose a task.) The count may be too *low* for a moment, and

@@ -1,24 +1,22 @@
-//! The allocation of a task, and every operation that needs `unsafe` to reach into it.
+//! The allocation of a task, and the operations on it that need to know the future's type.
 //!
-//! One task is one [`Cell`]: a [`Header`] that does not know the future's type, the scheduler, and the
-//! stage. The rest of the runtime handles it through three owners of one reference each: [`Task`] (a
-//! place in a queue), [`Handle`] (join and abort handles), and wakers. Which of them may touch which
-//! field when is written in [`state`](super::state).
+//! One task is one [`Cell`]: a [`Header`] that does not know the type, the scheduler, and the stage. The
+//! rest of the runtime handles it through the [`owners`](super::owners) of one reference each. Who may
+//! touch which field when is written in [`state`](super::state).
 
 use super::Id;
 use super::error::Failure;
+use super::owners::{Handle, Task, waker_of};
 use super::state::{COMPLETE, JOIN_INTEREST, JOIN_WAKER, State, ToIdle, ToRunning};
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
-use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// Where a task goes when it is woken, and who remembers it while it waits.
 pub(crate) trait Schedule: Send + Sync + 'static {
@@ -56,10 +54,10 @@ impl Shard {
 
 /// The part of a task that does not depend on its type.
 pub(crate) struct Header {
-    state: State,
-    vtable: &'static Vtable,
-    id: Id,
-    spawned_at: &'static Location<'static>,
+    pub(super) state: State,
+    pub(super) vtable: &'static Vtable,
+    pub(super) id: Id,
+    pub(super) spawned_at: &'static Location<'static>,
     /// The registry that holds the task. Written by whoever has RUNNING.
     shard: AtomicUsize,
     /// Link of the [`Inbox`](super::inbox::Inbox); belongs to the holder of the `Task`.
@@ -71,14 +69,14 @@ pub(crate) struct Header {
 }
 
 /// The operations that need the future's type. All take a pointer to a live cell of that type.
-struct Vtable {
-    run: unsafe fn(TaskRef) -> bool,
-    wake: unsafe fn(TaskRef),
-    cancel: unsafe fn(TaskRef),
-    take_output: unsafe fn(TaskRef, *mut ()),
-    drop_output: unsafe fn(TaskRef),
-    unregister: unsafe fn(TaskRef, Shard) -> bool,
-    dealloc: unsafe fn(TaskRef),
+pub(super) struct Vtable {
+    pub(super) run: unsafe fn(TaskRef) -> bool,
+    pub(super) wake: unsafe fn(TaskRef),
+    pub(super) cancel: unsafe fn(TaskRef),
+    pub(super) take_output: unsafe fn(TaskRef, *mut ()),
+    pub(super) drop_output: unsafe fn(TaskRef),
+    pub(super) unregister: unsafe fn(TaskRef, Shard) -> bool,
+    pub(super) dealloc: unsafe fn(TaskRef),
 }
 
 enum Stage<F: Future> {
@@ -96,7 +94,7 @@ struct Cell<F: Future, S> {
 
 /// A pointer to a task, without a reference of its own. Valid as long as whoever handed it out says.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TaskRef(NonNull<Header>);
+pub(crate) struct TaskRef(pub(super) NonNull<Header>);
 
 // SAFETY: a cell is only made of a `Send` future and a `Send + Sync` scheduler (see `new`), and access
 // to its fields from several threads is ordered by the state word.
@@ -143,13 +141,11 @@ where
     });
     // `repr(C)` puts the header first, so a pointer to the cell is a pointer to the header.
     let raw = TaskRef(NonNull::from(Box::leak(cell)).cast());
-    (
-        Task(raw),
-        Handle {
-            raw,
-            output: PhantomData,
-        },
-    )
+    // SAFETY: a new state counts one reference for each, and NOTIFIED for the `Task`.
+    let task = unsafe { Task::from_raw(raw) };
+    // SAFETY: as above; the output is of this future, so of this type.
+    let handle = unsafe { Handle::from_raw(raw) };
+    (task, handle)
 }
 
 impl TaskRef {
@@ -181,7 +177,7 @@ impl TaskRef {
     ///
     /// # Safety
     /// The caller owns `n` references and uses the task no more.
-    unsafe fn release(self, n: usize) {
+    pub(super) unsafe fn release(self, n: usize) {
         // SAFETY: the caller's references keep it alive.
         let header = unsafe { self.header() };
         let dealloc = header.vtable.dealloc;
@@ -236,7 +232,7 @@ impl TaskRef {
 }
 
 impl Header {
-    fn shard(&self) -> Option<Shard> {
+    pub(super) fn shard(&self) -> Option<Shard> {
         match self.shard.load(Ordering::Relaxed) {
             Shard::NONE => None,
             shard => Some(Shard(shard)),
@@ -263,7 +259,7 @@ fn wake_join_handle(header: &Header) {
 
 impl Header {
     /// Called only by the owner of the join waker's slot.
-    fn take_join_waker(&self) {
+    pub(super) fn take_join_waker(&self) {
         let waker = self.join_waker.with_mut(|slot| {
             // SAFETY: the slot is the caller's alone.
             unsafe { &mut *slot }.take()
@@ -272,7 +268,7 @@ impl Header {
     }
 
     /// True if the output is there to be taken; otherwise `waker` is in place to be woken.
-    fn poll_join(&self, waker: &Waker) -> bool {
+    pub(super) fn poll_join(&self, waker: &Waker) -> bool {
         let seen = self.state.load();
         if seen.has(COMPLETE) {
             return true;
@@ -306,224 +302,6 @@ impl Header {
         true
     }
 }
-
-/// A task that is to be run: a place in a queue. Exactly one exists for a task that is NOTIFIED.
-///
-/// Dropping it cancels the task, because nobody else would ever run it.
-pub(crate) struct Task(TaskRef);
-
-impl Task {
-    /// Polls the task once. `Some` if it was woken meanwhile and has to be queued again.
-    pub(crate) fn run(self) -> Option<Task> {
-        let raw = self.into_raw();
-        // SAFETY: the reference of `self` keeps it alive.
-        let run = unsafe { raw.header() }.vtable.run;
-        // SAFETY: alive, with the types of its vtable, and the reference of `self` is handed over.
-        let again = unsafe { run(raw) };
-        again.then(|| Task(raw))
-    }
-
-    /// Gives up the place in the queue of a task that a registry holds: its shutdown will cancel it.
-    /// A task that no registry holds is cancelled here.
-    pub(crate) fn abandon(self) {
-        if self.header().shard().is_none() {
-            return;
-        }
-        let raw = self.into_raw();
-        // SAFETY: the reference of `self`.
-        unsafe { raw.release(1) };
-    }
-
-    pub(crate) fn id(&self) -> Id {
-        self.header().id
-    }
-
-    pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
-        self.header().spawned_at
-    }
-
-    fn header(&self) -> &Header {
-        // SAFETY: our reference keeps it alive.
-        unsafe { self.0.header() }
-    }
-
-    pub(super) fn into_raw(self) -> TaskRef {
-        ManuallyDrop::new(self).0
-    }
-
-    /// # Safety
-    /// `raw` came from `into_raw`, and this is its only use since.
-    pub(super) unsafe fn from_raw(raw: TaskRef) -> Task {
-        Task(raw)
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        // SAFETY: our reference, given away here.
-        unsafe { self.0.shutdown() };
-    }
-}
-
-impl fmt::Debug for Task {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Task({} at {}: {:?})",
-            self.id(),
-            self.spawned_at(),
-            self.header().state
-        )
-    }
-}
-
-/// The owner of a task's output.
-pub(crate) struct Handle<T> {
-    raw: TaskRef,
-    output: PhantomData<fn() -> T>,
-}
-
-impl<T> Handle<T> {
-    pub(crate) fn poll_result(&mut self, waker: &Waker) -> Poll<Result<T, Failure>> {
-        let mut result: Poll<Result<T, Failure>> = Poll::Pending;
-        let header = self.header();
-        if header.poll_join(waker) {
-            let take = header.vtable.take_output;
-            let slot = ptr::from_mut(&mut result).cast();
-            // SAFETY: COMPLETE is set and the output is ours to take; `slot` points to a place of the
-            // type that the vtable of a task with output `T` writes.
-            unsafe { take(self.raw, slot) };
-        }
-        result
-    }
-
-    pub(crate) fn is_finished(&self) -> bool {
-        self.header().state.load().has(COMPLETE)
-    }
-
-    pub(crate) fn id(&self) -> Id {
-        self.header().id
-    }
-
-    pub(crate) fn abort(&self) {
-        abort(self.raw, self.header());
-    }
-
-    pub(crate) fn remote(&self) -> Remote {
-        self.header().state.ref_inc();
-        Remote(self.raw)
-    }
-
-    fn header(&self) -> &Header {
-        // SAFETY: our reference keeps it alive.
-        unsafe { self.raw.header() }
-    }
-}
-
-impl<T> Drop for Handle<T> {
-    fn drop(&mut self) {
-        let header = self.header();
-        let (output_is_ours, waker_is_ours) = header.state.drop_join_handle();
-        if output_is_ours {
-            // SAFETY: COMPLETE is set and JOIN_INTEREST was ours, so the output is too.
-            unsafe { (header.vtable.drop_output)(self.raw) };
-        }
-        if waker_is_ours {
-            header.take_join_waker();
-        }
-        // SAFETY: our reference.
-        unsafe { self.raw.release(1) };
-    }
-}
-
-/// A reference that can do no more than abort: what an abort handle holds.
-pub(crate) struct Remote(TaskRef);
-
-impl Remote {
-    pub(crate) fn abort(&self) {
-        abort(self.0, self.header());
-    }
-
-    pub(crate) fn is_finished(&self) -> bool {
-        self.header().state.load().has(COMPLETE)
-    }
-
-    pub(crate) fn id(&self) -> Id {
-        self.header().id
-    }
-
-    fn header(&self) -> &Header {
-        // SAFETY: our reference keeps it alive.
-        unsafe { self.0.header() }
-    }
-}
-
-impl Clone for Remote {
-    fn clone(&self) -> Self {
-        self.header().state.ref_inc();
-        Remote(self.0)
-    }
-}
-
-impl Drop for Remote {
-    fn drop(&mut self) {
-        // SAFETY: our reference.
-        unsafe { self.0.release(1) };
-    }
-}
-
-fn abort(raw: TaskRef, header: &Header) {
-    header.state.cancel();
-    // Somebody has to carry it out.
-    // SAFETY: `header` is the caller's live task, of the type of its vtable.
-    unsafe { (header.vtable.wake)(raw) };
-}
-
-// ---- wakers ----
-
-static WAKER: RawWakerVTable =
-    RawWakerVTable::new(waker_clone, waker_wake, waker_wake_by_ref, waker_drop);
-
-/// # Safety
-/// `data` is that of a live waker of this vtable.
-unsafe fn waker_task(data: *const ()) -> TaskRef {
-    // SAFETY: every waker of this vtable is made from a `TaskRef`, which is never null.
-    TaskRef(unsafe { NonNull::new_unchecked(data.cast_mut().cast()) })
-}
-
-unsafe fn waker_clone(data: *const ()) -> RawWaker {
-    // SAFETY: called on a live waker.
-    let raw = unsafe { waker_task(data) };
-    // SAFETY: the waker's reference keeps it alive.
-    unsafe { raw.header() }.state.ref_inc();
-    RawWaker::new(data, &WAKER)
-}
-
-unsafe fn waker_wake_by_ref(data: *const ()) {
-    // SAFETY: called on a live waker.
-    let raw = unsafe { waker_task(data) };
-    // SAFETY: the waker's reference keeps it alive.
-    let wake = unsafe { raw.header() }.vtable.wake;
-    // SAFETY: alive, and of the type of its vtable.
-    unsafe { wake(raw) };
-}
-
-unsafe fn waker_wake(data: *const ()) {
-    // The waker's own reference keeps the scheduler alive until it has queued the task (async-rs#11).
-    // SAFETY: called on a live waker.
-    unsafe { waker_wake_by_ref(data) };
-    // SAFETY: called by value, so the waker ends here.
-    unsafe { waker_drop(data) };
-}
-
-unsafe fn waker_drop(data: *const ()) {
-    // SAFETY: called on a live waker, which ends here.
-    let raw = unsafe { waker_task(data) };
-    // SAFETY: the waker's reference.
-    unsafe { raw.release(1) };
-}
-
-// ---- the vtable's functions ----
 
 impl<F: Future, S> Cell<F, S> {
     /// # Safety
@@ -587,9 +365,8 @@ unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef) -> bool {
     // No argument, here and below: the cell may be freed before the function returns.
     // SAFETY: the caller's reference keeps it alive until it is given away.
     let cell = unsafe { raw.cell::<F, S>() };
-    let waker = RawWaker::new(raw.as_ptr().cast_const().cast(), &WAKER);
-    // SAFETY: the vtable keeps the contract of wakers; not dropped, so it needs no reference of its own.
-    let waker = ManuallyDrop::new(unsafe { Waker::from_raw(waker) });
+    // SAFETY: the caller's reference outlives the poll; not dropped, so it needs none of its own.
+    let waker = ManuallyDrop::new(unsafe { waker_of(raw) });
     let polled = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: RUNNING is ours.
         unsafe { cell.poll(&mut Context::from_waker(&waker)) }
@@ -659,12 +436,11 @@ unsafe fn wake<F: Future, S: Schedule>(raw: TaskRef) {
             return;
         }
         cell.header.state.ref_inc();
-        let waker = RawWaker::new(raw.as_ptr().cast_const().cast(), &WAKER);
-        // SAFETY: the vtable keeps the contract of wakers, and the reference was just made.
-        cell.scheduler.defer(unsafe { Waker::from_raw(waker) });
+        // SAFETY: the reference was just made.
+        cell.scheduler.defer(unsafe { waker_of(raw) });
     } else if cell.header.state.notify() {
-        // `notify` made the reference of this `Task`.
-        cell.scheduler.schedule(Task(raw));
+        // SAFETY: `notify` made the reference, and set NOTIFIED for this `Task`.
+        cell.scheduler.schedule(unsafe { Task::from_raw(raw) });
     }
 }
 

@@ -14,7 +14,8 @@
 //!
 //! Loom models: `models::inboxes`.
 
-use super::cell::{Header, Task, TaskRef};
+use super::cell::{Header, TaskRef};
+use super::owners::Task;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use std::ptr;
 

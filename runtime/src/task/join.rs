@@ -1,4 +1,4 @@
-use super::cell::{Handle, Remote};
+use super::owners::{Handle, Remote};
 use super::{Id, JoinError};
 use std::fmt;
 use std::future::Future;

@@ -7,6 +7,7 @@
 mod cell;
 mod error;
 mod inbox;
+mod owners;
 mod registry;
 mod slot;
 mod state;
@@ -18,11 +19,12 @@ mod join_set;
 #[cfg(not(evenkeel_loom))]
 mod yield_now;
 
-#[cfg(evenkeel_loom)]
-pub(crate) use cell::Handle;
-pub(crate) use cell::{Schedule, Shard, Task, TaskRef, new};
+pub(crate) use cell::{Schedule, Shard, TaskRef, new};
 pub use error::JoinError;
 pub(crate) use inbox::Inbox;
+#[cfg(evenkeel_loom)]
+pub(crate) use owners::Handle;
+pub(crate) use owners::Task;
 pub(crate) use registry::Registry;
 pub(crate) use slot::Slot;
 

@@ -1,6 +1,7 @@
 //! A place for one task: the next-slot of a worker.
 
-use super::cell::{Header, Task, TaskRef};
+use super::cell::{Header, TaskRef};
+use super::owners::Task;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use std::ptr;
 

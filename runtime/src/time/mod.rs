@@ -1,9 +1,9 @@
 //! Sleeping, timeouts and intervals, with tokio's names and meaning.
 //!
-//! Deadlines are kept to the nanosecond; how late a timer fires depends on the thread that owns it,
-//! which is the IO worker that polled it first, or the thread in
-//! [`block_on`](crate::runtime::Runtime::block_on). Polled elsewhere (on the compute lane, or under another
-//! executor), a timer belongs to the driver thread, and fires up to a millisecond late.
+//! Deadlines are kept to the nanosecond, and no timer fires early. A timer belongs to the thread that polls
+//! it: the IO worker, or the thread in [`block_on`](crate::runtime::Runtime::block_on). Polled elsewhere (on
+//! the compute lane, or under another executor), it belongs to the driver thread. While its worker is stuck
+//! in a poll, the driver thread fires it, which may be some 20 ms late.
 //!
 //! Timers use the monotonic clock, so that setting the system's clock changes nothing. On Linux that
 //! clock stands still while the machine is suspended, and so do the timers.
