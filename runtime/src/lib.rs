@@ -44,8 +44,10 @@
 //! - `hyper`: hyper 1's `rt` traits, in [`mod@hyper`].
 
 #![cfg_attr(evenkeel_loom, allow(dead_code, unused_imports))]
-#![cfg_attr(not(feature = "hyper"), allow(rustdoc::broken_intra_doc_links))]
-#![cfg_attr(not(feature = "macros"), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(feature = "hyper", feature = "macros")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 mod panics;
 pub(crate) mod stack;
