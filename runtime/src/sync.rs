@@ -10,7 +10,22 @@ mod imp {
             AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
         };
     }
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use parking_lot::Mutex;
+
+    /// A lock that is only ever tried.
+    pub(crate) struct TryLock<T>(Mutex<T>);
+
+    pub(crate) type TryLockGuard<'a, T> = parking_lot::MutexGuard<'a, T>;
+
+    impl<T> TryLock<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(Mutex::new(value))
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<TryLockGuard<'_, T>> {
+            self.0.try_lock()
+        }
+    }
 
     /// `std`'s cell behind loom's interface: access is a closure, so that loom can see its extent.
     #[derive(Debug)]
@@ -43,8 +58,6 @@ mod imp {
     }
     pub(crate) use loom::cell::UnsafeCell;
 
-    pub(crate) use loom::sync::MutexGuard;
-
     /// loom's mutex with parking_lot's interface.
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -56,9 +69,64 @@ mod imp {
         pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
             self.0.lock().expect("no thread of a model panics")
         }
+    }
 
-        pub(crate) fn try_lock(&self) -> Option<loom::sync::MutexGuard<'_, T>> {
-            self.0.try_lock().ok()
+    /// A flag beside the value: loom's own mutex is never contended where nothing else happens while it
+    /// is held, because unlocking it is no place for a switch.
+    pub(crate) struct TryLock<T> {
+        locked: atomic::AtomicBool,
+        value: std::sync::Mutex<T>,
+    }
+
+    /// The value's guard is dropped first, by the order of the fields, and the flag after it.
+    pub(crate) struct TryLockGuard<'a, T> {
+        value: std::sync::MutexGuard<'a, T>,
+        _unlock: Unlock<'a>,
+    }
+
+    struct Unlock<'a>(&'a atomic::AtomicBool);
+
+    impl<T> TryLock<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self {
+                locked: atomic::AtomicBool::new(false),
+                value: std::sync::Mutex::new(value),
+            }
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<TryLockGuard<'_, T>> {
+            use atomic::Ordering::{Acquire, Relaxed};
+            self.locked
+                .compare_exchange(false, true, Acquire, Relaxed)
+                .ok()?;
+            let value = self
+                .value
+                .try_lock()
+                .expect("the flag lets one in at a time");
+            Some(TryLockGuard {
+                value,
+                _unlock: Unlock(&self.locked),
+            })
+        }
+    }
+
+    impl Drop for Unlock<'_> {
+        fn drop(&mut self) {
+            self.0.store(false, atomic::Ordering::Release);
+        }
+    }
+
+    impl<T> std::ops::Deref for TryLockGuard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.value
+        }
+    }
+
+    impl<T> std::ops::DerefMut for TryLockGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.value
         }
     }
 }

@@ -11,11 +11,11 @@
 //! third thread has it by then, of whom the same holds. Loom model: `models::turns`.
 
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{TryLock, TryLockGuard};
 use std::ops::{Deref, DerefMut};
 
 pub(crate) struct Exclusive<T> {
-    value: Mutex<Option<T>>,
+    value: TryLock<Option<T>>,
     closing: AtomicBool,
 }
 
@@ -23,13 +23,13 @@ pub(crate) struct Exclusive<T> {
 pub(crate) struct Guard<'a, T> {
     owner: &'a Exclusive<T>,
     /// Some until the drop, and holding some value.
-    value: Option<MutexGuard<'a, Option<T>>>,
+    value: Option<TryLockGuard<'a, Option<T>>>,
 }
 
 impl<T> Exclusive<T> {
     pub(crate) fn new(value: T) -> Self {
         Exclusive {
-            value: Mutex::new(Some(value)),
+            value: TryLock::new(Some(value)),
             closing: AtomicBool::new(false),
         }
     }

@@ -13,8 +13,7 @@ use loom::thread;
 /// leaves the second park only if it was woken, and one of the wakers may be preempted for ever between
 /// its two steps, as long as the other is not.
 ///
-/// Caught: `notify` that leaves it at the mark of another waker; `end` that stores EMPTY without regard
-/// for a mark, before the park.
+/// Caught: `notify` that leaves it at the mark of another waker; `begin` that overwrites a mark.
 #[test]
 fn parking() {
     explore(Some(3), || {
