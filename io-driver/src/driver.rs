@@ -102,8 +102,9 @@ impl Driver {
 
     /// Waits for events, delivers them, and returns how many there were.
     ///
-    /// It waits until there is an event, until [`Handle::wake`] is called, or for `timeout`, which
-    /// is rounded up to milliseconds; `None` has no limit, and zero does not wait. It may return
+    /// It waits until there is an event, until [`Handle::wake`] is called, or for `timeout`; `None` has
+    /// no limit, and zero does not wait. Where the system's own wait is in whole milliseconds, a timeout
+    /// is rounded up to them; not on Linux, where one that is finer costs a second system call. It may return
     /// early with 0 events: after a signal, or when `timeout` is above the 24.8 days that the system
     /// can wait for.
     ///
@@ -113,13 +114,38 @@ impl Driver {
     /// The system's. A signal is not an error.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
         let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
-        let polled = self.poll.poll(&mut self.events, timeout);
+        let polled = self
+            .wait_precisely(timeout)
+            .and_then(|timeout| self.poll.poll(&mut self.events, timeout));
         self.shared.bell.next_turn();
         match polled {
             Ok(()) => Ok(self.deliver()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
             Err(error) => Err(error),
         }
+    }
+
+    /// Waits here if `timeout` is finer than the milliseconds of `epoll_wait`. Returns how long is left
+    /// to wait there.
+    #[cfg(target_os = "linux")]
+    fn wait_precisely(&self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let Some(timeout) = timeout.filter(|timeout| timeout.subsec_nanos() % 1_000_000 != 0)
+        else {
+            return Ok(timeout);
+        };
+        let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+        // The epoll descriptor is readable when it has events, a wake-up among them.
+        poll(
+            &mut [PollFd::new(self.poll.registry(), PollFlags::IN)],
+            Some(&timeout),
+        )?;
+        Ok(Some(Duration::ZERO))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn wait_precisely(&self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+        Ok(timeout)
     }
 
     fn deliver(&self) -> usize {

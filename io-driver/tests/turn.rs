@@ -31,6 +31,27 @@ fn a_short_timeout_is_waited_for() {
     });
 }
 
+#[test]
+fn a_timeout_finer_than_a_millisecond_is_waited_for() {
+    within_limit(|| {
+        let mut driver = Driver::new().unwrap();
+        let fine = Duration::from_micros(1_500);
+        let begin = Instant::now();
+        assert_eq!(driver.turn(Some(fine)).unwrap(), 0);
+        assert!(begin.elapsed() >= fine);
+    });
+}
+
+#[test]
+fn a_wake_ends_a_turn_with_a_fine_timeout() {
+    within_limit(|| {
+        let mut driver = Driver::new().unwrap();
+        driver.handle().wake();
+        let fine = Duration::from_secs(3_600) + Duration::from_nanos(1);
+        assert_eq!(driver.turn(Some(fine)).unwrap(), 0);
+    });
+}
+
 /// mio#1948: milliseconds in an `i32` overflow after 24.8 days, and the poll ends at once.
 #[test]
 fn mio_1948_huge_timeouts_wait_for_the_wake() {

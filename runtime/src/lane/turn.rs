@@ -15,10 +15,6 @@ use evenkeel_io_driver::{Driver, Handle};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Below this a wait is left to a futex, which is precise to the microsecond: the driver's waits are in
-/// whole milliseconds.
-const PRECISE: Duration = Duration::from_millis(2);
-
 pub(crate) struct Turn {
     /// Gone once the runtime is shut down.
     driver: Exclusive<Driver>,
@@ -86,18 +82,5 @@ impl MyTurn<'_> {
             std::thread::sleep(Duration::from_millis(10));
             0
         })
-    }
-}
-
-/// How long to wait in the driver for a timer that is due in `timeout`: whole milliseconds, rounded
-/// down. `None` if that is so soon that the wait is to be a precise one, elsewhere.
-pub(crate) fn coarse(timeout: Option<Duration>) -> Option<Option<Duration>> {
-    match timeout {
-        None => Some(None),
-        Some(timeout) if timeout < PRECISE => None,
-        Some(timeout) => {
-            let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-            Some(Some(Duration::from_millis(ms)))
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a worker does: find a task, poll it, and sleep when there is none.
 
-use super::{Kind, Lane, Seat, turn};
+use super::{Kind, Lane, Seat};
 use crate::task::Task;
 use crate::time::clock;
 use crate::time::shard::{NEVER, wake};
@@ -314,17 +314,13 @@ impl Local {
     /// next event.
     fn park(&self, timeout: Option<Duration>) {
         let parker = &self.seat().parker;
-        let turn = self.lane.turn.as_ref();
-        match (turn.and_then(|turn| turn.try_take()), turn::coarse(timeout)) {
-            (Some(mut my_turn), Some(coarse)) => {
+        match self.lane.turn.as_ref().and_then(|turn| turn.try_take()) {
+            Some(mut my_turn) => {
                 // Quietly, because this worker still counts as asleep. It becomes a searcher next, and
                 // wakes another one if more than one task has come.
-                self.gather_quietly(|| my_turn.wait(parker, coarse));
+                self.gather_quietly(|| my_turn.wait(parker, timeout));
             }
-            (my_turn, _) => {
-                drop(my_turn);
-                parker.park(timeout);
-            }
+            None => parker.park(timeout),
         }
     }
 }

@@ -13,7 +13,7 @@
 
 use super::{Shared, context};
 use crate::lane::parker::Parker;
-use crate::lane::turn::{Turn, coarse};
+use crate::lane::turn::Turn;
 use crate::lane::watch::Watching;
 use crate::lane::worker::set_prompt;
 use crate::time::clock;
@@ -95,11 +95,8 @@ pub(super) fn run(shared: &Arc<Shared>) {
         let polls = watch.turn.polls();
         let wanted = polls == polls_before || !looking;
         polls_before = polls;
-        if wanted
-            && let Some(coarse) = coarse(timeout)
-            && let Some(mut my_turn) = watch.turn.try_take()
-        {
-            if my_turn.wait(&watch.parker, coarse) == 0 {
+        if wanted && let Some(mut my_turn) = watch.turn.try_take() {
+            if my_turn.wait(&watch.parker, timeout) == 0 {
                 // Nothing came, and the next look may poll again. After events it may not: the worker
                 // that was woken is to have the next turn, without this thread in between.
                 polls_before = watch.turn.polls();
