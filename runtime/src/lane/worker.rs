@@ -3,7 +3,7 @@
 use super::{Kind, Lane, Seat};
 use crate::task::Task;
 use crate::time::clock;
-use crate::time::shard::{NEVER, wake};
+use crate::time::shard::wake;
 use crossbeam_deque::{Steal, Worker as Deque};
 use std::cell::Cell;
 use std::ptr;
@@ -299,11 +299,7 @@ impl Local {
         let sleep = &self.lane.sleep;
         sleep.fall_asleep(self.index, self.searching.take());
         if !self.lane.has_work() && !self.lane.is_shut_down() {
-            let timeout = match deadline_ns {
-                NEVER => None,
-                deadline_ns => Some(clock::until(deadline_ns)),
-            };
-            self.park(timeout);
+            self.park(clock::timeout(deadline_ns));
         }
         sleep.wake_up(self.index);
         self.searching.set(true);

@@ -4,7 +4,7 @@ use super::Handle;
 use super::context::BlockOnGuard;
 use crate::lane::parker::Parker;
 use crate::time::clock;
-use crate::time::shard::{NEVER, wake};
+use crate::time::shard::wake;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -34,11 +34,8 @@ pub(super) fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
             return output;
         }
         // Whatever wakes us from here on leaves its mark in the parker, so the park below returns.
-        let timeout = match guard.timers().prepare_sleep(clock::now_ns(), wake) {
-            NEVER => None,
-            deadline_ns => Some(clock::until(deadline_ns)),
-        };
-        parker.0.park(timeout);
+        let deadline_ns = guard.timers().prepare_sleep(clock::now_ns(), wake);
+        parker.0.park(clock::timeout(deadline_ns));
         guard
             .timers()
             .fire(clock::now_ns())

@@ -86,7 +86,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
     while !watch.stop.load(Ordering::Acquire) {
         let retry = make_threads(shared);
         let deadline_ns = shared.driver_timers.prepare_sleep(clock::now_ns(), wake);
-        let due = (deadline_ns != NEVER).then(|| clock::until(deadline_ns));
+        let due = clock::timeout(deadline_ns);
         fire_overdue(shared);
 
         let looking = keep_looking(shared, &mut quiet);

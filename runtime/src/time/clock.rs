@@ -1,5 +1,6 @@
 //! The clock of the timers: nanoseconds since the process first asked, monotonic.
 
+use super::shard::NEVER;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -22,4 +23,10 @@ pub(crate) fn to_ns(instant: Instant) -> u64 {
 /// How long until `deadline_ns`, for a wait.
 pub(crate) fn until(deadline_ns: u64) -> Duration {
     Duration::from_nanos(deadline_ns.saturating_sub(now_ns()))
+}
+
+/// How long a thread may sleep whose earliest timer is due at `deadline_ns`, which may be
+/// [`NEVER`]; `None` if it has none.
+pub(crate) fn timeout(deadline_ns: u64) -> Option<Duration> {
+    (deadline_ns != NEVER).then(|| until(deadline_ns))
 }
