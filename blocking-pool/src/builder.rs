@@ -107,7 +107,7 @@ impl Builder {
     }
 
     /// Has threads made elsewhere: `hook` is called when the pool wants a thread, and must see to it that
-    /// [`make_threads`](ThreadMaker::make_threads) is called soon after, by another thread.
+    /// [`make_threads`](ThreadMaker::make_threads) is called soon after, by another thread, and again when it says so.
     ///
     /// On Linux a new thread inherits its creator's CPU affinity and scheduling policy. Without this hook the thread that
     /// submits a job creates the thread to run it, so set it if jobs come from pinned or low-priority threads, and

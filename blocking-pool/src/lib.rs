@@ -29,6 +29,7 @@ mod builder;
 mod cells;
 mod error;
 mod panics;
+mod patience;
 mod pool;
 mod shared;
 mod sync;

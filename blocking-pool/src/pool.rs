@@ -79,12 +79,12 @@ impl Pool {
         self.shared().submit(Box::new(job))
     }
 
-    /// Makes the threads that are wanted at this moment; see [`Builder::thread_maker`](crate::Builder::thread_maker).
+    /// As [`ThreadMaker::make_threads`], which see.
     ///
     /// # Errors
     ///
     /// As [`ThreadMaker::make_threads`].
-    pub fn make_threads(&self) -> io::Result<usize> {
+    pub fn make_threads(&self) -> io::Result<Option<Duration>> {
         self.shared().make_threads()
     }
 
@@ -141,7 +141,12 @@ impl ThreadMaker {
         Self { shared }
     }
 
-    /// Makes the threads that are wanted at this moment, perhaps none, and returns how many that were.
+    /// Makes threads for the jobs that wait, perhaps none. If that is not all that may be needed, the result is the time
+    /// after which to call again: until then the hook is not called.
+    ///
+    /// So a burst of short jobs, which one thread works off before a second has started, does not make a thread for each of
+    /// them. The first thread is made at once, then two after a tenth of a millisecond if the queue is still not going to
+    /// be empty soon, then four, and so on.
     ///
     /// Creating a thread takes the operating system some tens of microseconds.
     ///
@@ -149,7 +154,7 @@ impl ThreadMaker {
     ///
     /// That of the operating system, when it refuses a thread. The jobs stay queued. Call again after a pause: until then
     /// the hook may not be called, if no new job comes.
-    pub fn make_threads(&self) -> io::Result<usize> {
+    pub fn make_threads(&self) -> io::Result<Option<Duration>> {
         self.shared.make_threads()
     }
 }

@@ -43,17 +43,17 @@
 //! each of them looks into the inbox when it ends its job. `GROWABLE`, a thread is asked for, and the maker takes in the
 //! inbox. `CLOSED`, the submitter drops the job itself.
 //!
-//! *The request*: `request` is twice a count of calls to `make_threads`, plus one when the hook was called since the last
-//! of them. Asking: read it; odd: done; even: call the hook, then try to set the bit. The bit is set after the hook
+//! *The request*: `request` is twice a count of ended calls to `make_threads`, plus one when the hook was called since the
+//! last of them. Asking: read it; odd: done; even: call the hook, then try to set the bit. The bit is set after the hook
 //! returned and only if no maker came since, so who sees it odd relies on a hook call that is complete and on a maker that
-//! has not begun, never on a submitter between two steps. A maker increments it before it locks, so it sees what
-//! was pushed before the odd value was read. Hence the liveness rule: *while a job is uncovered and threads are below
+//! has not ended, never on a submitter between two steps. A maker increments it before its last settling, which so sees
+//! what was pushed before the odd value was read. Hence the liveness rule: *while a job is uncovered and threads are below
 //! the cap, either an asker is about to call the hook or a call of it is unanswered*. `make_threads` ends only when no
-//! job is uncovered or the cap is reached, or with an error, which obliges its caller to come back.
+//! job is uncovered or the cap is reached, or with a pause or an error, which oblige its caller to come back: one who
+//! pauses sets the bit itself, so that nobody cuts the pause short, and counts as a call that is unanswered.
 //!
 //! So 600 jobs that each block are all begun, up to the cap: none covers another, since a thread on its way counts for
-//! one job and stops counting when it takes one. And a burst of short jobs makes few threads: the maker asks
-//! [`Core::wants_thread`] again before each one.
+//! one job and stops counting when it takes one. And a burst of short jobs makes few threads: see [`Growth`].
 //!
 //! One corner is outside this crate's reach: std's `unpark` marks the thread in one step and wakes it in the next, and a
 //! submitter that is preempted exactly between them delays that thread, hence the jobs it is sentry for.
@@ -124,6 +124,47 @@ pub(crate) struct Core {
     /// Threads that were taken from `idle` and have not locked since.
     pub(crate) appointed: usize,
     pub(crate) closed: bool,
+    /// Jobs that have ended so far.
+    pub(crate) ended: u64,
+    growth: Growth,
+}
+
+/// How fast a pool with a thread maker grows: one thread at once for the first job that has none, and after each
+/// [`PAUSE`] twice as many as before, unless the threads that there are will soon have emptied the queue. So the jobs of
+/// a burst that block have all been begun within ten pauses, for 512 threads, and those that are short make few threads.
+#[derive(Default)]
+struct Growth {
+    /// How many threads to make next, at most.
+    step: usize,
+    /// How many jobs had ended at the last step.
+    ended_before: u64,
+}
+
+/// Time between two steps of [`Growth`].
+const PAUSE: Duration = Duration::from_micros(100);
+
+/// A queue that is going to be empty after so many pauses makes no threads.
+const SOON_PAUSES: u64 = 10;
+
+impl Growth {
+    /// How many threads to make now for so many jobs that have none.
+    fn step(&mut self, uncovered: usize, ended: u64) -> usize {
+        let at_this_pace = (ended - self.ended_before).saturating_mul(SOON_PAUSES);
+        self.ended_before = ended;
+        // The first step is at once, whatever the pace: a lone job is not to wait.
+        if self.step > 0 && uncovered as u64 <= at_this_pace {
+            self.step = 1;
+            return 0;
+        }
+        let now = self.step.max(1);
+        self.step = now.saturating_mul(2);
+        now
+    }
+
+    /// No job is without a thread: the next such job starts over.
+    fn end(&mut self) {
+        self.step = 0;
+    }
 }
 
 impl Core {
@@ -157,6 +198,8 @@ impl Shared {
             starting: 0,
             appointed: 0,
             closed: false,
+            ended: 0,
+            growth: Growth::default(),
         };
         Self {
             config,
@@ -307,19 +350,55 @@ impl Shared {
         }
     }
 
-    /// Makes as many threads as are wanted now.
-    pub(crate) fn make_threads(self: &Arc<Self>) -> io::Result<usize> {
+    /// Makes threads. With a thread maker only as many as [`Growth`] allows; if that leaves jobs without one, the result
+    /// is the time after which the caller has to come back.
+    pub(crate) fn make_threads(self: &Arc<Self>) -> io::Result<Option<Duration>> {
+        if self.config.thread_maker.is_none() {
+            while self.reserve_thread() {
+                self.start_thread()?;
+            }
+            return Ok(None);
+        }
+        for _ in 0..self.growth_step() {
+            if !self.reserve_thread() {
+                break;
+            }
+            self.start_thread()?;
+        }
+        Ok(self.pause())
+    }
+
+    fn growth_step(self: &Arc<Self>) -> usize {
+        let mut core = self.core.lock();
+        let mut todo = self.settle(&mut core);
+        let mut step = 0;
+        if std::mem::take(&mut todo.ask_for_thread) {
+            let (uncovered, ended) = (core.uncovered(), core.ended);
+            step = core.growth.step(uncovered, ended);
+        }
+        drop(core);
+        self.carry_out(todo);
+        step
+    }
+
+    /// The end of a call by a paced maker: some time if it has to come back.
+    fn pause(self: &Arc<Self>) -> Option<Duration> {
         // To the next even number: the calls of the hook so far are answered here.
         let next = |request| Some((request | 1) + 1);
         let _ = self
             .request
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        let mut made = 0;
-        while self.reserve_thread() {
-            self.start_thread()?;
-            made += 1;
+        let mut core = self.core.lock();
+        let mut todo = self.settle(&mut core);
+        let wanted = std::mem::take(&mut todo.ask_for_thread);
+        if wanted {
+            self.request.fetch_or(1, Ordering::Relaxed);
+        } else {
+            core.growth.end();
         }
-        Ok(made)
+        drop(core);
+        self.carry_out(todo);
+        wanted.then_some(PAUSE)
     }
 
     /// Counts a thread if one is wanted.

@@ -5,7 +5,7 @@ pub(crate) use imp::*;
 #[cfg(not(evenkeel_loom))]
 mod imp {
     use std::sync::Arc;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use arc_swap::{ArcSwapOption, Guard};
 
@@ -15,6 +15,9 @@ mod imp {
     };
     pub(crate) use std::thread::{Builder as ThreadBuilder, Thread, current, park, park_timeout};
     pub(crate) use std::thread_local;
+
+    /// How long an idle thread may look for its next job before it sleeps: about what sleeping and being woken costs.
+    pub(crate) const LOOK_ON: Duration = Duration::from_micros(20);
 
     /// Waits to be notified, until `deadline` if there is one; true when the deadline passed.
     pub(crate) fn wait_until<T>(
@@ -59,6 +62,9 @@ mod imp {
     };
     pub(crate) use loom::thread::{Builder as ThreadBuilder, Thread, current, park};
     pub(crate) use loom::thread_local;
+
+    /// One look.
+    pub(crate) const LOOK_ON: Duration = Duration::ZERO;
 
     /// Loom has no clock, and no model gives a deadline that is neither past nor absent.
     pub(crate) fn park_timeout(_: Duration) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::panics::contained;
+use crate::patience::Patience;
 use crate::shared::Shared;
 use crate::sync::{AtomicBool, Ordering, Thread, ThreadBuilder, current, park, park_timeout};
 
@@ -45,10 +46,18 @@ impl Worker {
         self.thread.unpark();
     }
 
+    fn take_signal(&self) -> bool {
+        self.signal.swap(false, Ordering::Acquire)
+    }
+
     /// Waits for the signal; true if the deadline passed without one.
-    fn wait(&self, deadline: Option<Instant>) -> bool {
+    fn wait(&self, patience: &mut Patience, deadline: Option<Instant>) -> bool {
+        // A load first, so that a submitter finds the line in its cache.
+        if patience.look_on(|| self.signal.load(Ordering::Relaxed) && self.take_signal()) {
+            return false;
+        }
         loop {
-            if self.signal.swap(false, Ordering::Acquire) {
+            if self.take_signal() {
                 return false;
             }
             let Some(deadline) = deadline else {
@@ -99,6 +108,7 @@ fn run(shared: &Arc<Shared>) {
 fn work(shared: &Arc<Shared>, me: &Arc<Worker>) {
     let deadline_from_now = || Instant::now().checked_add(shared.config.keep_alive);
     let mut deadline = deadline_from_now();
+    let mut patience = Patience::default();
     let mut expired = false;
     let mut core = shared.core.lock();
     core.starting -= 1;
@@ -111,6 +121,7 @@ fn work(shared: &Arc<Shared>, me: &Arc<Worker>) {
             deadline = deadline_from_now();
             expired = false;
             core = shared.core.lock();
+            core.ended += 1;
             continue;
         }
         if expired {
@@ -120,7 +131,7 @@ fn work(shared: &Arc<Shared>, me: &Arc<Worker>) {
         let todo = shared.settle(&mut core);
         drop(core);
         shared.carry_out(todo);
-        let timed_out = me.wait(deadline);
+        let timed_out = me.wait(&mut patience, deadline);
         core = shared.core.lock();
         match core.idle.iter().rposition(|worker| Arc::ptr_eq(worker, me)) {
             // Woken by a submitter as the sentry, or timed out; either way nobody counts on this thread.

@@ -4,7 +4,7 @@
 //!
 //! Mutations tried, each of which makes this file fail with a deadlock: `Shared::submit` without its fence;
 //! `Shared::settle` without its fence; `settle` without its re-check of the inbox; `submit` that does not empty the inbox
-//! when it reads `CLOSED`.
+//! when it reads `CLOSED`; `Shared::pause` without its settling, or counting itself as ended after that.
 #![cfg(evenkeel_loom)]
 
 use std::sync::Arc;
@@ -16,8 +16,12 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
 fn model(test: impl Fn() + Send + Sync + 'static) {
+    model_with_preemptions(2, test);
+}
+
+fn model_with_preemptions(bound: usize, test: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
+    builder.preemption_bound = Some(bound);
     builder.max_branches = 20_000;
     builder.check(test);
 }
@@ -84,13 +88,45 @@ fn asking_meets_making() {
             .unwrap();
         let other = pool.clone();
         let submitter = thread::spawn(move || other.spawn(|| 7));
-        let made = pool.make_threads().unwrap();
+        let paused = pool.make_threads().unwrap();
         let task = submitter.join().unwrap();
-        if made == 0 {
-            assert!(rung.load(Ordering::Relaxed));
-            assert_eq!(pool.make_threads().unwrap(), 1);
+        if pool.threads() == 0 {
+            assert!(paused.is_some() || rung.load(Ordering::Relaxed));
+            assert_eq!(pool.make_threads().unwrap(), None);
+            assert_eq!(pool.threads(), 1);
         }
         assert_eq!(block_on(task).unwrap(), 7);
+        assert!(pool.shutdown(None));
+    });
+}
+
+/// A job is submitted while a maker pauses, or does not, and a thread starts: a job that has no thread has a maker on its
+/// way, who is rung for or comes back by itself.
+#[test]
+fn submitting_meets_pausing() {
+    // Four threads: a second preemption would take minutes.
+    model_with_preemptions(1, || {
+        let (ring, rung) = loom::sync::mpsc::channel();
+        let pool = Builder::new()
+            .max_threads(2)
+            .keep_alive(Duration::MAX)
+            .thread_maker(move |_| ring.send(()).unwrap())
+            .build()
+            .unwrap();
+        // The first job waits for the second, which so needs a thread of its own.
+        let (open, opened) = loom::sync::mpsc::channel();
+        let first = pool.spawn(move || opened.recv().unwrap());
+        let other = pool.clone();
+        let submitter =
+            thread::spawn(move || other.execute(move || open.send(()).unwrap()).unwrap());
+        rung.recv().unwrap();
+        while pool.threads() < 2 {
+            if pool.make_threads().unwrap().is_none() && pool.threads() < 2 {
+                rung.recv().unwrap();
+            }
+        }
+        submitter.join().unwrap();
+        block_on(first).unwrap();
         assert!(pool.shutdown(None));
     });
 }

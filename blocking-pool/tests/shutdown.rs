@@ -62,7 +62,7 @@ fn after_shutdown_jobs_are_refused() {
     assert!(pool.shutdown(None));
     assert!(matches!(pool.execute(|| ()), Err(ExecuteError::ShutDown)));
     assert!(block_on(pool.spawn(|| ())).unwrap_err().is_cancelled());
-    assert_eq!(pool.make_threads().unwrap(), 0);
+    assert_eq!(pool.make_threads().unwrap(), None);
     assert!(pool.shutdown(None));
 }
 

@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
@@ -231,14 +232,23 @@ fn a_stop_hook_that_blocks_holds_up_no_job() {
     });
 }
 
+/// Makes all threads that are wanted, whatever pauses are asked for. Returns the number of pauses.
+fn make_all(maker: impl Fn() -> io::Result<Option<Duration>>) -> usize {
+    std::iter::from_fn(|| maker().unwrap()).count()
+}
+
 /// Makes threads when the hook rings, as a runtime's driver thread would.
 fn driver() -> (
     impl Fn(&ThreadMaker) + Send + Sync + 'static,
-    thread::JoinHandle<usize>,
+    thread::JoinHandle<()>,
 ) {
     let (ring, rung) = mpsc::channel::<ThreadMaker>();
     let driver = thread::Builder::new().name("driver".into());
-    let driver = driver.spawn(move || rung.iter().map(|maker| maker.make_threads().unwrap()).sum());
+    let driver = driver.spawn(move || {
+        for maker in &rung {
+            make_all(|| maker.make_threads());
+        }
+    });
     (
         move |maker: &ThreadMaker| ring.send(maker.clone()).unwrap(),
         driver.unwrap(),
@@ -271,7 +281,7 @@ fn with_a_hook_threads_are_made_by_the_driver_alone() {
         assert!(pool.shutdown(None));
         drop(pool);
         // The hook, and with it the driver's channel, goes with the pool.
-        assert_eq!(driver.join().unwrap(), 40);
+        driver.join().unwrap();
     });
 }
 
@@ -295,16 +305,60 @@ fn the_hook_is_not_called_while_a_call_is_unanswered() {
             .collect();
         assert_eq!(calls.load(Ordering::SeqCst), 1);
         assert_eq!((pool.threads(), pool.queued()), (0, 50));
-        assert_eq!(pool.make_threads().unwrap(), 50);
+        assert!(pool.make_threads().unwrap().is_some());
+        let calls_before = calls.load(Ordering::SeqCst);
+        pool.execute(|| ()).unwrap();
+        let calls_now = calls.load(Ordering::SeqCst);
+        assert_eq!(calls_now, calls_before, "a maker that pauses comes back");
+        let pauses = 1 + make_all(|| pool.make_threads());
+        assert!(pauses <= 10, "{pauses}");
+        assert_eq!(pool.threads(), 51);
         for (_, begun) in &blockers {
             begun.recv().unwrap();
         }
-        assert_eq!(pool.make_threads().unwrap(), 0);
-        let calls_before = calls.load(Ordering::SeqCst);
-        pool.execute(|| ()).unwrap();
-        assert_eq!(calls.load(Ordering::SeqCst), calls_before + 1);
+        assert_eq!(pool.make_threads().unwrap(), None);
         drop(blockers);
-        // Not made in answer to the hook, but of no use any more once a thread is free.
-        wait_for("the job has run", || pool.queued() == 0);
+        wait_until_all_idle(&pool, 51);
+        fill(&pool, 51);
+        assert!(pool.shutdown(None));
+    });
+}
+
+/// A queue that the threads there are empty soon makes no more of them, and one that they do not makes ever more.
+#[test]
+fn a_burst_of_short_jobs_makes_few_threads() {
+    within_limit(|| {
+        let pool = Builder::new().thread_maker(|_| ()).build().unwrap();
+        let (gate, open) = mpsc::channel::<()>();
+        let open = Arc::new(Mutex::new(open));
+        // A hundred jobs, each of which waits for its turn.
+        for _ in 0..100 {
+            let open = open.clone();
+            pool.execute(move || open.lock().unwrap().recv().unwrap())
+                .unwrap();
+        }
+        assert!(pool.make_threads().unwrap().is_some());
+        assert_eq!(pool.threads(), 1, "the first at once");
+        let queued = |jobs: usize| {
+            wait_for("the thread takes the next job", || pool.queued() == jobs);
+        };
+        queued(99);
+        // It takes twenty jobs a pause, so that all are begun within ten pauses.
+        for left in [79, 59, 39, 19] {
+            (0..20).for_each(|_| gate.send(()).unwrap());
+            queued(left);
+            assert!(pool.make_threads().unwrap().is_some());
+            assert_eq!(pool.threads(), 1, "{left} left");
+        }
+        // No job ends any more: one thread, then two, then four.
+        for threads in [2, 4, 8] {
+            queued(20 - threads / 2);
+            assert!(pool.make_threads().unwrap().is_some());
+            assert_eq!(pool.threads(), threads);
+        }
+        (0..20).for_each(|_| gate.send(()).unwrap());
+        queued(0);
+        assert_eq!(pool.make_threads().unwrap(), None);
+        assert!(pool.shutdown(None));
     });
 }

@@ -57,7 +57,7 @@ where
 /// iteration that takes a microsecond.
 pub fn should_yield() -> bool {
     Local::with(|local| match local {
-        Some(local) if local.kind() == Kind::Compute => local.partner_is_busy(),
+        Some(local) if local.kind() == Kind::Compute => local.partner_is_awake(),
         _ => true,
     })
 }

@@ -11,6 +11,7 @@
 pub(crate) mod exclusive;
 pub(crate) mod park_state;
 pub(crate) mod parker;
+mod patience;
 pub(crate) mod sleep;
 pub(crate) mod turn;
 pub(crate) mod watch;
@@ -47,12 +48,12 @@ pub(crate) struct Lane {
     /// Wakers that threads which may be preempted leave to the workers: to call one is to mark its task
     /// as queued, and then to queue it, and nobody else can wake the task in between.
     deferred: CachePadded<Stack<Waker>>,
-    sleep: Sleep,
+    sleep: Arc<Sleep>,
     seats: Box<[CachePadded<Seat>]>,
     shutdown: AtomicBool,
     finished: AtomicBool,
-    /// For the compute lane the IO lane, whose sleeping workers tell which cores are free.
-    partner: Option<Arc<Lane>>,
+    /// Who sleeps in the other lane, whose workers share this one's cores.
+    partner: Arc<Sleep>,
     /// For the IO lane the IO driver, which its idle workers poll.
     turn: Option<Arc<Turn>>,
     /// Called by a worker that wakes up, so that somebody watches over it.
@@ -93,11 +94,13 @@ pub(crate) struct SeatReport {
 }
 
 impl Lane {
-    /// A lane of as many workers as `victims` has entries, and the deques of those workers.
+    /// A lane of as many workers as `victims` has entries, of whom `sleep` keeps track, and the deques
+    /// of those workers.
     pub(crate) fn new(
         kind: Kind,
         victims: Vec<Vec<Vec<usize>>>,
-        partner: Option<Arc<Lane>>,
+        sleep: Arc<Sleep>,
+        partner: Arc<Sleep>,
         turn: Option<Arc<Turn>>,
         on_wake: Box<dyn Fn() + Send + Sync>,
     ) -> (Arc<Lane>, Vec<Deque<Task>>) {
@@ -111,7 +114,7 @@ impl Lane {
             kind,
             inbox: CachePadded::new(Inbox::new()),
             deferred: CachePadded::new(Stack::new()),
-            sleep: Sleep::new(seats.len()),
+            sleep,
             seats,
             shutdown: AtomicBool::new(false),
             finished: AtomicBool::new(false),
@@ -158,7 +161,8 @@ impl Lane {
     /// To be called after work was put where any worker of the lane can find it.
     fn notify(&self) {
         let caller = worker::caller();
-        let also = self.partner.as_ref().map(|partner| &partner.sleep);
+        // A compute worker gets nowhere beside a busy IO worker.
+        let also = (self.kind == Kind::Compute).then_some(&*self.partner);
         // The worker on the caller's core finds what the caller has just written in its cache.
         let worker = if caller.is_prompt {
             self.sleep.notify(caller.index, also)
@@ -174,6 +178,12 @@ impl Lane {
     fn unpark(&self, worker: usize) {
         let driver = self.turn.as_ref().map(|turn| turn.handle());
         self.seats[worker].parker.unpark(driver);
+    }
+
+    /// The worker of the other lane on the same core is awake. (More workers than in the other lane go
+    /// round its cores once more.)
+    fn partner_is_awake(&self, worker: usize) -> bool {
+        !self.partner.is_asleep(worker % self.partner.workers())
     }
 
     /// The last look before sleep: every place where a task may be found.

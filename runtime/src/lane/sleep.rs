@@ -67,6 +67,10 @@ impl Sleep {
         }
     }
 
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
+    }
+
     /// To be called after a push: the worker to unpark, if one is needed. Workers near `first` are
     /// preferred, and before all others those that sleep in `also` too. For threads of normal priority
     /// that unpark the worker at once: it is claimed, and counts as searching from now on.

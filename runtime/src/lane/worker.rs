@@ -1,11 +1,13 @@
 //! What a worker does: find a task, poll it, and sleep when there is none.
 
+use super::patience::Patience;
 use super::{Kind, Lane, Seat};
 use crate::task::Task;
 use crate::time::clock;
 use crate::time::shard::wake;
 use crossbeam_deque::{Steal, Worker as Deque};
 use std::cell::Cell;
+use std::hint;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +18,15 @@ const LOOK_INTERVAL: u32 = 61;
 
 /// So many tasks in a row may come from the next-slot; then its task goes to the back of the queue. A
 /// pair of tasks that keep waking each other would otherwise have the worker for themselves
-/// (tokio#5686).
+/// (tokio#5686). It may, as long as nobody else is queued.
 const NEXT_STREAK_MAX: u32 = 3;
+
+/// For so long a worker that found nothing looks on before it sleeps, if that has been of use: about what
+/// sleeping and being woken would cost, so that it never costs much more than twice of what is best.
+const LOOK_ON_NS: u64 = 20_000;
+
+/// Pauses of the CPU between two such looks, so that a hyperthread beside this one is not slowed down.
+const LOOK_ON_PAUSE: u32 = 16;
 
 thread_local! {
     static CURRENT: Cell<*const Local> = const { Cell::new(ptr::null()) };
@@ -62,6 +71,7 @@ pub(crate) struct Local {
     gathered: Cell<usize>,
     /// Where the next search starts among equals.
     turn: Cell<usize>,
+    patience: Patience,
 }
 
 impl Local {
@@ -76,6 +86,7 @@ impl Local {
             tick: Cell::new(0),
             searching: Cell::new(false),
             turn: Cell::new(index),
+            patience: Patience::default(),
         }
     }
 
@@ -103,11 +114,9 @@ impl Local {
         ptr::eq(Arc::as_ptr(&self.lane), lane)
     }
 
-    /// On the compute lane: the IO worker of the same core has work.
-    pub(crate) fn partner_is_busy(&self) -> bool {
-        let io = self.lane.partner.as_ref();
-        // More compute workers than IO workers go round the cores once more.
-        io.is_some_and(|io| !io.is_asleep(self.index % io.workers()))
+    /// The worker of the other lane on the same core has work.
+    pub(crate) fn partner_is_awake(&self) -> bool {
+        self.lane.partner_is_awake(self.index)
     }
 
     fn seat(&self) -> &Seat {
@@ -214,7 +223,7 @@ impl Local {
         let task = self.seat().next.take();
         let streak = self.next_streak.get();
         match task {
-            Some(task) if streak < NEXT_STREAK_MAX => {
+            Some(task) if streak < NEXT_STREAK_MAX || self.queue.is_empty() => {
                 self.next_streak.set(streak + 1);
                 Some(task)
             }
@@ -296,6 +305,9 @@ impl Local {
             }
             return;
         }
+        if self.look_on(deadline_ns) {
+            return;
+        }
         let sleep = &self.lane.sleep;
         sleep.fall_asleep(self.index, self.searching.take());
         if !self.lane.has_work() && !self.lane.is_shut_down() {
@@ -304,6 +316,29 @@ impl Local {
         sleep.wake_up(self.index);
         self.searching.set(true);
         (self.lane.on_wake)();
+    }
+
+    /// Looks for work a little longer, if that has been of use lately. True if there is some. A compute
+    /// worker does not: whatever it is waiting for, its core has better things to do.
+    fn look_on(&self, deadline_ns: u64) -> bool {
+        let now_ns = clock::now_ns();
+        let end_ns = now_ns.saturating_add(LOOK_ON_NS).min(deadline_ns);
+        let worth_it = self.lane.kind == Kind::Io && self.searching.get() && now_ns < end_ns;
+        worth_it
+            && self.patience.try_with(|| {
+                loop {
+                    if self.lane.has_work() || self.lane.is_shut_down() {
+                        return true;
+                    }
+                    // The compute worker of this core could run instead.
+                    if self.partner_is_awake() || clock::now_ns() >= end_ns {
+                        return false;
+                    }
+                    for _ in 0..LOOK_ON_PAUSE {
+                        hint::spin_loop();
+                    }
+                }
+            })
     }
 
     /// Sleeps: in the IO driver if nobody else is there, which makes this the worker that handles the

@@ -1,5 +1,6 @@
 use super::threads::{Hooks, Threads};
 use super::{ComputePriority, Pinning, Runtime, Shared, driver};
+use crate::lane::sleep::Sleep;
 use crate::lane::turn::Turn;
 use crate::lane::{Kind, Lane};
 use crate::time::shard::Shard;
@@ -182,17 +183,21 @@ impl Builder {
                 .map(|worker| plan.steal_order(&topology, worker))
                 .collect()
         };
+        let io_sleep = Arc::new(Sleep::new(io_workers));
+        let compute_sleep = Arc::new(Sleep::new(compute_workers));
         let (io, io_deques) = Lane::new(
             Kind::Io,
             victims(&plan, io_workers),
-            None,
+            io_sleep.clone(),
+            compute_sleep.clone(),
             Some(turn.clone()),
             Box::new(move || awake.worker_awake()),
         );
         let (compute, compute_deques) = Lane::new(
             Kind::Compute,
             victims(&compute_plan, compute_workers),
-            Some(io.clone()),
+            compute_sleep,
+            io_sleep,
             None,
             Box::new(|| ()),
         );

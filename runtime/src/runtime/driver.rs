@@ -20,7 +20,7 @@ use crate::time::clock;
 use crate::time::shard::{NEVER, wake};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the driver thread looks after the workers while they poll as they should. Each look
 /// preempts somebody: at 2 ms instead, the compute lane did 7% less work beside busy IO.
@@ -80,11 +80,12 @@ pub(super) fn run(shared: &Arc<Shared>) {
     // A waker that drops the runtime here must not wait for this thread to end.
     context::become_worker();
     let watch = &*shared.watch;
+    let mut maker = Maker::default();
     let mut quiet = 0;
     let mut polls_before = watch.turn.polls();
     let mut interval = LOOK_INTERVAL;
     while !watch.stop.load(Ordering::Acquire) {
-        let retry = make_threads(shared);
+        let retry = maker.make_threads(shared);
         let deadline_ns = shared.driver_timers.prepare_sleep(clock::now_ns(), wake);
         let due = clock::timeout(deadline_ns);
         fire_overdue(shared);
@@ -113,18 +114,29 @@ fn shortest(timeouts: [Option<Duration>; 3]) -> Option<Duration> {
     timeouts.into_iter().flatten().min()
 }
 
-/// Makes the threads that the blocking pool wants. Some time if it has to be tried again.
-fn make_threads(shared: &Shared) -> Option<Duration> {
-    if !shared.threads_wanted.swap(false, Ordering::AcqRel) {
-        return None;
-    }
-    match shared.blocking.make_threads() {
-        Ok(_) => None,
-        Err(_) => {
-            // The pool has logged it.
-            shared.threads_wanted.store(true, Ordering::Release);
-            Some(THREAD_RETRY)
+/// The making of threads for the blocking pool, which paces it.
+#[derive(Default)]
+struct Maker {
+    /// Not before this.
+    again_at: Option<Instant>,
+}
+
+impl Maker {
+    /// Makes threads if the pool wants some. Some time if it has to be tried again.
+    fn make_threads(&mut self, shared: &Shared) -> Option<Duration> {
+        let wanted = shared.threads_wanted.load(Ordering::Acquire);
+        if !wanted && self.again_at.is_none() {
+            return None;
         }
+        let now = Instant::now();
+        if let Some(at) = self.again_at.filter(|at| *at > now) {
+            return Some(at - now);
+        }
+        shared.threads_wanted.swap(false, Ordering::AcqRel);
+        // The pool has logged the error.
+        let pause = shared.blocking.make_threads().unwrap_or(Some(THREAD_RETRY));
+        self.again_at = pause.map(|pause| now + pause);
+        pause
     }
 }
 
