@@ -1,26 +1,40 @@
 //! The command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::*;
 
 use crate::mixed::{ClientOptions, MixedOptions, ServeOptions};
+use crate::suite::{MeasureOptions, Suite, SuiteOptions};
 
 /// The text of `--help`.
 pub(crate) const HELP: &str = "\
-Measures Evenkeel and its peers on a server that has CPU work beside its IO.
+Measures Evenkeel and its peers on a server that has CPU work beside its IO, or suites of cases
+of one subsystem each.
 
-Usage: evenkeel-bench [OPTIONS]
+Usage: evenkeel-bench [SUITES] [OPTIONS]
 
-Runs every case of the `light`, `busy`, `inline` and `blocked` workloads, in about two minutes.
+Without a suite, runs every case of the `light`, `busy`, `inline` and `blocked` workloads, in about
+two minutes.
+
+Suites, any number of them, run in the order given:
+  micro   spawning, yielding, waking, blocking calls: time per operation
+  echo    TCP echo: requests/s, server CPU per request, latencies
+  timers  timers set and cancelled, lateness
+  memory  bytes per task, time to build a runtime
+  idle    what a runtime does while nothing is to be done
+  http    hyper 1 on keep-alive connections: requests/s
 
 Options:
       --only PATTERNS  run only the cases that match one of these, separated by commas: the name
-                       of one case (`busy/tokio+rayon`) or a part of names (`light`, `smol`)
-      --secs N         measure each case for N seconds, fractions allowed [default: 3.5]
-      --repeat N       N rounds over the cases; reports medians and their spread [default: 1]
+                       of one case (`busy/tokio+rayon`, `micro/spawn_join`) or a part of names
+                       (`light`, `spawn`)
+      --secs N         measure each case for N seconds, fractions allowed [default: 3.5; for the
+                       suites 1 per contender]
+      --repeat N       N rounds over the cases; reports medians and their spread [default: 1; for
+                       the suites 3]
       --json FILE      also write everything that was measured to FILE
       --list           list the cases and end
   -h, --help           show this text and end
@@ -35,36 +49,65 @@ const ROUNDS: std::ops::RangeInclusive<u32> = 1..=1000;
 #[derive(Debug)]
 pub(crate) enum Command {
     Help,
-    List,
+    /// The cases of these suites, or without any those of the main job.
+    List(Vec<&'static Suite>),
     Mixed(MixedOptions),
+    Suites(SuiteOptions),
     /// Hidden: this process is the server of one case.
     Serve(ServeOptions),
     /// Hidden: this process is the load generator of one case.
     Client(ClientOptions),
+    /// Hidden: this process measures one contender in one case of a suite.
+    Measure(MeasureOptions),
 }
 
 /// Reads the command line.
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
-    let mut options = MixedOptions::default();
-    let mut list = false;
+    let (mut suites, mut only, mut list) = (Vec::new(), Vec::new(), false);
+    let (mut window, mut rounds, mut json) = (None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Value(name) if name == "serve" => return serve(parser).map(Command::Serve),
             Value(name) if name == "client" => return client(parser).map(Command::Client),
+            Value(name) if name == "measure" => return measure(parser).map(Command::Measure),
+            Value(name) => suites.push(suite(&name, &suites)?),
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("list") => list = true,
-            Long("only") => options.only.extend(patterns(parser.value()?)?),
-            Long("secs") => options.window = parser.value()?.parse_with(seconds)?,
-            Long("repeat") => options.rounds = parser.value()?.parse_with(rounds)?,
-            Long("json") => options.json = Some(PathBuf::from(parser.value()?)),
+            Long("only") => only.extend(patterns(parser.value()?)?),
+            Long("secs") => window = Some(parser.value()?.parse_with(seconds)?),
+            Long("repeat") => rounds = Some(parser.value()?.parse_with(count_of_rounds)?),
+            Long("json") => json = Some(PathBuf::from(parser.value()?)),
             other => return Err(other.unexpected()),
         }
     }
-    Ok(if list {
-        Command::List
-    } else {
-        Command::Mixed(options)
-    })
+    if list {
+        return Ok(Command::List(suites));
+    }
+    if suites.is_empty() {
+        let default = MixedOptions::default();
+        return Ok(Command::Mixed(MixedOptions {
+            only,
+            window: window.unwrap_or(default.window),
+            rounds: rounds.unwrap_or(default.rounds),
+            json,
+        }));
+    }
+    let default = SuiteOptions::default();
+    Ok(Command::Suites(SuiteOptions {
+        suites,
+        only,
+        window: window.unwrap_or(default.window),
+        rounds: rounds.unwrap_or(default.rounds),
+        json,
+    }))
+}
+
+fn suite(name: &OsStr, given: &[&Suite]) -> Result<&'static Suite, lexopt::Error> {
+    let name = name.to_string_lossy();
+    if given.iter().any(|suite| suite.name == name) {
+        return Err(format!("suite '{name}' is given twice").into());
+    }
+    Suite::named(&name).ok_or_else(|| format!("there is no suite '{name}'").into())
 }
 
 fn patterns(value: OsString) -> Result<Vec<String>, lexopt::Error> {
@@ -92,7 +135,7 @@ fn seconds(value: &str) -> Result<Duration, String> {
     }
 }
 
-fn rounds(value: &str) -> Result<u32, String> {
+fn count_of_rounds(value: &str) -> Result<u32, String> {
     match value.parse::<u32>() {
         Ok(rounds) if ROUNDS.contains(&rounds) => Ok(rounds),
         _ => Err(format!(
@@ -131,6 +174,23 @@ fn client(mut parser: lexopt::Parser) -> Result<ClientOptions, lexopt::Error> {
     Ok(ClientOptions {
         port: required(port, "--port")?,
         requests_per_s: required(rate, "--rate")?,
+        window: required(window, "--secs")?,
+    })
+}
+
+fn measure(mut parser: lexopt::Parser) -> Result<MeasureOptions, lexopt::Error> {
+    let (mut case, mut contender, mut window) = (None, None, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("case") => case = Some(parser.value()?.string()?),
+            Long("on") => contender = Some(parser.value()?.string()?),
+            Long("secs") => window = Some(parser.value()?.parse_with(seconds)?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(MeasureOptions {
+        case: required(case, "--case")?,
+        contender: required(contender, "--on")?,
         window: required(window, "--secs")?,
     })
 }
@@ -214,15 +274,90 @@ mod tests {
         ));
         assert!(matches!(
             parse(lexopt::Parser::from_args(["--list"])),
-            Ok(Command::List)
+            Ok(Command::List(suites)) if suites.is_empty()
         ));
     }
 
     #[test]
     fn a_child_needs_its_options() {
-        let parsed = parse(lexopt::Parser::from_args([
-            "client", "--port", "1", "--rate", "10",
-        ]));
-        assert!(parsed.unwrap_err().to_string().contains("--secs"));
+        for arguments in [
+            ["client", "--port", "1", "--rate", "10"],
+            ["measure", "--case", "micro/yield_many", "--on", "tokio"],
+        ] {
+            let parsed = parse(lexopt::Parser::from_args(arguments));
+            assert!(parsed.unwrap_err().to_string().contains("--secs"));
+        }
+    }
+
+    fn suites(arguments: &[&str]) -> Result<SuiteOptions, String> {
+        match parse(lexopt::Parser::from_args(arguments)) {
+            Ok(Command::Suites(options)) => Ok(options),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn suites_keep_their_order_and_have_defaults_of_their_own() {
+        let options = suites(&["timers", "micro"]).unwrap();
+        let names: Vec<_> = options.suites.iter().map(|suite| suite.name).collect();
+        assert_eq!(names, ["timers", "micro"]);
+        assert_eq!(options.window, Duration::from_secs(1));
+        assert_eq!(options.rounds, 3);
+    }
+
+    #[test]
+    fn suites_take_the_options_of_the_main_job_wherever_they_are() {
+        let options = suites(&[
+            "--secs",
+            "0.5",
+            "micro",
+            "--only",
+            "yield",
+            "echo",
+            "--repeat=7",
+            "--json",
+            "out",
+        ])
+        .unwrap();
+        assert_eq!(options.suites.len(), 2);
+        assert_eq!(options.only, ["yield"]);
+        assert_eq!(options.window, Duration::from_millis(500));
+        assert_eq!(options.rounds, 7);
+        assert_eq!(options.json, Some(PathBuf::from("out")));
+    }
+
+    #[test]
+    fn a_suite_is_known_and_given_once() {
+        assert!(
+            suites(&["micro", "everything"])
+                .unwrap_err()
+                .contains("'everything'")
+        );
+        assert!(
+            suites(&["micro", "echo", "micro"])
+                .unwrap_err()
+                .contains("twice")
+        );
+    }
+
+    #[test]
+    fn a_list_is_of_the_suites_that_are_given() {
+        let Ok(Command::List(suites)) = parse(lexopt::Parser::from_args(["micro", "--list"]))
+        else {
+            panic!("a list");
+        };
+        assert_eq!(suites[0].name, "micro");
+    }
+
+    #[test]
+    fn the_help_names_every_suite() {
+        for suite in crate::suite::SUITES {
+            assert!(
+                HELP.contains(&format!("\n  {} ", suite.name)),
+                "{}",
+                suite.name
+            );
+        }
     }
 }

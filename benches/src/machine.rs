@@ -34,6 +34,22 @@ impl Machine {
             quota: quota(),
         }
     }
+
+    /// What it is, in lines with a heading each.
+    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
+        let Self {
+            cpus,
+            cpus_online,
+            model,
+            kernel,
+            preemption,
+            quota,
+        } = self;
+        let quota = quota.map_or_else(|| "none".to_owned(), |quota| format!("{quota} CPUs"));
+        let machine = format!("{cpus} of {cpus_online} CPUs, {model}; CPU quota: {quota}");
+        let kernel = format!("Linux {kernel}; preemption: {preemption}");
+        vec![("machine:", machine), ("kernel:", kernel)]
+    }
 }
 
 fn read(path: impl AsRef<Path>) -> Option<String> {
@@ -179,6 +195,32 @@ impl Others {
     pub(crate) fn total_percent(self) -> f64 {
         self.steal_percent + self.processes_percent
     }
+}
+
+/// More than this taken by others, and the numbers say more about them.
+pub(crate) const QUIET_PERCENT: f64 = 5.0;
+
+/// Who else was running over the whole run and in each of its cases, in lines with a heading each.
+pub(crate) fn facts_of_others(
+    whole: Others,
+    cases: impl Iterator<Item = Others>,
+) -> Vec<(&'static str, String)> {
+    let (steal, processes) = (whole.steal_percent, whole.processes_percent);
+    let worst = cases.map(Others::total_percent).fold(0.0, f64::max);
+    let mut facts = vec![
+        (
+            "others:",
+            format!("steal {steal:.1}%, processes about {processes:.1}% of all CPU time"),
+        ),
+        ("", format!("at most {worst:.1}% together in a case")),
+    ];
+    if worst > QUIET_PERCENT {
+        facts.push((
+            "",
+            "NOT A QUIET MACHINE: run again before believing it".to_owned(),
+        ));
+    }
+    facts
 }
 
 impl Watch {

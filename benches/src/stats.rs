@@ -33,6 +33,16 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
+/// About three digits.
+pub(crate) fn short(value: f64) -> String {
+    match value {
+        ..1.0 => format!("{value:.3}"),
+        ..10.0 => format!("{value:.2}"),
+        ..100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +67,13 @@ mod tests {
             }
         );
         assert_eq!(Spread::of(&[]), None);
+    }
+
+    #[test]
+    fn numbers_keep_about_three_digits() {
+        assert_eq!(
+            [0.0512, 2.845, 14.73, 2_680.4].map(short),
+            ["0.051", "2.85", "14.7", "2680"]
+        );
     }
 }

@@ -58,14 +58,47 @@ pub(crate) fn process_cpu_time() -> Duration {
     cpu_clock(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
 
+/// CPU time of a process.
+///
+/// # Errors
+///
+/// There is no such process.
+pub(crate) fn cpu_time_of(process: u32) -> io::Result<Duration> {
+    let process = libc::pid_t::try_from(process).map_err(io::Error::other)?;
+    let mut clock = MaybeUninit::uninit();
+    // SAFETY: `clock` has room for a clockid_t.
+    let error = unsafe { libc::clock_getcpuclockid(process, clock.as_mut_ptr()) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    // SAFETY: the call succeeded, so it has written `clock`.
+    let clock = unsafe { clock.assume_init() };
+    // It may have ended meanwhile.
+    read_clock(clock)
+}
+
+/// CPU time of the thread of this process with this id.
+///
+/// # Errors
+///
+/// There is no such thread.
+pub(crate) fn cpu_time_of_thread(id: libc::pid_t) -> io::Result<Duration> {
+    // A thread's own clock, as the kernel numbers them: all bits of the id inverted, then "of a
+    // thread" (4) and "what it has run" (2).
+    read_clock((!id << 3) | 4 | 2)
+}
+
 fn cpu_clock(clock: libc::clockid_t) -> Duration {
+    read_clock(clock).expect("Linux always has the CPU clocks")
+}
+
+fn read_clock(clock: libc::clockid_t) -> io::Result<Duration> {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: `time` has room for a timespec.
-    let failed = unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) };
-    assert_eq!(failed, 0, "Linux always has the CPU clocks");
+    check(unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) })?;
     // SAFETY: the call succeeded, so it has written `time`.
     let time = unsafe { time.assume_init() };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
 /// CPU time of the child processes that have been waited for.
@@ -122,6 +155,19 @@ impl AsRawFd for Timer {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
+}
+
+/// Lets this process open as many files as it may, and says how many that are.
+pub(crate) fn raise_file_limit() -> io::Result<usize> {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: `limit` has room for an rlimit.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it has written `limit`.
+    let mut limit = unsafe { limit.assume_init() };
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is a valid rlimit for the length of the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    Ok(usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX))
 }
 
 fn check(status: libc::c_int) -> io::Result<()> {

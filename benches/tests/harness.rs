@@ -116,6 +116,63 @@ fn evenkeel_is_measured_and_judged() {
     assert!(text.contains("light p50"), "{text}");
 }
 
+/// Measures the cases of a suite, very shortly, and returns the text, and the JSON.
+fn measure_suite(suite: &str, only: &str, rounds: &str) -> (String, Value) {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{suite}-{only}.json"));
+    let path = file.to_str().unwrap();
+    let output = harness(&[
+        suite, "--only", only, "--secs", "0.1", "--repeat", rounds, "--json", path,
+    ]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let json = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    (String::from_utf8(output.stdout).unwrap(), json)
+}
+
+/// The case was measured on exactly these, and every round gave a time.
+fn assert_times(case: &Value, contenders: &[&str], rounds: usize) {
+    let measured = case["contenders"].as_object().unwrap();
+    assert_eq!(measured.len(), contenders.len(), "{case}");
+    for contender in contenders {
+        let times = measured[*contender]["rounds"].as_array().unwrap();
+        assert_eq!(times.len(), rounds, "{case}");
+        let positive = |round: &Value| round["values"]["time"].as_f64().is_some_and(|ns| ns > 0.0);
+        assert!(times.iter().all(positive), "{contender}: {case}");
+    }
+}
+
+#[test]
+fn the_scheduler_is_measured_and_judged() {
+    let (text, json) = measure_suite("micro", "yield_many", "1");
+    assert!(
+        text.contains("yield_many") && text.contains("<= 0.9 x tokio|smol"),
+        "{text}"
+    );
+    let case = &json["cases"][0];
+    assert_times(case, &["evenkeel", "tokio", "smol"], 1);
+    assert!(
+        case["bars"][0]["result"]["measured"]["median"].is_number(),
+        "{case}"
+    );
+}
+
+#[test]
+fn rounds_of_a_suite_are_all_kept() {
+    let (_, json) = measure_suite("micro", "compute_roundtrip", "2");
+    assert_times(&json["cases"][0], &["evenkeel", "rayon"], 2);
+}
+
+#[test]
+fn the_list_of_a_suite_shows_its_cases_and_runs_none() {
+    let output = harness(&["micro", "--list"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(
+        text.contains("micro/ping_pong") && !text.contains("busy/"),
+        "{text}"
+    );
+}
+
 #[test]
 fn the_list_shows_the_cases_and_runs_none() {
     let output = harness(&["--list"]);
@@ -133,6 +190,8 @@ fn mistakes_end_with_status_2_and_a_reason() {
         (&["--sesc", "1"][..], "--sesc"),
         (&["--secs", "-1"], "-1"),
         (&["--only", "light/go"], "light/go"),
+        (&["macro"], "macro"),
+        (&["micro", "--only", "fibers"], "fibers"),
         (
             &["--json", "/nonexistent/folder/out.json"],
             "/nonexistent/folder",

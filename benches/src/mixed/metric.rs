@@ -1,7 +1,7 @@
 //! The numbers of a case: the table's columns, and what the bars are about.
 
 use super::run::{Measured, Row};
-use crate::stats::Spread;
+use crate::stats::{Spread, short};
 
 /// A column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,16 +86,6 @@ impl Metric {
     }
 }
 
-/// About three digits.
-pub(super) fn short(value: f64) -> String {
-    match value {
-        ..1.0 => format!("{value:.3}"),
-        ..10.0 => format!("{value:.2}"),
-        ..100.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::report::tests::row;
@@ -109,13 +99,5 @@ mod tests {
         );
         assert_eq!(Metric::P50.spread(&rows), None);
         assert_eq!(Metric::Answered.spread(&rows).unwrap().median, 100.0);
-    }
-
-    #[test]
-    fn numbers_keep_about_three_digits() {
-        assert_eq!(
-            [0.0512, 2.845, 14.73, 2_680.4].map(short),
-            ["0.051", "2.85", "14.7", "2680"]
-        );
     }
 }

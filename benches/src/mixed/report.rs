@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use super::bars::{BARS, Verdict};
 use super::cases::{CASES, EVENKEEL, Pinning, Workload};
-use super::metric::{Metric, short};
+use super::metric::Metric;
 use super::run::{Measured, Row, chosen_pinning};
 use super::{CONNECTIONS, GRACE, MESSAGE_BYTES, MixedOptions};
-use crate::machine::{Machine, Others};
-use crate::stats::Spread;
+use crate::machine::{self, Machine, Others, QUIET_PERCENT};
+use crate::peers;
+use crate::stats::{Spread, short};
 
 /// A measurement in a line.
 pub(super) fn summary(measured: &Measured) -> String {
@@ -54,9 +55,6 @@ pub(crate) fn list() -> String {
     text
 }
 
-/// More than this taken by others, and the numbers say more about them.
-const QUIET_PERCENT: f64 = 5.0;
-
 /// Everything that a run found.
 pub(super) struct Report<'a> {
     pub(super) machine: Machine,
@@ -84,26 +82,9 @@ impl fmt::Display for Report<'_> {
 impl Report<'_> {
     /// What a reader has to know before the numbers.
     fn facts(&self) -> Vec<(&'static str, String)> {
-        let Machine {
-            cpus,
-            cpus_online,
-            model,
-            kernel,
-            preemption,
-            quota,
-        } = &self.machine;
-        let quota = quota.map_or_else(|| "none".to_owned(), |quota| format!("{quota} CPUs"));
-        let mut facts = vec![
-            (
-                "machine:",
-                format!("{cpus} of {cpus_online} CPUs, {model}; CPU quota: {quota}"),
-            ),
-            (
-                "kernel:",
-                format!("Linux {kernel}; preemption: {preemption}"),
-            ),
-        ];
-        facts.extend(self.facts_of_others());
+        let mut facts = self.machine.facts();
+        let of_cases = self.measured().map(|case| case.others);
+        facts.extend(machine::facts_of_others(self.others, of_cases));
         if let Some(client) = self.measured().next() {
             let late = self.measured().map(|case| case.latencies.sent_late_p99_us);
             let late = short(late.fold(0.0, f64::max) / 1e3);
@@ -114,7 +95,7 @@ impl Report<'_> {
             ));
         }
         facts.extend(self.facts_of_evenkeel());
-        facts.push(("peers:", peer_versions()));
+        facts.push(("peers:", peers::versions()));
         let (window_s, rounds) = (self.options.window.as_secs_f64(), self.options.rounds);
         let medians = if rounds > 1 { " (medians)" } else { "" };
         let grace_s = GRACE.as_secs();
@@ -136,26 +117,6 @@ impl Report<'_> {
                 "the end counts with the age that it has then".to_owned(),
             ),
         ]);
-        facts
-    }
-
-    fn facts_of_others(&self) -> Vec<(&'static str, String)> {
-        let (steal, processes) = (self.others.steal_percent, self.others.processes_percent);
-        let worst = self
-            .measured()
-            .map(|case| case.others.total_percent())
-            .fold(0.0, f64::max);
-        let mut facts = vec![(
-            "others:",
-            format!("steal {steal:.1}%, processes about {processes:.1}% of all CPU time"),
-        )];
-        facts.push(("", format!("at most {worst:.1}% together in a case")));
-        if worst > QUIET_PERCENT {
-            facts.push((
-                "",
-                "NOT A QUIET MACHINE: run again before believing it".to_owned(),
-            ));
-        }
         facts
     }
 
@@ -220,7 +181,7 @@ impl Report<'_> {
         json!({
             "machine": self.machine,
             "others": self.others,
-            "peers": peer_versions(),
+            "peers": peers::versions(),
             "window_s": self.options.window.as_secs_f64(),
             "rounds": self.options.rounds,
             "cases": rows.collect::<Vec<_>>(),
@@ -310,28 +271,6 @@ fn cell(metric: Metric, row: &Row) -> String {
         None if metric == Metric::JobsPerS => "-".to_owned(),
         None => "no answer".to_owned(),
     }
-}
-
-/// The versions that this binary was built with, from the workspace's lock file.
-fn peer_versions() -> String {
-    let lock = include_str!("../../../Cargo.lock");
-    let versions: Vec<_> = ["tokio", "smol", "rayon"]
-        .iter()
-        .filter_map(|name| Some(format!("{name} {}", locked_version(lock, name)?)))
-        .collect();
-    versions.join(", ")
-}
-
-fn locked_version<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
-    let mut lines = lock.lines();
-    lines.find(|line| {
-        line.strip_prefix("name = ")
-            .is_some_and(|quoted| quoted.trim_matches('"') == name)
-    })?;
-    lines
-        .next()?
-        .strip_prefix("version = ")
-        .map(|quoted| quoted.trim_matches('"'))
 }
 
 #[cfg(test)]
@@ -496,15 +435,6 @@ pub(super) mod tests {
             text.lines()
                 .any(|line| line.contains("light p50") && line.contains("not measured"))
         );
-    }
-
-    #[test]
-    fn the_lock_file_names_the_peers() {
-        let lock =
-            "name = \"tokio-util\"\nversion = \"0.7.0\"\nname = \"tokio\"\nversion = \"1.50.0\"\n";
-        assert_eq!(locked_version(lock, "tokio"), Some("1.50.0"));
-        assert_eq!(locked_version(lock, "smol"), None);
-        assert!(peer_versions().contains("rayon 1."));
     }
 
     #[test]

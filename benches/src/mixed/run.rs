@@ -1,21 +1,18 @@
 //! Runs the cases, round by round.
 
-use std::fs::File;
-use std::io::{IsTerminal, Write};
-use std::path::Path;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::cases::{self, Case, Pinning};
 use super::client::{self, Latencies};
 use super::server::{self, Mark, Ready};
 use super::{GRACE, MixedOptions, WARM_UP, report};
-use crate::Failure;
 use crate::child::Child;
 use crate::machine::{Machine, Others, Watch};
+use crate::progress::Progress;
 use crate::spin::Spin;
+use crate::{Failure, json_file, write_json};
 
 /// How long a child may take for what should take it milliseconds. Starved servers are slow, but
 /// their control thread is not part of the runtime.
@@ -64,7 +61,7 @@ impl Row {
 pub(crate) fn run(options: &MixedOptions) -> Result<(), Failure> {
     let cases = cases::select(&options.only).map_err(Failure::Usage)?;
     // Now, so that a path that cannot be written costs no two minutes.
-    let json = options.json.as_deref().map(create).transpose()?;
+    let json = options.json.as_deref().map(json_file).transpose()?;
     let spin = Spin::calibrate().map_err(|error| Failure::Run(format!("calibration: {error}")))?;
     let watch = Watch::start();
     let rows = run_rounds(&cases, options, spin);
@@ -76,9 +73,8 @@ pub(crate) fn run(options: &MixedOptions) -> Result<(), Failure> {
         rows: &rows,
     };
     print!("{report}");
-    if let Some(mut file) = json {
-        writeln!(file, "{:#}", report.to_json())
-            .map_err(|error| Failure::Run(format!("--json: {error}")))?;
+    if let Some(file) = json {
+        write_json(file, &report.to_json())?;
     }
     match rows.iter().flat_map(Row::failures).count() {
         0 => Ok(()),
@@ -86,11 +82,6 @@ pub(crate) fn run(options: &MixedOptions) -> Result<(), Failure> {
             "{failures} measurements failed, see above"
         ))),
     }
-}
-
-fn create(path: &Path) -> Result<File, Failure> {
-    File::create(path)
-        .map_err(|error| Failure::Usage(format!("--json {}: {error}", path.display())))
 }
 
 /// Every round takes each case once, so that a slow spell of the machine does not hit all
@@ -104,18 +95,22 @@ fn run_rounds(cases: &[&'static Case], options: &MixedOptions, spin: Spin) -> Ve
             same_as_auto: false,
         })
         .collect();
-    let progress = Progress::new(rows.len() * options.rounds as usize, options.window);
+    let each = options.window + WARM_UP + OVERHEAD;
+    let progress = Progress::new(rows.len() * options.rounds as usize, each);
     for _ in 0..options.rounds {
         for index in 0..rows.len() {
             let case = rows[index].case;
             if is_same_as_auto(case, &rows) {
                 rows[index].same_as_auto = true;
-                progress.skipped(case);
+                progress.end(&format!("{case}: the same as auto here, not run twice"));
                 continue;
             }
-            progress.begin(case);
+            progress.begin(&case.to_string());
             let outcome = measure(case, options.window, spin);
-            progress.end(case, &outcome);
+            progress.end(&match &outcome {
+                Ok(measured) => format!("{case}: {}", report::summary(measured)),
+                Err(error) => format!("{case}: failed: {error}"),
+            });
             rows[index].rounds.push(outcome);
         }
     }
@@ -204,61 +199,4 @@ fn measure(case: &Case, window: Duration, spin: Spin) -> Result<Measured, String
 fn mark(server: &mut Child) -> Result<Mark, String> {
     server.tell(server::MARK)?;
     server.expect_json(PATIENCE)
-}
-
-/// A bar on a terminal, lines elsewhere; on standard error, so that the report alone is on standard
-/// output.
-struct Progress {
-    bar: ProgressBar,
-    on_terminal: bool,
-}
-
-impl Progress {
-    fn new(measurements: usize, window: Duration) -> Self {
-        let on_terminal = std::io::stderr().is_terminal();
-        let each = window + WARM_UP + OVERHEAD;
-        let estimate = format!("about {:.0} s", each.as_secs_f64() * measurements as f64);
-        let bar = ProgressBar::hidden();
-        bar.set_length(measurements as u64);
-        if on_terminal {
-            let style =
-                ProgressStyle::with_template("{bar:30} {pos}/{len}, {elapsed} of {prefix}  {msg}");
-            bar.set_style(style.expect("the template is valid"));
-            bar.set_prefix(estimate);
-            bar.set_draw_target(ProgressDrawTarget::stderr());
-            // Rarely, since the redraw takes its CPU time from the measurement.
-            bar.enable_steady_tick(Duration::from_secs(1));
-        } else {
-            eprintln!("{measurements} measurements, {estimate}");
-        }
-        Self { bar, on_terminal }
-    }
-
-    fn begin(&self, case: &Case) {
-        self.bar.set_message(case.to_string());
-    }
-
-    fn end(&self, case: &Case, outcome: &Result<Measured, String>) {
-        self.bar.inc(1);
-        match outcome {
-            Ok(measured) => self.line(&format!("{case}: {}", report::summary(measured))),
-            Err(error) => self.line(&format!("{case}: failed: {error}")),
-        }
-    }
-
-    fn skipped(&self, case: &Case) {
-        self.bar.inc(1);
-        self.line(&format!("{case}: the same as auto here, not run twice"));
-    }
-
-    fn line(&self, text: &str) {
-        if !self.on_terminal {
-            let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default());
-            eprintln!("[{done:>2}/{all}] {text}");
-        }
-    }
-
-    fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
 }

@@ -1,0 +1,256 @@
+//! The suite `memory`: what tasks and connections take. It is resident memory of the process that
+//! counts; what the kernel keeps for a socket does not.
+
+use std::future::pending;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use crate::runtimes::{self, Evenkeel, Runtime, Smol, Tokio};
+use crate::suite::{self, Bar, Case, Limit, Metric};
+use crate::sys;
+
+/// One line for the report.
+pub(crate) const ABOUT: &str = "resident bytes of what only waits, the kernel's not counted";
+
+const CONTENDERS: &[&str] = &["evenkeel", "tokio", "smol"];
+
+const BYTES: &[Metric] = &[Metric {
+    name: "size",
+    unit: "bytes",
+}];
+
+/// The cases, in the table's order.
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        suite: "memory",
+        name: "task",
+        about: "a task that never completes and its handle, beyond its future's own size",
+        metrics: BYTES,
+        contenders: CONTENDERS,
+        bars: &[Bar {
+            metric: "size",
+            limit: Limit::Absolute(96.0),
+        }],
+        measure: suite::in_child,
+    },
+    Case {
+        suite: "memory",
+        name: "connection",
+        about: "an accepted TCP connection and its task, which waits for something to read",
+        metrics: BYTES,
+        contenders: CONTENDERS,
+        bars: &[],
+        measure: suite::in_child,
+    },
+];
+
+/// Measures a case in this process.
+pub(crate) fn measure(name: &str, contender: &str, window: Duration) -> Result<Vec<f64>, String> {
+    match contender {
+        "evenkeel" => on::<Evenkeel>(name, contender, window),
+        "tokio" => on::<Tokio>(name, contender, window),
+        "smol" => on::<Smol>(name, contender, window),
+        _ => Err(suite::unknown(name, contender)),
+    }
+}
+
+fn on<R: Runtime>(name: &str, contender: &str, window: Duration) -> Result<Vec<f64>, String> {
+    match name {
+        "task" => tasks::<R>(window),
+        "connection" => connections::<R>(window),
+        _ => Err(suite::unknown(name, contender)),
+    }
+}
+
+/// How many are made before the first look, so that what a runtime makes once is not counted.
+const WARM_UP: usize = 100;
+/// A shorter window means a quick look at the harness, with fewer of everything.
+const FULL_COUNT_WINDOW: Duration = Duration::from_millis(500);
+
+const TASKS: usize = 1_000_000;
+const TASKS_QUICK: usize = 50_000;
+/// So many tasks are queued at a time: the queue is not what is measured.
+const TASKS_AT_A_TIME: usize = 1000;
+
+/// How many tasks have begun to wait.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Never completes, and keeps some words meanwhile, as tasks do.
+async fn never() {
+    let kept = std::hint::black_box([1_u64; 7]);
+    WAITING.fetch_add(1, Ordering::Release);
+    pending::<()>().await;
+    std::hint::black_box(&kept);
+}
+
+fn tasks<R: Runtime>(window: Duration) -> Result<Vec<f64>, String> {
+    let count = if window < FULL_COUNT_WINDOW {
+        TASKS_QUICK
+    } else {
+        TASKS
+    };
+    let runtime = runtimes::start::<R>()?;
+    // A handle counts when it is written: before that, its part of the array is not resident.
+    let mut handles: Vec<R::Handle<()>> = Vec::with_capacity(WARM_UP + count);
+    spawn_never(runtime, &mut handles, WARM_UP)?;
+    let before = resident_bytes()?;
+    while handles.len() < WARM_UP + count {
+        spawn_never(runtime, &mut handles, TASKS_AT_A_TIME)?;
+    }
+    let each = (resident_bytes()? - before) / count as f64;
+    // The process ends with all of them.
+    std::mem::forget(handles);
+    Ok(vec![each - size_of_val(&never()) as f64])
+}
+
+/// Spawns, and waits until every task is asleep.
+fn spawn_never<R: Runtime>(
+    runtime: &R,
+    handles: &mut Vec<R::Handle<()>>,
+    count: usize,
+) -> Result<(), String> {
+    for _ in 0..count {
+        handles.push(runtime.spawn(never()));
+    }
+    wait_for_waiting(handles.len())
+}
+
+const CONNECTIONS: usize = 5000;
+const CONNECTIONS_QUICK: usize = 500;
+/// Files that are open besides the connections.
+const OTHER_FILES: usize = 100;
+/// How much a connection reads at once, on the stack, when there is something.
+const READ_BYTES: usize = 64;
+
+fn connections<R: Runtime>(window: Duration) -> Result<Vec<f64>, String> {
+    let files = sys::raise_file_limit().map_err(|error| format!("the file limit: {error}"))?;
+    // Both ends are in this process. A client is a mere number, that the kernel gives a meaning.
+    let most = files.saturating_sub(OTHER_FILES) / 2;
+    let count = if window < FULL_COUNT_WINDOW {
+        CONNECTIONS_QUICK
+    } else {
+        CONNECTIONS
+    };
+    let count = count.min(most.saturating_sub(WARM_UP));
+    if count == 0 {
+        return Err(format!("{files} open files are too few"));
+    }
+    let address = serve::<R>(runtimes::start::<R>()?)?;
+    // All of it resident now, so that it does not count later.
+    let mut clients: Vec<Option<TcpStream>> = (0..WARM_UP + count).map(|_| None).collect();
+    let (warm_up, counted) = clients.split_at_mut(WARM_UP);
+    connect(warm_up, address, 0)?;
+    let before = resident_bytes()?;
+    connect(counted, address, WARM_UP)?;
+    let each = (resident_bytes()? - before) / count as f64;
+    Ok(vec![each])
+}
+
+/// Connects every client, and waits until its task on the other side is asleep.
+fn connect(
+    clients: &mut [Option<TcpStream>],
+    address: SocketAddr,
+    earlier: usize,
+) -> Result<(), String> {
+    for (index, client) in clients.iter_mut().enumerate() {
+        let stream = TcpStream::connect(address).map_err(|error| format!("connect: {error}"))?;
+        *client = Some(stream);
+        // One by one, since the backlog is short.
+        wait_for_waiting(earlier + index + 1)?;
+    }
+    Ok(())
+}
+
+/// Has the runtime accept connections.
+fn serve<R: Runtime>(runtime: &'static R) -> Result<SocketAddr, String> {
+    let bind = || -> io::Result<_> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        Ok((listener.local_addr()?, listener))
+    };
+    let (address, listener) = bind().map_err(|error| format!("bind: {error}"))?;
+    R::detach(runtime.spawn(async move {
+        let listener = R::listen(listener).expect("listen");
+        loop {
+            let stream = R::accept(&listener).await.expect("accept");
+            R::detach(runtime.spawn(read::<R>(stream)));
+        }
+    }));
+    Ok(address)
+}
+
+/// What a server with many idle connections does: it has no buffer while nothing comes.
+async fn read<R: Runtime>(stream: R::Stream) -> io::Result<()> {
+    WAITING.fetch_add(1, Ordering::Release);
+    loop {
+        R::readable(&stream).await?;
+        let mut buffer = [0; READ_BYTES];
+        match R::try_read(&stream, &mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// How long a batch may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until so many tasks wait.
+fn wait_for_waiting(count: usize) -> Result<(), String> {
+    let deadline = Instant::now() + PATIENCE;
+    while WAITING.load(Ordering::Acquire) < count {
+        if Instant::now() > deadline {
+            return Err(format!("tasks that were not polled within {PATIENCE:?}"));
+        }
+        thread::yield_now();
+    }
+    Ok(())
+}
+
+/// By a walk over all pages where the kernel offers it: what it counts as it goes is short of up to
+/// some hundred pages for each CPU.
+fn resident_bytes() -> Result<f64, String> {
+    let text = fs::read_to_string("/proc/self/smaps_rollup")
+        .or_else(|_| fs::read_to_string("/proc/self/status"))
+        .map_err(|error| format!("resident memory: {error}"))?;
+    resident_kib(&text)
+        .map(|kib| kib * 1024.0)
+        .ok_or_else(|| "resident memory: no such line".to_owned())
+}
+
+fn resident_kib(text: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| {
+        line.strip_prefix("Rss:")
+            .or_else(|| line.strip_prefix("VmRSS:"))
+    });
+    line?.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resident_memory_is_read_from_either_file() {
+        let rollup = "55d0-7ffd ---p 00000000 00:00 0    [rollup]\nRss:     1804 kB\nPss: 491 kB\n";
+        let status = "VmHWM:\t    2000 kB\nVmRSS:\t    1804 kB\nRssAnon:\t     96 kB\n";
+        assert_eq!(resident_kib(rollup), Some(1804.0));
+        assert_eq!(resident_kib(status), Some(1804.0));
+        assert_eq!(resident_kib("VmSize:\t1 kB\n"), None);
+    }
+
+    #[test]
+    fn memory_that_is_written_is_resident() {
+        const BYTES: usize = 32 << 20;
+        let before = resident_bytes().unwrap();
+        let written = std::hint::black_box(vec![1_u8; BYTES]);
+        let grown = resident_bytes().unwrap() - before;
+        drop(written);
+        assert!(grown > 0.5 * BYTES as f64, "{grown}");
+    }
+}

@@ -1,0 +1,64 @@
+//! tokio's multi-threaded runtime.
+
+use std::io;
+use std::net;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::{runtime, task, time};
+
+use super::Runtime;
+
+pub(crate) struct Tokio(runtime::Runtime);
+
+impl Runtime for Tokio {
+    type Handle<T: Send + 'static> = task::JoinHandle<T>;
+    type Sleep = time::Sleep;
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    fn new() -> io::Result<Self> {
+        runtime::Runtime::new().map(Self)
+    }
+
+    fn spawn<F>(&self, future: F) -> Self::Handle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.0.spawn(future)
+    }
+
+    fn detach<T: Send + 'static>(handle: Self::Handle<T>) {
+        drop(handle);
+    }
+
+    fn sleep(duration: Duration) -> Self::Sleep {
+        time::sleep(duration)
+    }
+
+    async fn blocking(job: impl FnOnce() + Send + 'static) {
+        task::spawn_blocking(job).await.expect("job");
+    }
+
+    async fn compute(job: impl FnOnce() + Send + 'static) {
+        task::spawn_blocking(job).await.expect("job");
+    }
+
+    fn listen(listener: net::TcpListener) -> io::Result<Self::Listener> {
+        TcpListener::from_std(listener)
+    }
+
+    async fn accept(listener: &Self::Listener) -> io::Result<Self::Stream> {
+        let (stream, _) = listener.accept().await?;
+        Ok(stream)
+    }
+
+    fn readable(stream: &Self::Stream) -> impl Future<Output = io::Result<()>> + Send {
+        stream.readable()
+    }
+
+    fn try_read(stream: &Self::Stream, buffer: &mut [u8]) -> io::Result<usize> {
+        stream.try_read(buffer)
+    }
+}
