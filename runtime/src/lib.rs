@@ -65,6 +65,7 @@ mod lane {
 #[cfg(evenkeel_loom)]
 mod time {
     pub(crate) mod shard;
+    pub(crate) mod wheel;
 }
 #[cfg(all(evenkeel_loom, test))]
 mod models;

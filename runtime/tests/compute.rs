@@ -253,3 +253,292 @@ mod priority {
         });
     }
 }
+
+mod first_use {
+    use super::*;
+    use evenkeel::runtime::{Handle, Runtime};
+    use evenkeel::task::JoinHandle;
+    use evenkeel::time::Sleep;
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::sync::mpsc;
+    use std::task::{Context, Poll, Wake, Waker};
+    use support::{Live, until};
+
+    /// A waker that runs a closure.
+    struct Call<F>(F);
+
+    impl<F: Fn() + Send + Sync> Wake for Call<F> {
+        fn wake(self: Arc<Self>) {
+            (self.0)();
+        }
+    }
+
+    /// Runs `f` on the driver thread, which wakes the timers of threads that have none of their own. What
+    /// is returned has to be kept until then.
+    #[must_use]
+    fn on_driver_thread(
+        runtime: &Runtime,
+        f: impl Fn() + Send + Sync + 'static,
+    ) -> Pin<Box<Sleep>> {
+        let _entered = runtime.enter();
+        let waker = Waker::from(Arc::new(Call(move || {
+            assert!(thread_name().ends_with("-driver"), "{}", thread_name());
+            f();
+        })));
+        let mut timer = Box::pin(sleep(Duration::from_millis(1)));
+        while timer
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_ready()
+        {
+            // This thread was off its CPU for longer than that.
+            timer = Box::pin(sleep(Duration::from_millis(1)));
+        }
+        timer
+    }
+
+    fn assert_is_compute(name: String) {
+        assert!(is_compute(&name), "{name}");
+    }
+
+    #[test]
+    fn may_come_from_every_kind_of_thread() {
+        type Spawn = fn() -> JoinHandle<String>;
+        watchdog(|| {
+            let closure: Spawn = || evenkeel::spawn_compute(thread_name);
+            let future: Spawn = || evenkeel::compute::spawn(async { thread_name() });
+            for spawn in [closure, future] {
+                for kind in 0..5 {
+                    let runtime = builder(2).build().unwrap();
+                    let spawned = match kind {
+                        0 => {
+                            let _entered = runtime.enter();
+                            spawn()
+                        }
+                        1 => runtime.block_on(poll_fn(|_| Poll::Ready(spawn()))),
+                        2 => {
+                            let task = runtime.spawn(poll_fn(move |_| Poll::Ready(spawn())));
+                            foreign_block_on(task).unwrap()
+                        }
+                        3 => foreign_block_on(runtime.spawn_blocking(spawn)).unwrap(),
+                        _ => {
+                            // A compute worker of another runtime, of low priority.
+                            let other = builder(1).build().unwrap();
+                            let handle = runtime.handle().clone();
+                            let elsewhere = other.spawn_compute(move || {
+                                let _entered = handle.enter();
+                                spawn()
+                            });
+                            foreign_block_on(elsewhere).unwrap()
+                        }
+                    };
+                    assert_is_compute(foreign_block_on(spawned).unwrap());
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn by_a_waker_on_the_driver_thread() {
+        on_runtime(1, |runtime| {
+            let (name, named) = mpsc::channel();
+            let handle = runtime.handle().clone();
+            let _timer = on_driver_thread(runtime, move || {
+                let name = name.clone();
+                handle.spawn_compute(move || name.send(thread_name()).unwrap());
+            });
+            assert_is_compute(named.recv().unwrap());
+        });
+    }
+
+    /// Nobody but the one who spawns wakes the driver thread then.
+    #[test]
+    fn in_a_runtime_that_rests() {
+        on_runtime(1, |runtime| {
+            // As a rule long enough for all its threads to be asleep for good.
+            thread::sleep(Duration::from_millis(500));
+            assert_is_compute(foreign_block_on(runtime.spawn_compute(thread_name)).unwrap());
+        });
+    }
+
+    #[test]
+    fn by_many_threads_at_once_starts_every_worker_once() {
+        watchdog(|| {
+            for _ in 0..30 {
+                let started = Arc::new(std::sync::Mutex::new(Vec::new()));
+                let names = started.clone();
+                let runtime = builder(1)
+                    .compute_threads(3)
+                    .on_thread_start(move || names.lock().unwrap().push(thread_name()))
+                    .build()
+                    .unwrap();
+                let begin = Barrier::new(8);
+                thread::scope(|scope| {
+                    for _ in 0..8 {
+                        scope.spawn(|| {
+                            begin.wait();
+                            let tasks: Vec<_> = (0..20)
+                                .map(|_| runtime.spawn_compute(thread_name))
+                                .collect();
+                            for task in tasks {
+                                assert_is_compute(foreign_block_on(task).unwrap());
+                            }
+                        });
+                    }
+                });
+                support::assert_all_workers_work(runtime.handle());
+                drop(runtime);
+                let mut names = started.lock().unwrap().clone();
+                names.retain(|name| is_compute(name));
+                names.sort();
+                assert_eq!(names, [0, 1, 2].map(|n| format!("evenkeel-cpu-{n}")));
+            }
+        });
+    }
+
+    #[test]
+    fn against_a_shutdown_runs_or_cancels_every_task() {
+        watchdog(|| {
+            let live = Live::new();
+            for round in 0..300 {
+                let runtime = builder(1).compute_threads(2).build().unwrap();
+                let begin = Arc::new(Barrier::new(2));
+                let (handle, begun, inside) =
+                    (runtime.handle().clone(), begin.clone(), live.clone());
+                let spawner = thread::spawn(move || {
+                    begun.wait();
+                    let tasks = [(); 4].map(|()| {
+                        let inside = inside.clone();
+                        handle.spawn_compute(move || drop(inside))
+                    });
+                    tasks.map(foreign_block_on)
+                });
+                begin.wait();
+                // From a drop at once to one in the middle of the threads' start.
+                for _ in 0..round {
+                    std::hint::spin_loop();
+                }
+                drop(runtime);
+                for outcome in spawner.join().unwrap() {
+                    assert!(outcome.is_ok() || outcome.unwrap_err().is_cancelled());
+                }
+                assert_eq!(live.others(), 0);
+            }
+        });
+    }
+
+    /// While the driver thread is held up, the lane has a task and no thread. A shutdown then is the only
+    /// one who can cancel the task, and has to before it waits for the poll that waits for the task.
+    #[test]
+    fn that_never_got_a_thread_is_cancelled_for_the_poll_that_waits_for_it() {
+        watchdog(|| {
+            let runtime = builder(1).compute_threads(1).build().unwrap();
+            let (held, release) = (Gate::new(), Gate::new());
+            let inside = (held.clone(), release.clone());
+            let _timer = on_driver_thread(&runtime, move || {
+                inside.0.open();
+                inside.1.block();
+            });
+            held.block();
+            let (queued, is_queued) = mpsc::channel();
+            let poll = runtime.spawn(async move {
+                let (sender, receiver) = mpsc::channel::<()>();
+                let task = evenkeel::spawn_compute(move || sender.send(()).unwrap());
+                queued.send(task).unwrap();
+                let gone = receiver.recv().is_err();
+                release.open();
+                assert!(gone, "it was run by nobody");
+            });
+            let task = is_queued.recv().unwrap();
+            let dump = runtime.handle().dump().to_string();
+            assert!(dump.contains("has no thread yet"), "{dump}");
+            assert!(dump.contains("tasks wait in its inbox"), "{dump}");
+            drop(runtime);
+            foreign_block_on(poll).unwrap();
+            assert!(foreign_block_on(task).unwrap_err().is_cancelled());
+        });
+    }
+
+    #[test]
+    fn the_priority_can_be_asked_for_from_every_thread() {
+        watchdog(|| {
+            let ask = || Handle::current().compute_priority();
+            for kind in 0..6 {
+                let runtime = builder(1).compute_threads(2).build().unwrap();
+                let handle = runtime.handle().clone();
+                let answer = match kind {
+                    0 => handle.compute_priority(),
+                    1 => runtime.block_on(async move { ask() }),
+                    2 => foreign_block_on(runtime.spawn(async move { ask() })).unwrap(),
+                    3 => foreign_block_on(runtime.spawn_blocking(ask)).unwrap(),
+                    4 => foreign_block_on(runtime.spawn_compute(ask)).unwrap(),
+                    _ => {
+                        let (answer, answered) = mpsc::channel();
+                        let _timer = on_driver_thread(&runtime, move || {
+                            answer.send(handle.compute_priority()).unwrap();
+                        });
+                        answered.recv().unwrap()
+                    }
+                };
+                assert_eq!(runtime.handle().compute_priority(), answer);
+                support::assert_all_workers_work(runtime.handle());
+            }
+        });
+    }
+
+    #[test]
+    fn a_priority_asked_for_too_late_is_normal() {
+        watchdog(|| {
+            let runtime = builder(1).build().unwrap();
+            let handle = runtime.handle().clone();
+            drop(runtime);
+            assert_eq!(handle.compute_priority(), ComputePriority::Normal);
+        });
+    }
+
+    /// The names of this process's threads that begin with `prefix`, as the kernel has them.
+    #[cfg(target_os = "linux")]
+    fn thread_names(prefix: &str) -> Vec<String> {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let mut names: Vec<_> = tasks
+            .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok())
+            .map(|name| name.trim_end().to_owned())
+            .filter(|name| name.starts_with(prefix))
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn is_what_makes_the_threads() {
+        watchdog(|| {
+            let runtime = builder(2)
+                .compute_threads(2)
+                .thread_name("lazy")
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                sleep(Duration::from_millis(1)).await;
+                evenkeel::spawn(sleep(Duration::from_millis(1)))
+                    .await
+                    .unwrap();
+                evenkeel::spawn_blocking(|| ()).await.unwrap();
+            });
+            // A thread gives itself its name.
+            let without = ["lazy-blk-0", "lazy-driver", "lazy-io-0", "lazy-io-1"];
+            until(|| thread_names("lazy").len() == without.len());
+            assert_eq!(thread_names("lazy"), without);
+            let dump = runtime.handle().dump().to_string();
+            assert_eq!(dump.matches("has no thread yet").count(), 2, "{dump}");
+
+            foreign_block_on(runtime.spawn_compute(|| ())).unwrap();
+            until(|| thread_names("lazy-cpu") == ["lazy-cpu-0", "lazy-cpu-1"]);
+            let dump = runtime.handle().dump().to_string();
+            assert!(!dump.contains("has no thread yet"), "{dump}");
+            drop(runtime);
+            until(|| thread_names("lazy").is_empty());
+        });
+    }
+}

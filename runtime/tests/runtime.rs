@@ -332,6 +332,7 @@ fn hooks_can_use_the_runtime() {
             .build()
             .unwrap();
         foreign_block_on(runtime.spawn_blocking(|| ())).unwrap();
+        foreign_block_on(runtime.spawn_compute(|| ())).unwrap();
         support::until(|| count.load(Ordering::SeqCst) == 3);
     });
 }

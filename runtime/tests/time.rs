@@ -211,6 +211,62 @@ fn reset_wakes_whoever_waits_for_the_old_deadline() {
     });
 }
 
+/// Wherever it waits, and from wherever it is reset.
+#[test]
+fn reset_by_another_thread() {
+    on_runtime(2, |runtime| {
+        let _entered = runtime.enter();
+        for (waits, resets) in (0..3).flat_map(|waits| (0..4).map(move |resets| (waits, resets))) {
+            let sleep = Arc::new(Mutex::new(Box::pin(sleep(HOUR))));
+            let polled = Gate::new();
+            let waiting = {
+                let (gate, sleep) = (polled.clone(), sleep.clone());
+                poll_fn(move |cx| {
+                    let ready = sleep.lock().unwrap().as_mut().poll(cx);
+                    gate.open();
+                    ready
+                })
+            };
+            let gate = polled.clone();
+            let reset = move || {
+                for after in [2 * HOUR, ms(1)] {
+                    let deadline = Instant::now() + after;
+                    sleep.lock().unwrap().as_mut().reset(deadline);
+                }
+            };
+            let resetting = async move {
+                gate.wait().await;
+                reset();
+            };
+            let resetting = match resets {
+                0 => evenkeel::spawn(resetting),
+                1 => evenkeel::compute::spawn(resetting),
+                2 => evenkeel::spawn_blocking(|| foreign_block_on(resetting)),
+                _ => evenkeel::spawn_blocking(|| support::runtime().block_on(resetting)),
+            };
+            match waits {
+                0 => foreign_block_on(evenkeel::spawn(waiting)).unwrap(),
+                1 => foreign_block_on(evenkeel::compute::spawn(waiting)).unwrap(),
+                _ => runtime.block_on(waiting),
+            }
+            foreign_block_on(resetting).unwrap();
+        }
+    });
+}
+
+#[test]
+fn reset_after_it_has_fired() {
+    in_block_on(1, || async {
+        let mut sleep = pin!(sleep(ms(1)));
+        assert!(poll_once(&mut sleep).await.is_pending());
+        slept(ms(5)).await;
+        let deadline = Instant::now() + ms(5);
+        sleep.as_mut().reset(deadline);
+        sleep.await;
+        assert!(Instant::now() >= deadline);
+    });
+}
+
 #[test]
 fn a_dropped_sleep_wakes_nobody() {
     struct Count(AtomicUsize);

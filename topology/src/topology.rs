@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::{fmt, fs, io};
 
 use crate::{CpuSet, allowed_cpus};
@@ -41,9 +42,16 @@ pub(crate) struct Place {
 impl Topology {
     /// The machine this runs on: [`Topology::read`] of `/sys` for the [`allowed_cpus`], and
     /// [`Topology::flat`] where that cannot be read (other systems, some sandboxes).
+    ///
+    /// The allowed CPUs are asked for in every call. What they share is read once in a process, and again
+    /// when there is an allowed CPU that the last reading was not for: a machine does not change its caches,
+    /// and the files take longer to read than a thread takes to start.
     pub fn detect() -> Self {
+        static KNOWN: Known = Known(Mutex::new(None));
         let allowed = allowed_cpus();
-        Self::read(Path::new("/sys"), &allowed).unwrap_or_else(|_| Self::flat(&allowed))
+        KNOWN
+            .get(&allowed, |cpus| Self::read(Path::new("/sys"), cpus))
+            .unwrap_or_else(|_| Self::flat(&allowed))
     }
 
     /// A machine in which each CPU is a core of its own and all of them share one L3 cache.
@@ -106,6 +114,15 @@ impl Topology {
         }
     }
 
+    /// The part of these CPUs; `None` if there are others among them.
+    fn part(&self, cpus: &CpuSet) -> Option<Self> {
+        let places = cpus.iter().map(|cpu| self.place(cpu));
+        Some(Self {
+            places: places.collect::<Option<_>>()?,
+            cpus: cpus.clone(),
+        })
+    }
+
     pub(crate) fn place(&self, cpu: usize) -> Option<Place> {
         let index = self.cpus.as_slice().binary_search(&cpu).ok()?;
         self.places.get(index).copied()
@@ -113,6 +130,30 @@ impl Topology {
 
     fn count(&self, group: impl Fn(&Place) -> usize) -> usize {
         self.places.iter().map(group).collect::<BTreeSet<_>>().len()
+    }
+}
+
+/// What was read last.
+///
+/// A newer reading replaces it and is not merged with it: the groups are called by their first CPU, which may
+/// be another one after CPUs were taken away or added.
+struct Known(Mutex<Option<Topology>>);
+
+impl Known {
+    fn get(
+        &self,
+        cpus: &CpuSet,
+        read: impl FnOnce(&CpuSet) -> io::Result<Topology>,
+    ) -> io::Result<Topology> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = known().as_ref().and_then(|known| known.part(cpus));
+        if let Some(part) = part {
+            return Ok(part);
+        }
+        // Not under the lock. Two threads may both read: that does no harm.
+        let topology = read(cpus)?;
+        *known() = Some(topology.clone());
+        Ok(topology)
     }
 }
 
@@ -239,4 +280,59 @@ fn read(path: &Path) -> io::Result<Option<String>> {
 
 fn named(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is known after readings for these sets in turn, and for which of them there was one.
+    fn readings(sets: &[&str]) -> Vec<String> {
+        let known = Known(Mutex::new(None));
+        let mut read = Vec::new();
+        for set in sets {
+            let cpus = set.parse().unwrap();
+            let topology = known.get(&cpus, |cpus| {
+                read.push(cpus.to_string());
+                Ok(Topology::flat(cpus))
+            });
+            assert_eq!(topology.unwrap(), Topology::flat(&cpus));
+        }
+        read
+    }
+
+    #[test]
+    fn one_reading_serves_all_that_are_within_it() {
+        assert_eq!(readings(&["0-7", "0-7", "3", "0,5-7", "0-7"]), ["0-7"]);
+    }
+
+    #[test]
+    fn a_cpu_that_is_not_known_makes_it_read_again() {
+        // From a pinned thread, say, and then from one that is not.
+        assert_eq!(readings(&["3", "0-7", "3"]), ["3", "0-7"]);
+        assert_eq!(readings(&["0-3", "2-4", "0"]), ["0-3", "2-4", "0"]);
+    }
+
+    #[test]
+    fn a_reading_that_fails_is_tried_again() {
+        let known = Known(Mutex::new(None));
+        let cpus = "0-1".parse().unwrap();
+        let failed = known.get(&cpus, |_| Err(io::ErrorKind::NotFound.into()));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::NotFound);
+        let read = known.get(&cpus, |cpus| Ok(Topology::flat(cpus)));
+        assert_eq!(read.unwrap().cpus(), &cpus);
+    }
+
+    #[test]
+    fn what_is_kept_is_what_would_be_read() {
+        let detected = [(); 2].map(|()| Topology::detect());
+        assert_eq!(detected[0], detected[1]);
+        let allowed = allowed_cpus();
+        if let Ok(read) = Topology::read(Path::new("/sys"), &allowed) {
+            assert_eq!(detected[1], read);
+            let first = allowed.iter().take(1).collect();
+            let part = Topology::read(Path::new("/sys"), &first);
+            assert_eq!(read.part(&first), part.ok());
+        }
+    }
 }

@@ -24,6 +24,7 @@ use crate::time::shard::{Shard as TimerShard, wake};
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
 use parker::Parker;
+use parking_lot::Mutex;
 use sleep::Sleep;
 use std::panic::Location;
 use std::ptr;
@@ -63,6 +64,8 @@ pub(crate) struct Lane {
 /// What other threads see of a worker.
 struct Seat {
     stealer: Stealer<Task>,
+    /// Here until the worker has a thread, which takes it.
+    deque: Mutex<Option<Deque<Task>>>,
     /// The task that the worker's current one woke or spawned last. Runs next, while its data is in
     /// cache. Only a shutdown takes it from the worker.
     next: Slot,
@@ -85,6 +88,7 @@ struct Status {
 /// What a dump shows of a worker.
 #[derive(Clone, Debug)]
 pub(crate) struct SeatReport {
+    pub(crate) started: bool,
     pub(crate) asleep: bool,
     pub(crate) polls: u64,
     pub(crate) task: Option<(u64, &'static Location<'static>)>,
@@ -94,8 +98,8 @@ pub(crate) struct SeatReport {
 }
 
 impl Lane {
-    /// A lane of as many workers as `victims` has entries, of whom `sleep` keeps track, and the deques
-    /// of those workers.
+    /// A lane of as many workers as `victims` has entries, of whom `sleep` keeps track. They have no threads
+    /// yet.
     pub(crate) fn new(
         kind: Kind,
         victims: Vec<Vec<Vec<usize>>>,
@@ -103,14 +107,12 @@ impl Lane {
         partner: Arc<Sleep>,
         turn: Option<Arc<Turn>>,
         on_wake: Box<dyn Fn() + Send + Sync>,
-    ) -> (Arc<Lane>, Vec<Deque<Task>>) {
-        let deques: Vec<_> = victims.iter().map(|_| Deque::new_fifo()).collect();
-        let seats: Box<[_]> = deques
-            .iter()
-            .zip(victims)
-            .map(|(deque, victims)| CachePadded::new(Seat::new(deque.stealer(), victims)))
+    ) -> Arc<Lane> {
+        let seats: Box<[_]> = victims
+            .into_iter()
+            .map(|victims| CachePadded::new(Seat::new(victims)))
             .collect();
-        let lane = Lane {
+        Arc::new(Lane {
             kind,
             inbox: CachePadded::new(Inbox::new()),
             deferred: CachePadded::new(Stack::new()),
@@ -121,8 +123,7 @@ impl Lane {
             partner,
             turn,
             on_wake,
-        };
-        (Arc::new(lane), deques)
+        })
     }
 
     pub(crate) fn workers(&self) -> usize {
@@ -132,6 +133,16 @@ impl Lane {
     /// The number of workers that do not sleep.
     pub(crate) fn awake_count(&self) -> usize {
         self.sleep.awake_count()
+    }
+
+    /// How many workers, from the first, have a thread.
+    pub(crate) fn started(&self) -> usize {
+        self.sleep.started()
+    }
+
+    /// To be called before a thread is made for the last of them. By one thread at a time.
+    pub(crate) fn set_started(&self, workers: usize) {
+        self.sleep.set_started(workers);
     }
 
     pub(crate) fn is_asleep(&self, worker: usize) -> bool {
@@ -183,7 +194,7 @@ impl Lane {
     /// The worker of the other lane on the same core is awake. (More workers than in the other lane go
     /// round its cores once more.)
     fn partner_is_awake(&self, worker: usize) -> bool {
-        !self.partner.is_asleep(worker % self.partner.workers())
+        !self.partner.is_resting(worker % self.partner.workers())
     }
 
     /// The last look before sleep: every place where a task may be found.
@@ -233,8 +244,9 @@ impl Lane {
             .iter()
             .enumerate()
             .map(|(worker, seat)| SeatReport {
+                started: worker < self.started(),
                 asleep: self.sleep.is_asleep(worker),
-                polls: seat.status.polls.load(Ordering::Relaxed),
+                polls: seat.status.polls(),
                 task: seat.status.current(),
                 queued: seat.stealer.len() + usize::from(!seat.next.is_empty()),
                 waiting: seat.registry.len(),
@@ -250,9 +262,11 @@ impl Lane {
 }
 
 impl Seat {
-    fn new(stealer: Stealer<Task>, victims: Vec<Vec<usize>>) -> Self {
+    fn new(victims: Vec<Vec<usize>>) -> Self {
+        let deque = Deque::new_fifo();
         Seat {
-            stealer,
+            stealer: deque.stealer(),
+            deque: Mutex::new(Some(deque)),
             next: Slot::new(),
             parker: Parker::new(),
             registry: Registry::new(),
@@ -268,10 +282,13 @@ impl Seat {
 }
 
 impl Status {
+    fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
+    }
+
     fn begin(&self, task: &Task) {
         // Only this worker writes, so no read-modify-write is needed.
-        self.polls
-            .store(self.polls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.polls.store(self.polls() + 1, Ordering::Relaxed);
         let location = ptr::from_ref(task.spawned_at()).cast_mut();
         self.spawned_at.store(location, Ordering::Relaxed);
         self.task.store(task.id().as_u64(), Ordering::Relaxed);

@@ -40,11 +40,17 @@
 //! of low priority may be preempted in between for as long as the core is busy. So it claims nothing,
 //! and leaves everything as it was until its one system call has woken the worker up.
 //!
+//! A worker whose thread has not been made yet (those of the compute lane are made on first use) has its
+//! bit clear and is no searcher: nobody claims it, and nobody relies on it. It is like a worker that is awake
+//! and has not looked yet: once its thread is there it takes the right-hand side from the start, so what
+//! was pushed meanwhile is found. But its core is free, and who asks for that asks
+//! [`is_resting`](Sleep::is_resting).
+//!
 //! Every source of work is in the lane's `has_work`, which is the last look (rayon#992 forgot one).
 //! Loom models: `models::sleepers`. Sources: Go's scheduler (the two mirrored patterns), rayon-core's
 //! sleep module (seastar#1488 is the fence that was missing elsewhere).
 
-use crate::sync::atomic::{AtomicIsize, AtomicU64, Ordering, fence};
+use crate::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering, fence};
 use crossbeam_utils::CachePadded;
 
 const BITS: usize = u64::BITS as usize;
@@ -54,6 +60,8 @@ pub(crate) struct Sleep {
     /// One bit a worker: it sleeps, or is about to.
     sleeping: Box<[CachePadded<AtomicU64>]>,
     workers: usize,
+    /// So many workers, from the first, have a thread.
+    started: AtomicUsize,
 }
 
 impl Sleep {
@@ -64,6 +72,7 @@ impl Sleep {
                 .map(|_| CachePadded::new(AtomicU64::new(0)))
                 .collect(),
             workers,
+            started: AtomicUsize::new(0),
         }
     }
 
@@ -182,6 +191,21 @@ impl Sleep {
         self.sleeping[worker / BITS].load(Ordering::SeqCst) & (1 << (worker % BITS)) != 0
     }
 
+    /// The worker has nothing to do: it sleeps, or has no thread yet.
+    pub(crate) fn is_resting(&self, worker: usize) -> bool {
+        worker >= self.started() || self.is_asleep(worker)
+    }
+
+    /// How many workers, from the first, have a thread.
+    pub(crate) fn started(&self) -> usize {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    /// To be called before a thread is made for the last of them. By one thread at a time.
+    pub(crate) fn set_started(&self, workers: usize) {
+        self.started.store(workers, Ordering::Relaxed);
+    }
+
     /// The number of workers that do not sleep.
     pub(crate) fn awake_count(&self) -> usize {
         let asleep: u32 = self
@@ -242,6 +266,18 @@ mod tests {
             Some(1),
             "better that than none"
         );
+    }
+
+    #[test]
+    fn a_worker_without_a_thread_rests_and_is_never_chosen() {
+        let sleep = Sleep::new(2);
+        sleep.set_started(1);
+        assert!(!sleep.is_resting(0) && sleep.is_resting(1));
+        assert_eq!(sleep.notify(1, None), None);
+        assert_eq!(sleep.notify_without_claim(1, None), None);
+        sleep.fall_asleep(0, false);
+        assert!(sleep.is_resting(0));
+        assert_eq!(sleep.notify(1, None), Some(0));
     }
 
     #[test]

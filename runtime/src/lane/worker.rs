@@ -56,6 +56,7 @@ pub(crate) fn is_prompt() -> bool {
 /// Declares this thread one of the runtime's own of normal priority.
 pub(crate) fn set_prompt() {
     PROMPT.with(|prompt| prompt.set(true));
+    clock::wake_on_time();
 }
 
 /// A worker, on its own thread.
@@ -75,7 +76,10 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    pub(crate) fn new(lane: Arc<Lane>, index: usize, queue: Deque<Task>) -> Self {
+    /// Takes the worker's place. There is one thread for each.
+    pub(crate) fn new(lane: Arc<Lane>, index: usize) -> Self {
+        let queue = lane.seats[index].deque.lock().take();
+        let queue = queue.expect("a worker has one thread");
         Local {
             lane,
             index,
@@ -123,17 +127,19 @@ impl Local {
         &self.lane.seats[self.index]
     }
 
-    /// Runs tasks until the lane is shut down, and cancels what is left in the worker's own places.
-    pub(crate) fn run(self) {
+    /// Runs tasks until the lane is shut down, and cancels what is left in the worker's own places. Calls
+    /// `settle` before the first of them.
+    pub(crate) fn run(self, settle: impl FnOnce()) {
         if self.lane.kind == Kind::Io {
             set_prompt();
         }
         let _current = SetCurrent::new(&self);
-        while !self.lane.is_shut_down() {
-            match self.find() {
-                Some(task) => self.poll(task),
-                None => self.sleep(),
-            }
+        if let Some(first) = self.next_task() {
+            settle();
+            self.poll(first);
+        }
+        while let Some(task) = self.next_task() {
+            self.poll(task);
         }
         if self.searching.take() {
             self.lane.sleep.stop_searching();
@@ -143,6 +149,18 @@ impl Local {
         while let Some(task) = self.seat().next.take().or_else(|| self.queue.pop()) {
             drop(task);
         }
+    }
+
+    /// Waits for a task. `None` once the lane is shut down.
+    fn next_task(&self) -> Option<Task> {
+        while !self.lane.is_shut_down() {
+            let task = self.find();
+            if task.is_some() {
+                return task;
+            }
+            self.sleep();
+        }
+        None
     }
 
     /// Queues a task that was woken or spawned by the one in the poll.
@@ -319,12 +337,14 @@ impl Local {
     }
 
     /// Looks for work a little longer, if that has been of use lately. True if there is some. A compute
-    /// worker does not: whatever it is waiting for, its core has better things to do.
+    /// worker does not: whatever it is waiting for, its core has better things to do. Nor does one that has
+    /// had no task yet: its runtime is just being started, and may need the core for that.
     fn look_on(&self, deadline_ns: u64) -> bool {
         let now_ns = clock::now_ns();
         let end_ns = now_ns.saturating_add(LOOK_ON_NS).min(deadline_ns);
         let worth_it = self.lane.kind == Kind::Io && self.searching.get() && now_ns < end_ns;
         worth_it
+            && self.seat().status.polls() > 0
             && self.patience.try_with(|| {
                 loop {
                     if self.lane.has_work() || self.lane.is_shut_down() {

@@ -1,4 +1,5 @@
-use super::threads::{Hooks, Threads};
+use super::compute_start::ComputeStart;
+use super::threads::{Crew, Hooks, Threads};
 use super::{ComputePriority, Pinning, Runtime, Shared, driver};
 use crate::lane::sleep::Sleep;
 use crate::lane::turn::Turn;
@@ -67,6 +68,9 @@ impl Builder {
 
     /// The number of compute workers. By default as many as there are IO workers.
     ///
+    /// Their threads are made when the compute lane is first used. If the system then refuses one, that is
+    /// logged and tried again every 100 ms; meanwhile tasks are run by those that there are, or wait.
+    ///
     /// Zero is an error of [`build`](Builder::build).
     pub fn compute_threads(&mut self, threads: usize) -> &mut Self {
         self.compute_threads = Some(threads);
@@ -118,8 +122,9 @@ impl Builder {
         self
     }
 
-    /// Calls `f` on every worker and every blocking thread as it starts, pinned and with its priority. A
-    /// panic in it is logged, and the thread goes on.
+    /// Calls `f` on every worker and every blocking thread as it starts, pinned and with its priority: on IO
+    /// workers when the runtime is built, on the others when they are first needed. A panic in it is
+    /// logged, and the thread goes on.
     pub fn on_thread_start(&mut self, f: impl Fn() + Send + Sync + 'static) -> &mut Self {
         self.hooks.start = Some(Arc::new(f));
         self
@@ -131,15 +136,16 @@ impl Builder {
         self
     }
 
-    /// Starts the runtime: its workers, and its driver thread. Threads inherit the affinity and the
-    /// priority of the caller where nothing else is set, so build it from an ordinary thread.
+    /// Starts the runtime: its IO workers, and its driver thread, which makes all others when they are needed.
+    /// Threads inherit the affinity and the priority of the caller where nothing else is set, so build it
+    /// from an ordinary thread.
     ///
     /// # Errors
     ///
     /// - [`InvalidInput`](io::ErrorKind::InvalidInput): a number of threads is zero, the threads' name has
     ///   a NUL byte, or the pinning names a CPU that the process may not use; the message says which it
     ///   may use.
-    /// - What the system says when it refuses a thread or a descriptor.
+    /// - What the system says when it refuses one of these threads, or a descriptor.
     pub fn build(&mut self) -> io::Result<Runtime> {
         let parallelism = parallelism();
         let io_workers =
@@ -185,7 +191,7 @@ impl Builder {
         };
         let io_sleep = Arc::new(Sleep::new(io_workers));
         let compute_sleep = Arc::new(Sleep::new(compute_workers));
-        let (io, io_deques) = Lane::new(
+        let io = Lane::new(
             Kind::Io,
             victims(&plan, io_workers),
             io_sleep.clone(),
@@ -193,7 +199,7 @@ impl Builder {
             Some(turn.clone()),
             Box::new(move || awake.worker_awake()),
         );
-        let (compute, compute_deques) = Lane::new(
+        let compute = Lane::new(
             Kind::Compute,
             victims(&compute_plan, compute_workers),
             compute_sleep,
@@ -203,6 +209,7 @@ impl Builder {
         );
         let threads_wanted = Arc::new(AtomicBool::new(false));
         let runtime_of_pool = Arc::new(OnceLock::new());
+        let crew = Crew::new(watch.clone());
         let shared = Arc::new(Shared {
             io,
             compute,
@@ -213,22 +220,16 @@ impl Builder {
             watch,
             threads_wanted,
             plan,
-            compute_priority: OnceLock::new(),
+            compute_start: ComputeStart::new(compute_plan, self.compute_priority, crew.clone()),
+            threads: Threads::new(
+                &self.thread_name,
+                self.thread_stack_size,
+                self.hooks.clone(),
+            ),
             shut_down: AtomicBool::new(false),
         });
         let _ = runtime_of_pool.set(Arc::downgrade(&shared));
-
-        let threads = Threads::new(
-            &self.thread_name,
-            self.thread_stack_size,
-            self.hooks.clone(),
-        );
-        let runtime = Runtime::new_starting(shared, threads);
-        // From here on, dropping the runtime stops the threads that did start.
-        runtime.start_driver()?;
-        runtime.start_io(io_deques)?;
-        runtime.start_compute(compute_deques, &compute_plan, self.compute_priority)?;
-        Ok(runtime)
+        Runtime::start(shared, crew)
     }
 
     /// The blocking pool, whose threads are made by the driver thread: it is of normal priority and not

@@ -1,9 +1,10 @@
 //! What a thread knows of the runtime it is in.
 
-use super::Handle;
+use super::handle::{Handle, TryCurrentError};
 use crate::lane::Kind;
 use crate::lane::worker::{self, Local};
 use crate::time::shard::{Shard, wake};
+use crossbeam_utils::CachePadded;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -19,8 +20,12 @@ thread_local! {
     };
 }
 
+/// A handle behind a count of its own, which only one thread touches as a rule. The count in the handle is
+/// every thread's, and would go from core to core.
+pub(crate) type ThreadHandle = Arc<CachePadded<Handle>>;
+
 struct Context {
-    runtime: RefCell<Option<Handle>>,
+    runtime: RefCell<Option<ThreadHandle>>,
     /// How many `enter` guards there are.
     entered: Cell<usize>,
     role: Cell<Role>,
@@ -40,10 +45,28 @@ pub(crate) enum Role {
 
 /// The runtime of this thread.
 pub(crate) fn try_current() -> Option<Handle> {
+    let runtime = CONTEXT.try_with(|context| context.runtime.borrow().as_deref().cloned());
+    runtime.ok().flatten().map(CachePadded::into_inner)
+}
+
+/// As [`try_current`], for what is kept by something that is made and dropped often.
+pub(crate) fn try_current_shared() -> Option<ThreadHandle> {
     CONTEXT
         .try_with(|context| context.runtime.borrow().clone())
         .ok()
         .flatten()
+}
+
+/// # Panics
+///
+/// Outside a runtime.
+#[track_caller]
+pub(crate) fn current_shared() -> ThreadHandle {
+    // No closure, so that the message names the caller's place.
+    match try_current_shared() {
+        Some(runtime) => runtime,
+        None => panic!("{}", TryCurrentError(())),
+    }
 }
 
 /// The handle of the IO driver of the current runtime.
@@ -58,14 +81,23 @@ pub(crate) fn io_handle() -> evenkeel_io_driver::Handle {
 
 /// The timers that belong to this thread, if it is an IO worker or in `block_on`.
 pub(crate) fn own_timers() -> Option<Arc<Shard>> {
+    with_own_timers(Arc::clone)
+}
+
+/// True if these timers belong to this thread.
+pub(crate) fn is_own(timers: &Arc<Shard>) -> bool {
+    with_own_timers(|own| Arc::ptr_eq(own, timers)).unwrap_or(false)
+}
+
+fn with_own_timers<R>(f: impl Fn(&Arc<Shard>) -> R) -> Option<R> {
     let worker = Local::with(|local| {
         local
             .filter(|local| local.kind() == Kind::Io)
-            .map(|local| local.lane().timers(local.index()).clone())
+            .map(|local| f(local.lane().timers(local.index())))
     });
     worker.or_else(|| {
         CONTEXT
-            .try_with(|context| context.timers.borrow().clone())
+            .try_with(|context| context.timers.borrow().as_ref().map(f))
             .ok()
             .flatten()
     })
@@ -73,7 +105,7 @@ pub(crate) fn own_timers() -> Option<Arc<Shard>> {
 
 /// True if this thread may take the lock of these timers: see [`shard`](crate::time::shard).
 pub(crate) fn may_lock(timers: &Arc<Shard>) -> bool {
-    worker::is_prompt() || own_timers().is_some_and(|own| Arc::ptr_eq(&own, timers))
+    worker::is_prompt() || is_own(timers)
 }
 
 /// Makes `runtime` the current one of this thread until the guard is dropped. On a thread that is ending,
@@ -81,7 +113,7 @@ pub(crate) fn may_lock(timers: &Arc<Shard>) -> bool {
 pub(crate) fn enter(runtime: Handle) -> EnterGuard {
     let before = CONTEXT.try_with(|context| {
         context.entered.set(context.entered.get() + 1);
-        context.runtime.replace(Some(runtime))
+        context.runtime.replace(Some(shared(runtime)))
     });
     EnterGuard {
         before: before.ok().flatten(),
@@ -91,7 +123,11 @@ pub(crate) fn enter(runtime: Handle) -> EnterGuard {
 
 /// Makes `runtime` the current one of this thread for the rest of its life.
 pub(crate) fn enter_for_good(runtime: Handle) {
-    CONTEXT.with(|context| context.runtime.replace(Some(runtime)));
+    CONTEXT.with(|context| context.runtime.replace(Some(shared(runtime))));
+}
+
+fn shared(runtime: Handle) -> ThreadHandle {
+    Arc::new(CachePadded::new(runtime))
 }
 
 /// True if an [`enter`] guard may have made another runtime the current one than the thread's own.
@@ -105,7 +141,7 @@ pub(crate) fn is_entered() -> bool {
 #[must_use = "the runtime is entered only for as long as the guard lives"]
 #[derive(Debug)]
 pub struct EnterGuard {
-    before: Option<Handle>,
+    before: Option<ThreadHandle>,
     not_send: PhantomData<*const ()>,
 }
 

@@ -81,17 +81,18 @@ pub(super) fn run(shared: &Arc<Shared>) {
     context::become_worker();
     let watch = &*shared.watch;
     let mut maker = Maker::default();
+    let mut starter = Starter::default();
     let mut quiet = 0;
     let mut polls_before = watch.turn.polls();
     let mut interval = LOOK_INTERVAL;
     while !watch.stop.load(Ordering::Acquire) {
-        let retry = maker.make_threads(shared);
+        let retries = [maker.make_threads(shared), starter.start_compute(shared)];
         let deadline_ns = shared.driver_timers.prepare_sleep(clock::now_ns(), wake);
         let due = clock::timeout(deadline_ns);
         fire_overdue(shared);
 
         let looking = keep_looking(shared, &mut quiet);
-        let timeout = shortest([retry, due, looking.then_some(interval)]);
+        let timeout = shortest([retries[0], retries[1], due, looking.then_some(interval)]);
         // Somebody has to be in the poll before this thread goes to sleep for long.
         let polls = watch.turn.polls();
         let wanted = polls == polls_before || !looking;
@@ -110,7 +111,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
     }
 }
 
-fn shortest(timeouts: [Option<Duration>; 3]) -> Option<Duration> {
+fn shortest(timeouts: [Option<Duration>; 4]) -> Option<Duration> {
     timeouts.into_iter().flatten().min()
 }
 
@@ -137,6 +138,36 @@ impl Maker {
         let pause = shared.blocking.make_threads().unwrap_or(Some(THREAD_RETRY));
         self.again_at = pause.map(|pause| now + pause);
         pause
+    }
+}
+
+/// The starting of the compute workers.
+#[derive(Default)]
+struct Starter {
+    /// Not before this: the system has refused a thread.
+    again_at: Option<Instant>,
+}
+
+impl Starter {
+    /// Starts the compute workers if somebody wants them. Some time if it has to be tried again.
+    fn start_compute(&mut self, shared: &Arc<Shared>) -> Option<Duration> {
+        if !shared.compute_start.is_wanted() {
+            return None;
+        }
+        let now = Instant::now();
+        if let Some(at) = self.again_at.filter(|at| *at > now) {
+            return Some(at - now);
+        }
+        let Err(error) = shared.start_compute() else {
+            return None;
+        };
+        if self.again_at.is_none() {
+            let (started, wanted) = (shared.compute.started(), shared.compute.workers());
+            tracing::error!(%error, started, wanted, "a thread of the compute lane could not be made; \
+                tried again until it can");
+        }
+        self.again_at = Some(now + THREAD_RETRY);
+        Some(THREAD_RETRY)
     }
 }
 

@@ -65,6 +65,7 @@ impl LaneDump {
                 (Some((id, spawned_at)), _) => {
                     write!(f, "polls task {id}, spawned at {spawned_at}")?;
                 }
+                (None, _) if !worker.started => f.write_str("has no thread yet")?,
                 (None, true) => f.write_str("sleeps")?,
                 (None, false) => f.write_str("looks for work")?,
             }

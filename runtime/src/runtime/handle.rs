@@ -1,7 +1,7 @@
 use super::context::{self, EnterGuard};
 use super::dump::Dump;
 use super::{ComputePriority, Shared, block_on};
-use crate::lane::worker::Local;
+use crate::lane::worker::{Local, is_prompt};
 use crate::lane::{Kind, Lane, LaneRef};
 use crate::task::{self, Id, JoinHandle, Schedule, Task};
 use crate::time::shard::Shard;
@@ -76,7 +76,9 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        spawn_on(&self.shared.compute, future)
+        let handle = spawn_on(&self.shared.compute, future);
+        self.shared.want_compute();
+        handle
     }
 
     /// Runs a closure on the compute lane. See [`spawn_compute`](crate::spawn_compute).
@@ -87,9 +89,9 @@ impl Handle {
         R: Send + 'static,
     {
         if size_of::<F>() > BOX_BYTES {
-            return spawn_on(&self.shared.compute, Once(Some(Box::new(f))));
+            return self.spawn_on_compute(Once(Some(Box::new(f))));
         }
-        spawn_on(&self.shared.compute, Once(Some(f)))
+        self.spawn_on_compute(Once(Some(f)))
     }
 
     /// Runs a closure on the blocking pool. See [`spawn_blocking`](crate::spawn_blocking).
@@ -134,9 +136,23 @@ impl Handle {
     }
 
     /// The priority of the compute lane that is in force, which may be less than was asked for: the
-    /// system can refuse it. Waits for the lane's first thread, if it is just starting.
+    /// system can refuse it.
+    ///
+    /// If the lane has not been used yet, this starts its threads and waits for the first of them, some tens
+    /// of microseconds. If the system refuses to make that one, or the runtime is shut down before it was
+    /// made, the answer is [`Normal`](ComputePriority::Normal).
     pub fn compute_priority(&self) -> ComputePriority {
-        *self.shared.compute_priority.wait()
+        let start = &self.shared.compute_start;
+        if let Some(priority) = start.known_priority() {
+            return priority;
+        }
+        self.shared.want_compute();
+        if is_prompt() && Local::with(|local| local.is_none()) {
+            // A waker, on the driver thread that would make the threads, or one that is as good. The error
+            // is known to those who wait.
+            let _ = self.shared.start_compute();
+        }
+        start.wait_for_priority()
     }
 
     /// The CPU of each IO worker, or `None` for a worker that is not pinned.
@@ -168,8 +184,8 @@ impl Handle {
         &self.shared.io_driver
     }
 
-    pub(crate) fn driver_timers(&self) -> Arc<Shard> {
-        self.shared.driver_timers.clone()
+    pub(crate) fn driver_timers(&self) -> &Shard {
+        &self.shared.driver_timers
     }
 
     pub(crate) fn wake_driver(&self) {
@@ -192,7 +208,7 @@ impl fmt::Debug for Handle {
 
 /// There is no runtime on this thread.
 #[derive(Debug)]
-pub struct TryCurrentError(());
+pub struct TryCurrentError(pub(super) ());
 
 impl fmt::Display for TryCurrentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

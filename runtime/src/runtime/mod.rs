@@ -2,6 +2,7 @@
 
 pub(crate) mod block_on;
 mod builder;
+mod compute_start;
 pub(crate) mod context;
 mod driver;
 mod dump;
@@ -16,18 +17,17 @@ pub use handle::{Handle, TryCurrentError};
 
 use crate::lane::Lane;
 use crate::lane::turn::Turn;
-use crate::lane::worker::Local;
-use crate::task::{JoinHandle, Task};
+use crate::task::JoinHandle;
 use crate::time::shard::{Shard, wake};
-use crossbeam_deque::Worker as Deque;
-use evenkeel_topology::{Plan, lower_current_thread, pin_current_thread};
+use compute_start::ComputeStart;
+use evenkeel_topology::Plan;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use threads::Threads;
+use threads::{Crew, Threads};
 
 /// A running runtime. Dropping it shuts it down.
 ///
@@ -49,8 +49,8 @@ use threads::Threads;
 /// runtime is of no use there until the child calls `exec`.
 pub struct Runtime {
     handle: Handle,
-    threads: Threads,
-    shut_down: bool,
+    /// Gone once it is shut down.
+    crew: Option<Arc<Crew>>,
 }
 
 /// What all threads of a runtime and all handles to it share.
@@ -67,7 +67,8 @@ pub(crate) struct Shared {
     /// The blocking pool asks the driver thread for threads.
     threads_wanted: Arc<AtomicBool>,
     plan: Plan,
-    compute_priority: OnceLock<ComputePriority>,
+    compute_start: ComputeStart,
+    threads: Threads,
     shut_down: AtomicBool,
 }
 
@@ -81,63 +82,19 @@ impl Runtime {
         Builder::new().build()
     }
 
-    fn new_starting(shared: Arc<Shared>, threads: Threads) -> Runtime {
-        Runtime {
-            handle: Handle::new(shared),
-            threads,
-            shut_down: false,
-        }
-    }
-
-    fn start_driver(&self) -> io::Result<()> {
-        let shared = self.handle.shared.clone();
-        self.threads.start("driver", move || driver::run(&shared))
-    }
-
-    fn start_io(&self, deques: Vec<Deque<Task>>) -> io::Result<()> {
-        for (index, deque) in deques.into_iter().enumerate() {
-            let cpu = self.handle.shared.plan.cpu(index);
-            let lane = self.handle.shared.io.clone();
-            self.start_worker(format!("io-{index}"), move |worker| {
-                pin(cpu);
-                worker.run(Local::new(lane, index, deque));
-            })?;
-        }
-        Ok(())
-    }
-
-    fn start_compute(
-        &self,
-        deques: Vec<Deque<Task>>,
-        plan: &Plan,
-        wanted: ComputePriority,
-    ) -> io::Result<()> {
-        for (index, deque) in deques.into_iter().enumerate() {
-            let cpu = plan.cpu(index);
-            let lane = self.handle.shared.compute.clone();
-            let shared = self.handle.shared.clone();
-            self.start_worker(format!("cpu-{index}"), move |worker| {
-                pin(cpu);
-                let in_force = lower_current_thread(wanted);
-                if shared.compute_priority.set(in_force).is_ok() {
-                    log_priority(wanted, in_force);
-                }
-                worker.run(Local::new(lane, index, deque));
-            })?;
-        }
-        Ok(())
-    }
-
-    fn start_worker(
-        &self,
-        name: String,
-        body: impl FnOnce(WorkerThread) + Send + 'static,
-    ) -> io::Result<()> {
-        let worker = WorkerThread {
-            handle: self.handle.clone(),
-            hooks: self.threads.hooks(),
+    /// Starts the driver thread and the IO workers.
+    fn start(shared: Arc<Shared>, crew: Arc<Crew>) -> io::Result<Runtime> {
+        // From here on, dropping the runtime stops the threads that did start.
+        let runtime = Runtime {
+            handle: Handle::new(shared.clone()),
+            crew: Some(crew.clone()),
         };
-        self.threads.start(&name, move || body(worker))
+        let of_driver = shared.clone();
+        shared
+            .threads
+            .start("driver", move || driver::run(&of_driver))?;
+        shared.start_io(&crew)?;
+        Ok(runtime)
     }
 
     /// Drives `future` on the calling thread until it completes, inside this runtime.
@@ -209,9 +166,9 @@ impl Runtime {
     /// In this order: nothing new starts; everything that waits is cancelled; the workers leave; the
     /// driver goes, so that blocking closures which await IO get an error; then those are waited for.
     fn shut_down(&mut self, timeout: Option<Duration>) {
-        if std::mem::replace(&mut self.shut_down, true) {
+        let Some(crew) = self.crew.take() else {
             return;
-        }
+        };
         let timeout = match context::role() {
             context::Role::Outside => timeout,
             // Waiting here could never end.
@@ -222,23 +179,27 @@ impl Runtime {
         let _entered = self.handle.enter();
         let shared = &self.handle.shared;
         shared.shut_down.store(true, Ordering::SeqCst);
-        // For whoever waits to know it, if the threads that tell never started.
-        let _ = shared.compute_priority.set(ComputePriority::Normal);
+        shared.compute_start.close();
         shared.io.begin_shutdown();
         shared.compute.begin_shutdown();
         // Queued closures go first: a running one, or a poll, may be waiting for what they own.
         shared.blocking.shutdown_background();
-        let driver_thread = 1;
-        self.threads.wait(driver_thread, deadline);
+        if shared.compute.started() == 0 {
+            // No worker that leaves will do it.
+            shared.compute.finish_shutdown();
+        }
+        // The last worker that leaves stops the driver thread, so that this one need not wake up for it.
+        drop(crew);
+        shared.threads.wait(deadline);
+        // For the case that a worker is stuck.
         shared.io.finish_shutdown();
         shared.compute.finish_shutdown();
         shared.watch.stop();
-        self.threads.wait(0, deadline);
         shared.turn.close();
         shared.driver_timers.drain().into_iter().for_each(wake);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         shared.blocking.shutdown(left);
-        self.threads.join_finished();
+        shared.threads.join_finished();
     }
 }
 
@@ -253,37 +214,5 @@ impl fmt::Debug for Runtime {
         f.debug_struct("Runtime")
             .field("handle", &self.handle)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a worker's thread needs to know besides its lane.
-struct WorkerThread {
-    handle: Handle,
-    hooks: threads::Hooks,
-}
-
-impl WorkerThread {
-    fn run(self, local: Local) {
-        context::enter_for_good(self.handle);
-        context::become_worker();
-        self.hooks.call_start();
-        local.run();
-        self.hooks.call_stop();
-    }
-}
-
-fn pin(cpu: Option<usize>) {
-    if let Some(cpu) = cpu
-        && !pin_current_thread(cpu)
-    {
-        tracing::warn!(cpu, "a worker could not be pinned and goes on without");
-    }
-}
-
-fn log_priority(wanted: ComputePriority, in_force: ComputePriority) {
-    if in_force == wanted {
-        tracing::debug!(%in_force, "priority of the compute lane");
-    } else {
-        tracing::warn!(%wanted, %in_force, "the system refused the priority of the compute lane");
     }
 }

@@ -1,5 +1,10 @@
 //! The runtime's own threads: starting them, and waiting for them to end.
 
+use super::driver::Watch;
+use super::{Handle, Shared, context};
+use crate::lane::Lane;
+use crate::lane::worker::Local;
+use evenkeel_topology::pin_current_thread;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::io;
@@ -7,6 +12,103 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
+
+/// Held by the runtime until it shuts down, and by each worker. When the last of them goes, the driver thread
+/// has nobody left, and goes as well.
+pub(super) struct Crew(Arc<Watch>);
+
+impl Crew {
+    pub(super) fn new(watch: Arc<Watch>) -> Arc<Crew> {
+        Arc::new(Crew(watch))
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+impl Shared {
+    pub(super) fn start_io(self: &Arc<Self>, crew: &Arc<Crew>) -> io::Result<()> {
+        for index in 0..self.io.workers() {
+            let cpu = self.plan.cpu(index);
+            let worker = Worker::new(self, &self.io, index, crew);
+            worker.start(&format!("io-{index}"), move |worker| {
+                worker.run(|| pin(cpu))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A worker on its way to its thread.
+pub(super) struct Worker {
+    runtime: Handle,
+    lane: Arc<Lane>,
+    index: usize,
+    crew: Arc<Crew>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        runtime: &Arc<Shared>,
+        lane: &Arc<Lane>,
+        index: usize,
+        crew: &Arc<Crew>,
+    ) -> Self {
+        Worker {
+            runtime: Handle::new(runtime.clone()),
+            lane: lane.clone(),
+            index,
+            crew: crew.clone(),
+        }
+    }
+
+    /// Makes its thread, which calls `body`. Those of a lane are started in order.
+    pub(super) fn start(
+        self,
+        name: &str,
+        body: impl FnOnce(Worker) + Send + 'static,
+    ) -> io::Result<()> {
+        let (shared, lane, index) = (self.runtime.shared.clone(), self.lane.clone(), self.index);
+        lane.set_started(index + 1);
+        let started = shared.threads.start(name, move || body(self));
+        if started.is_err() {
+            lane.set_started(index);
+        }
+        started
+    }
+
+    /// Works until the lane is shut down.
+    ///
+    /// `settle` pins the thread, which makes the kernel move it. That takes about as long as making the
+    /// thread did, so it is put off until there is a task, or a hook that shall find it done.
+    pub(super) fn run(self, settle: impl FnOnce()) {
+        let hooks = self.runtime.shared.threads.hooks.clone();
+        context::enter_for_good(self.runtime);
+        context::become_worker();
+        let local = Local::new(self.lane, self.index);
+        match &hooks.start {
+            Some(_) => {
+                settle();
+                hooks.call_start();
+                local.run(|| ());
+            }
+            None => local.run(settle),
+        }
+        hooks.call_stop();
+        drop(self.crew);
+    }
+}
+
+pub(super) fn pin(cpu: Option<usize>) {
+    if let Some(cpu) = cpu
+        && !pin_current_thread(cpu)
+    {
+        tracing::warn!(cpu, "a worker could not be pinned and goes on without");
+    }
+}
 
 /// The user's callbacks for threads that start and stop.
 #[derive(Clone, Default)]
@@ -51,7 +153,7 @@ pub(super) struct Threads {
 
 struct Running {
     count: Mutex<usize>,
-    changed: Condvar,
+    none_left: Condvar,
 }
 
 /// Counts a thread as running until it is dropped, by a panic too.
@@ -59,8 +161,11 @@ struct CountedIn(Arc<Running>);
 
 impl Drop for CountedIn {
     fn drop(&mut self) {
-        *self.0.count.lock() -= 1;
-        self.0.changed.notify_all();
+        let mut count = self.0.count.lock();
+        *count -= 1;
+        if *count == 0 {
+            self.0.none_left.notify_all();
+        }
     }
 }
 
@@ -72,14 +177,10 @@ impl Threads {
             hooks,
             running: Arc::new(Running {
                 count: Mutex::new(0),
-                changed: Condvar::new(),
+                none_left: Condvar::new(),
             }),
             handles: Mutex::new(Vec::new()),
         }
-    }
-
-    pub(super) fn hooks(&self) -> Hooks {
-        self.hooks.clone()
     }
 
     /// Starts a thread whose name ends in `suffix`.
@@ -102,25 +203,16 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits until no more than `left` threads run; false if `deadline` came first.
-    pub(super) fn wait(&self, left: usize, deadline: Option<Instant>) -> bool {
-        let mut count = self.running.count.lock();
-        while *count > left {
-            match deadline {
-                None => self.running.changed.wait(&mut count),
-                Some(deadline) => {
-                    if self
-                        .running
-                        .changed
-                        .wait_until(&mut count, deadline)
-                        .timed_out()
-                    {
-                        return *count <= left;
-                    }
-                }
+    /// Waits until no thread runs; not after `deadline`.
+    pub(super) fn wait(&self, deadline: Option<Instant>) {
+        let Running { count, none_left } = &*self.running;
+        let mut count = count.lock();
+        match deadline {
+            None => none_left.wait_while(&mut count, |count| *count > 0),
+            Some(deadline) => {
+                none_left.wait_while_until(&mut count, |count| *count > 0, deadline);
             }
         }
-        true
     }
 
     /// Joins threads that are known to end; those that are still stuck are left to themselves.

@@ -19,57 +19,71 @@
 //!
 //! If the remote side reads a deadline that is about to be replaced by a later one, its push came before
 //! the owner's step 2, so step 3 finds it (tokio#6682 published after the lock). Loom model:
-//! `models::timers`.
+//! `models::timers`. A new deadline for a timer goes the same way. What is published may be too early, where
+//! the earliest timer has been removed or where the wheel does not look closer; never too late.
 
+use super::wheel::{Key, Wheel};
 use crate::panics::{contain, drop_quietly};
 use crate::stack::Stack;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::Waker;
 
-/// No deadline at all.
-pub(crate) const NEVER: u64 = u64::MAX;
+pub(crate) use super::wheel::NEVER;
 
 /// More operations than this waiting, and the owner is woken to clear them away.
 const OPS_MAX: u64 = 1024;
 
-/// A timer in a shard: its deadline in nanoseconds of the [`clock`](super::clock), and a number that
-/// tells timers of the same deadline apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
-    pub(crate) deadline_ns: u64,
-    number: u64,
-}
-
+/// What others ask for.
 enum Op {
-    Insert(Key, Waker),
+    Insert(RemoteId, u64, Waker),
+    /// Take over a timer of another shard, with a new deadline.
+    Adopt(RemoteId, u64, Arc<Shard>, Key),
+    Reset(RemoteId, u64),
+    Forget(RemoteId),
     Remove(Key),
 }
 
+/// A timer that was set from another thread, before there was a key for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RemoteId(u64);
+
+/// On cache lines of its own: a worker writes to its shard all the time.
+#[repr(align(128))]
 pub(crate) struct Shard {
-    timers: Mutex<BTreeMap<Key, Waker>>,
+    timers: Mutex<Timers>,
     ops: Stack<Op>,
     ops_waiting: AtomicU64,
-    /// The earliest deadline, or `NEVER`. Written under the lock.
+    /// No timer is due before this; or `NEVER`. Written under the lock.
     next_ns: AtomicU64,
     len: AtomicUsize,
-    numbers: AtomicU64,
+    remote_ids: AtomicU64,
+}
+
+struct Timers {
+    wheel: Wheel<Waker>,
+    /// The keys of the timers set from other threads, until those threads forget them.
+    remote: BTreeMap<RemoteId, Key>,
 }
 
 impl Shard {
     pub(crate) fn new() -> Self {
         Shard {
-            timers: Mutex::new(BTreeMap::new()),
+            timers: Mutex::new(Timers {
+                wheel: Wheel::new(),
+                remote: BTreeMap::new(),
+            }),
             ops: Stack::new(),
             ops_waiting: AtomicU64::new(0),
             next_ns: AtomicU64::new(NEVER),
             len: AtomicUsize::new(0),
-            numbers: AtomicU64::new(0),
+            remote_ids: AtomicU64::new(0),
         }
     }
 
-    /// The earliest deadline as last published.
+    /// No timer is due before this, as last published.
     pub(crate) fn next_ns(&self) -> u64 {
         self.next_ns.load(Ordering::Relaxed)
     }
@@ -84,58 +98,95 @@ impl Shard {
         self.ops_waiting.load(Ordering::Relaxed) >= OPS_MAX
     }
 
-    fn key(&self, deadline_ns: u64) -> Key {
-        Key {
-            deadline_ns,
-            number: self.numbers.fetch_add(1, Ordering::Relaxed),
-        }
-    }
+    // ---- for the owner ----
 
-    /// Sets a timer. For threads that may take the lock.
+    /// Sets a timer.
     pub(crate) fn insert(&self, deadline_ns: u64, waker: Waker) -> Key {
-        let key = self.key(deadline_ns);
         let mut timers = self.timers.lock();
-        timers.insert(key, waker);
-        self.publish(&timers);
+        let key = timers.wheel.insert(deadline_ns, waker);
+        self.publish(&timers.wheel);
         key
     }
 
-    /// Sets a timer from any thread. True if the owner must be woken, because it sleeps for longer.
-    pub(crate) fn insert_remote(&self, deadline_ns: u64, waker: Waker) -> (Key, bool) {
-        let key = self.key(deadline_ns);
-        let crowded = self.push_op(Op::Insert(key, waker));
-        fence(Ordering::SeqCst);
-        (key, crowded || deadline_ns < self.next_ns())
-    }
-
-    /// Replaces the waker of a timer. False if it has fired.
-    pub(crate) fn update(&self, key: Key, waker: Waker) -> bool {
-        let mut dropped = Vec::new();
+    /// Makes `waker` the one of a timer. False if the timer has fired.
+    pub(crate) fn update(&self, key: Key, waker: &Waker) -> bool {
+        match self.timers.lock().wheel.get_mut(key) {
+            None => return false,
+            Some(present) if present.will_wake(waker) => return true,
+            Some(_) => {}
+        }
+        // Cloned while the lock is free. The timer may fire meanwhile.
+        let mut waker = waker.clone();
         let mut timers = self.timers.lock();
-        self.carry_out(&mut timers, &mut dropped);
-        let slot = timers.get_mut(&key);
-        let known = slot.is_some();
-        dropped.extend(slot.map(|slot| std::mem::replace(slot, waker)));
-        self.publish(&timers);
+        let present = timers.wheel.get_mut(key);
+        let known = present.is_some();
+        if let Some(present) = present {
+            std::mem::swap(present, &mut waker);
+        }
         drop(timers);
-        dropped.into_iter().for_each(drop_quietly);
+        drop_quietly(waker);
         known
     }
 
-    /// Forgets a timer. For threads that may take the lock.
-    pub(crate) fn remove(&self, key: Key) {
-        let mut dropped = Vec::new();
+    /// Gives a timer another deadline; nothing if it has fired.
+    pub(crate) fn reset(&self, key: Key, deadline_ns: u64) {
         let mut timers = self.timers.lock();
-        self.carry_out(&mut timers, &mut dropped);
-        dropped.extend(timers.remove(&key));
-        self.publish(&timers);
-        drop(timers);
-        dropped.into_iter().for_each(drop_quietly);
+        timers.wheel.reset(key, deadline_ns);
+        self.publish(&timers.wheel);
     }
 
-    /// Forgets a timer, from any thread. True if the owner should be woken to clear up.
+    // ---- for threads that may take the lock ----
+
+    /// Takes a timer back, and returns its waker if it has not fired.
+    pub(crate) fn remove(&self, key: Key) -> Option<Waker> {
+        let mut timers = self.timers.lock();
+        let waker = timers.wheel.remove(key);
+        self.publish(&timers.wheel);
+        waker
+    }
+
+    // ---- for everybody ----
+
+    /// Sets a timer. True if the owner must be woken, because it sleeps for longer.
+    pub(crate) fn insert_remote(&self, deadline_ns: u64, waker: Waker) -> (RemoteId, bool) {
+        let id = self.remote_id();
+        let crowded = self.push_op(Op::Insert(id, deadline_ns, waker));
+        (id, crowded || self.sleeps_beyond(deadline_ns))
+    }
+
+    /// Takes over a timer of another shard with a new deadline, unless it has fired. The owner, which must
+    /// be the driver thread, is to be woken.
+    pub(crate) fn adopt_remote(&self, deadline_ns: u64, from: Arc<Shard>, key: Key) -> RemoteId {
+        let id = self.remote_id();
+        self.push_op(Op::Adopt(id, deadline_ns, from, key));
+        id
+    }
+
+    /// Gives a timer another deadline; nothing if it has fired. True if the owner must be woken.
+    pub(crate) fn reset_remote(&self, id: RemoteId, deadline_ns: u64) -> bool {
+        let crowded = self.push_op(Op::Reset(id, deadline_ns));
+        crowded || self.sleeps_beyond(deadline_ns)
+    }
+
+    /// Takes a timer back that was set by such an operation; to be called for each, fired or not. True
+    /// if the owner should be woken to clear up.
+    pub(crate) fn forget_remote(&self, id: RemoteId) -> bool {
+        self.push_op(Op::Forget(id))
+    }
+
+    /// Takes a timer of the owner back. True if the owner should be woken to clear up.
     pub(crate) fn remove_remote(&self, key: Key) -> bool {
         self.push_op(Op::Remove(key))
+    }
+
+    fn remote_id(&self) -> RemoteId {
+        RemoteId(self.remote_ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// True if the owner may not look at the operation that was just pushed before `deadline_ns`.
+    fn sleeps_beyond(&self, deadline_ns: u64) -> bool {
+        fence(Ordering::SeqCst);
+        deadline_ns < self.next_ns()
     }
 
     fn push_op(&self, op: Op) -> bool {
@@ -144,6 +195,8 @@ impl Shard {
         self.ops.push(op);
         waiting.is_multiple_of(OPS_MAX)
     }
+
+    // ---- firing ----
 
     /// True if [`fire`](Shard::fire) has something to do at `now_ns`.
     pub(crate) fn is_due(&self, now_ns: impl FnOnce() -> u64) -> bool {
@@ -155,40 +208,10 @@ impl Shard {
     /// are to be woken by the caller, who holds no lock.
     #[must_use = "the wakers are to be woken"]
     pub(crate) fn fire(&self, now_ns: u64) -> Vec<Waker> {
-        let mut dropped = Vec::new();
-        let mut timers = self.timers.lock();
-        self.carry_out(&mut timers, &mut dropped);
-        let mut due = Vec::new();
-        while let Some(first) = timers.first_entry() {
-            if first.key().deadline_ns > now_ns {
-                break;
-            }
-            due.push(first.remove());
-        }
-        self.publish(&timers);
-        drop(timers);
-        dropped.into_iter().for_each(drop_quietly);
-        due
+        self.take_out(|wheel| wheel.advance(now_ns))
     }
 
-    /// Does what others have asked for. Under the lock, so that whoever has it knows all timers that
-    /// were set before.
-    fn carry_out(&self, timers: &mut BTreeMap<Key, Waker>, dropped: &mut Vec<Waker>) {
-        if self.ops.is_empty() {
-            return;
-        }
-        let ops = self.ops.take_all();
-        self.ops_waiting
-            .fetch_sub(ops.len() as u64, Ordering::Relaxed);
-        for op in ops {
-            match op {
-                Op::Insert(key, waker) => dropped.extend(timers.insert(key, waker)),
-                Op::Remove(key) => dropped.extend(timers.remove(&key)),
-            }
-        }
-    }
-
-    /// Fires and publishes until no operation is left; then the caller may sleep until the deadline
+    /// Fires and publishes until no operation is left; then the caller may sleep until the moment
     /// that is returned (nanoseconds of the clock, or `NEVER`).
     pub(crate) fn prepare_sleep(&self, now_ns: u64, mut wake: impl FnMut(Waker)) -> u64 {
         loop {
@@ -202,16 +225,72 @@ impl Shard {
 
     /// Takes every waker out: the owner is going away, and each timer must find another shard.
     pub(crate) fn drain(&self) -> Vec<Waker> {
-        self.fire(NEVER)
+        self.take_out(Wheel::drain)
+    }
+
+    fn take_out(&self, wakers: impl FnOnce(&mut Wheel<Waker>) -> Vec<Waker>) -> Vec<Waker> {
+        let mut dropped = Vec::new();
+        let mut timers = self.timers.lock();
+        self.carry_out(&mut timers, &mut dropped);
+        let wakers = wakers(&mut timers.wheel);
+        // The earliest may be looked for only here, where it is about to be needed.
+        timers.wheel.earliest_ns();
+        self.publish(&timers.wheel);
+        drop(timers);
+        dropped.into_iter().for_each(drop_quietly);
+        wakers
+    }
+
+    /// Does what others have asked for. Under the lock, so that the operations stay in their order.
+    fn carry_out(&self, timers: &mut Timers, dropped: &mut Vec<Waker>) {
+        if self.ops.is_empty() {
+            return;
+        }
+        let ops = self.ops.take_all();
+        self.ops_waiting
+            .fetch_sub(ops.len() as u64, Ordering::Relaxed);
+        for op in ops {
+            dropped.extend(timers.carry_out(op));
+        }
     }
 
     /// Called with the lock held.
-    fn publish(&self, timers: &BTreeMap<Key, Waker>) {
-        let next = timers
-            .first_key_value()
-            .map_or(NEVER, |(key, _)| key.deadline_ns);
-        self.next_ns.store(next, Ordering::Relaxed);
-        self.len.store(timers.len(), Ordering::Relaxed);
+    fn publish(&self, wheel: &Wheel<Waker>) {
+        self.next_ns
+            .store(wheel.earliest_known_ns(), Ordering::Relaxed);
+        self.len.store(wheel.len(), Ordering::Relaxed);
+    }
+}
+
+impl Timers {
+    /// Returns the waker that is not needed any more.
+    fn carry_out(&mut self, op: Op) -> Option<Waker> {
+        match op {
+            Op::Insert(id, deadline_ns, waker) => self.insert(id, deadline_ns, waker),
+            Op::Adopt(id, deadline_ns, from, key) => {
+                // A lock under a lock: of the driver thread's shard, and of one that never adopts. This may be
+                // the last of that other shard, which then has no timers any more.
+                if let Some(waker) = from.remove(key) {
+                    self.insert(id, deadline_ns, waker);
+                }
+            }
+            Op::Reset(id, deadline_ns) => {
+                if let Some(key) = self.remote.get(&id) {
+                    self.wheel.reset(*key, deadline_ns);
+                }
+            }
+            Op::Forget(id) => {
+                let key = self.remote.remove(&id)?;
+                return self.wheel.remove(key);
+            }
+            Op::Remove(key) => return self.wheel.remove(key),
+        }
+        None
+    }
+
+    fn insert(&mut self, id: RemoteId, deadline_ns: u64, waker: Waker) {
+        let key = self.wheel.insert(deadline_ns, waker);
+        self.remote.insert(id, key);
     }
 }
 
@@ -249,40 +328,20 @@ mod tests {
         Waker::noop().clone()
     }
 
-    /// The boundaries at which timer wheels and timeouts of 32 bits have wrapped: tokio#8334 (12 days),
-    /// mio#1948 (24.8 days), and the ends of the range.
     #[test]
-    fn deadlines_at_every_boundary() {
-        const DAY: u64 = 86_400_000_000_000;
-        let days = [0, 1, 12, 13, 24, 25, 49, 50, 365, 200 * 365];
-        let exact = days.iter().map(|day| day * DAY);
-        let powers = (0..63).map(|bit| 1_u64 << bit);
-        for deadline in exact
-            .chain(powers)
-            .flat_map(|at| [at.saturating_sub(1), at, at + 1])
-        {
-            let shard = Shard::new();
-            shard.insert(deadline, noop());
-            assert_eq!(shard.next_ns(), deadline);
-            if deadline > 0 {
-                assert_eq!(fire(&shard, deadline - 1), 0, "{deadline} ns fired early");
-            }
-            assert_eq!(fire(&shard, deadline), 1, "{deadline} ns did not fire");
-            assert_eq!(shard.next_ns(), NEVER);
-        }
-    }
-
-    /// A clock that jumps ahead fires all that is due, in order; one that stands still fires nothing.
-    #[test]
-    fn a_clock_that_jumps() {
+    fn the_deadline_that_is_published_is_never_too_late() {
         let shard = Shard::new();
         for deadline in [30, 10, 20, 40] {
             shard.insert(deadline, noop());
         }
-        assert_eq!(fire(&shard, 5), 0);
+        assert_eq!(shard.next_ns(), 10);
         assert_eq!(fire(&shard, 5), 0);
         assert_eq!(fire(&shard, 35), 3);
         assert_eq!(shard.next_ns(), 40);
+        let first = shard.insert(38, noop());
+        shard.remove(first);
+        assert!(shard.next_ns() <= 40);
+        assert_eq!(shard.prepare_sleep(36, wake), 40);
     }
 
     #[test]
@@ -291,9 +350,9 @@ mod tests {
         let first = shard.insert(10, noop());
         let second = shard.insert(10, noop());
         assert_ne!(first, second);
-        shard.remove(first);
+        assert!(shard.remove(first).is_some());
         assert_eq!(fire(&shard, 10), 1);
-        shard.remove(second);
+        assert!(shard.remove(second).is_none());
     }
 
     #[test]
@@ -301,28 +360,71 @@ mod tests {
         let (old, new) = (Arc::new(Count(0.into())), Arc::new(Count(0.into())));
         let shard = Shard::new();
         let key = shard.insert(10, old.clone().into());
-        assert!(shard.update(key, new.clone().into()));
+        assert!(shard.update(key, &new.clone().into()));
         assert_eq!(fire(&shard, 10), 1);
         assert_eq!(
             (old.0.load(Ordering::SeqCst), new.0.load(Ordering::SeqCst)),
             (0, 1)
         );
         assert!(
-            !shard.update(key, noop()),
+            !shard.update(key, Waker::noop()),
             "a timer that has fired is not there"
         );
     }
 
     #[test]
+    fn the_same_waker_again_is_not_cloned() {
+        let count = Arc::new(Count(0.into()));
+        let waker = Waker::from(count.clone());
+        let shard = Shard::new();
+        let key = shard.insert(10, waker.clone());
+        let before = Arc::strong_count(&count);
+        assert!(shard.update(key, &waker));
+        assert_eq!(Arc::strong_count(&count), before);
+    }
+
+    #[test]
     fn operations_of_other_threads_are_carried_out_in_their_order() {
         let shard = Shard::new();
-        let (key, wake) = shard.insert_remote(10, noop());
+        let (id, wake) = shard.insert_remote(10, noop());
         assert!(wake, "the owner sleeps for ever");
-        shard.remove_remote(key);
+        shard.forget_remote(id);
         assert_eq!(fire(&shard, 100), 0);
-        shard.insert(50, noop());
-        let (_, wake) = shard.insert_remote(60, noop());
+        shard.insert(150, noop());
+        let (id, wake) = shard.insert_remote(160, noop());
         assert!(!wake, "the owner wakes up before that by itself");
+        assert!(!shard.reset_remote(id, 170));
+        assert!(shard.reset_remote(id, 140));
+        assert_eq!(fire(&shard, 139), 0);
+        assert_eq!(fire(&shard, 140), 1);
+        // Not one that has fired.
+        shard.reset_remote(id, 1);
+        shard.forget_remote(id);
+        assert_eq!(fire(&shard, 149), 0);
+        assert!(shard.timers.lock().remote.is_empty());
+    }
+
+    #[test]
+    fn a_timer_that_is_adopted_fires_once_and_at_its_new_deadline() {
+        let (old, new) = (Arc::new(Shard::new()), Shard::new());
+        let count = Arc::new(Count(0.into()));
+        for fires_first in [false, true] {
+            let key = old.insert(10, count.clone().into());
+            if fires_first {
+                assert_eq!(fire(&old, 10), 1);
+            }
+            let id = new.adopt_remote(20, old.clone(), key);
+            let before = count.0.load(Ordering::SeqCst);
+            assert_eq!(fire(&new, 19), 0);
+            assert_eq!((old.len(), fire(&old, 30)), (0, 0));
+            assert_eq!(fire(&new, 20), usize::from(!fires_first));
+            new.forget_remote(id);
+            assert_eq!(fire(&new, 30), 0);
+            assert_eq!(
+                count.0.load(Ordering::SeqCst),
+                before + usize::from(!fires_first)
+            );
+        }
     }
 
     /// An owner that sleeps for long is woken before the operations of others pile up.
@@ -332,8 +434,8 @@ mod tests {
         shard.insert(1, noop());
         let wakes = (0..5 * OPS_MAX)
             .filter(|_| {
-                let (key, wake) = shard.insert_remote(1000, noop());
-                let wake = wake | shard.remove_remote(key);
+                let (id, wake) = shard.insert_remote(1000, noop());
+                let wake = wake | shard.forget_remote(id);
                 if wake {
                     assert_eq!(fire(&shard, 0), 0);
                 }
@@ -363,11 +465,13 @@ mod tests {
         let removed = shard.insert(10, waker());
         shard.remove(removed);
         let updated = shard.insert(10, waker());
-        shard.update(updated, waker());
+        shard.update(updated, &waker());
         shard.remove_remote(updated);
+        let (forgotten, _) = shard.insert_remote(10, waker());
+        shard.forget_remote(forgotten);
         shard.insert(10, waker());
         assert_eq!(fire(&shard, 20), 1);
-        assert!(shard.len() >= 4);
+        assert!(shard.len() >= 5);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 use super::clock;
-use super::shard::{Key, Shard};
+use super::shard::{RemoteId, Shard};
+use super::wheel::Key;
 use super::{Duration, Instant};
+use crate::panics::drop_quietly;
+
 use crate::runtime::Handle;
-use crate::runtime::context;
+use crate::runtime::context::{self, ThreadHandle};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -55,15 +58,16 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 #[must_use = "futures do nothing unless they are awaited or polled"]
 pub struct Sleep {
     deadline: Instant,
-    runtime: Handle,
+    runtime: ThreadHandle,
     entry: Option<Entry>,
 }
 
-/// A timer that was set: where, and the waker it will wake.
-struct Entry {
-    shard: Arc<Shard>,
-    key: Key,
-    waker: Waker,
+/// A timer that was set. The waker is kept with it, and nowhere else.
+enum Entry {
+    /// With the thread that set it, which is an IO worker or in `block_on`.
+    Own(Arc<Shard>, Key),
+    /// With the driver thread of this runtime.
+    Driver(ThreadHandle, RemoteId),
 }
 
 impl Sleep {
@@ -71,7 +75,7 @@ impl Sleep {
     fn new(deadline: Instant) -> Sleep {
         Sleep {
             deadline,
-            runtime: Handle::current(),
+            runtime: context::current_shared(),
             entry: None,
         }
     }
@@ -89,48 +93,85 @@ impl Sleep {
     /// Sets another deadline, earlier or later, whether or not the old one has passed.
     pub fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
         self.deadline = deadline;
-        let waker = self.cancel();
-        // Whoever waits for the old deadline is to wait for the new one.
-        if let Some(waker) = waker {
-            self.arm(waker);
+        // Whoever waits for the old deadline is to wait for the new one. A timer that has fired has woken
+        // them, and they will poll.
+        match self.entry.take() {
+            None => {}
+            Some(Entry::Own(shard, key)) => self.reset_own(shard, key),
+            Some(Entry::Driver(runtime, id)) => {
+                let timers = runtime.driver_timers();
+                wake_driver(&runtime, timers.reset_remote(id, self.deadline_ns()));
+                self.entry = Some(Entry::Driver(runtime, id));
+            }
         }
     }
 
-    /// Takes the timer back, and returns the waker that it would have woken.
-    fn cancel(&mut self) -> Option<Waker> {
-        let Entry { shard, key, waker } = self.entry.take()?;
-        if context::may_lock(&shard) {
-            shard.remove(key);
-        } else if shard.remove_remote(key) {
-            self.runtime.wake_driver();
+    fn reset_own(&mut self, shard: Arc<Shard>, key: Key) {
+        let deadline_ns = self.deadline_ns();
+        if context::is_own(&shard) {
+            shard.reset(key, deadline_ns);
+            self.entry = Some(Entry::Own(shard, key));
+            return;
         }
-        Some(waker)
+        // Its thread may sleep for longer than the new deadline allows, so the timer is taken from it.
+        if context::may_lock(&shard) {
+            if let Some(waker) = shard.remove(key) {
+                self.arm(waker);
+            }
+            return;
+        }
+        let runtime = self.timekeeper();
+        let timers = runtime.driver_timers();
+        let id = timers.adopt_remote(deadline_ns, shard, key);
+        wake_driver(&runtime, true);
+        self.entry = Some(Entry::Driver(runtime, id));
+    }
+
+    fn deadline_ns(&self) -> u64 {
+        clock::to_ns(self.deadline.into_std())
+    }
+
+    /// Takes the timer back.
+    fn cancel(&mut self) {
+        match self.entry.take() {
+            None => {}
+            Some(Entry::Own(shard, key)) if context::may_lock(&shard) => {
+                shard.remove(key).into_iter().for_each(drop_quietly);
+            }
+            Some(Entry::Own(shard, key)) => wake_driver(&self.runtime, shard.remove_remote(key)),
+            Some(Entry::Driver(runtime, id)) => {
+                wake_driver(&runtime, runtime.driver_timers().forget_remote(id));
+            }
+        }
     }
 
     /// The runtime whose driver thread keeps the timer, on a thread that keeps none itself: the
     /// thread's own runtime where there is one, which may not be the one of the `Sleep`.
-    fn timekeeper(&self) -> Handle {
-        context::try_current().unwrap_or_else(|| self.runtime.clone())
+    fn timekeeper(&self) -> ThreadHandle {
+        context::try_current_shared().unwrap_or_else(|| self.runtime.clone())
     }
 
     fn arm(&mut self, waker: Waker) {
-        let deadline_ns = clock::to_ns(self.deadline.into_std());
-        let (shard, key) = match context::own_timers() {
+        let deadline_ns = self.deadline_ns();
+        let entry = match context::own_timers() {
             Some(own) => {
-                let key = own.insert(deadline_ns, waker.clone());
-                (own, key)
+                let key = own.insert(deadline_ns, waker);
+                Entry::Own(own, key)
             }
             None => {
                 let runtime = self.timekeeper();
-                let shard = runtime.driver_timers();
-                let (key, wake) = shard.insert_remote(deadline_ns, waker.clone());
-                if wake {
-                    runtime.wake_driver();
-                }
-                (shard, key)
+                let (id, wake) = runtime.driver_timers().insert_remote(deadline_ns, waker);
+                wake_driver(&runtime, wake);
+                Entry::Driver(runtime, id)
             }
         };
-        self.entry = Some(Entry { shard, key, waker });
+        self.entry = Some(entry);
+    }
+}
+
+fn wake_driver(runtime: &Handle, wanted: bool) {
+    if wanted {
+        runtime.wake_driver();
     }
 }
 
@@ -145,11 +186,10 @@ impl Future for Sleep {
         // A timer that this thread keeps stays; only its waker may have to change. One that another thread
         // keeps is taken along: that thread may not be there for it any more (a `block_on` that has
         // ended, or that blocks its thread meanwhile).
-        if let Some(entry) = &mut self.entry
-            && context::own_timers().is_some_and(|own| Arc::ptr_eq(&own, &entry.shard))
-            && entry.shard.update(entry.key, cx.waker().clone())
+        if let Some(Entry::Own(shard, key)) = &self.entry
+            && context::is_own(shard)
+            && shard.update(*key, cx.waker())
         {
-            entry.waker.clone_from(cx.waker());
             return Poll::Pending;
         }
         self.cancel();

@@ -1,0 +1,359 @@
+//! Timers in the order of their deadlines: a hierarchical timing wheel (Varghese and Lauck, 1987).
+//!
+//! It knows neither clock nor lock, and is told what time it is. A deadline is read as digits: the lowest
+//! 16 bits are not one, the 48 above them are eight of 6 bits each. A timer is in the wheel's level of the
+//! highest digit in which its deadline differs from the wheel's time, in the slot of that digit. So
+//! each slot of a level is a span of time, all of a level comes before all of the next one, the slots are
+//! only ever passed in one direction, and the 64 bits of nanoseconds fit: there is nothing that wraps.
+//! When the time enters a slot, its timers move down to lower levels. In the lowest level, where the spans are
+//! 65 us, deadlines are compared to the nanosecond.
+//!
+//! Setting and removing a timer takes constant time.
+//!
+//! # Memory
+//!
+//! The timers are in one vector, and the slots are lists of indexes into it. Vacant places at its end are
+//! cut off, and when less than a quarter of the capacity is in use, the rest but as much again is given back. So that
+//! the end does become vacant after a burst, vacant places of the lower half are taken again before
+//! those of the upper one: what a burst leaves behind is held up only by the timers of the burst itself.
+
+use std::mem;
+
+/// No deadline at all.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// The spans of the lowest level are so many bits of nanoseconds.
+const SPAN_BITS: u32 = 16;
+const DIGIT_BITS: u32 = 6;
+const SLOTS: usize = 1 << DIGIT_BITS;
+const LEVELS: usize = 8;
+
+/// So many timers of the first slot are looked at for the earliest. With more of them the slot's
+/// beginning has to do: to wake up for it is little beside what those timers do.
+const SCAN_MAX: usize = 64;
+
+/// The capacity for so many timers is always kept.
+const KEEP: usize = 256;
+
+/// The end of a list, and an empty one.
+const NONE: u32 = u32::MAX;
+
+/// A timer in a wheel. Once the timer is gone, its key means nothing, and never another timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    index: u32,
+    number: u64,
+}
+
+/// A place for a timer, which is in the list of a slot, or vacant.
+struct Node<T> {
+    deadline_ns: u64,
+    /// No other timer of the wheel ever has the same; zero if vacant.
+    number: u64,
+    value: Option<T>,
+    prev: u32,
+    next: u32,
+}
+
+pub(super) struct Wheel<T> {
+    /// The time that the levels refer to. It does not go back.
+    now_ns: u64,
+    nodes: Vec<Node<T>>,
+    /// Vacant places that were in the lower half, and those that were in the upper one. Some may have been
+    /// cut off; there is no new place at the end before they have been taken from here.
+    vacant: [Vec<u32>; 2],
+    len: usize,
+    /// The first timer of each slot. A level is made when it is needed, so a wheel without timers is small.
+    levels: Vec<[u32; SLOTS]>,
+    /// A bit for each slot that is not empty.
+    occupied: [u64; LEVELS],
+    /// No timer is due before this.
+    earliest_ns: u64,
+    /// A timer has gone since, and a search may find that it takes longer.
+    is_stale: bool,
+    numbers: u64,
+}
+
+impl<T> Wheel<T> {
+    pub(super) fn new() -> Self {
+        Wheel {
+            now_ns: 0,
+            nodes: Vec::new(),
+            vacant: [Vec::new(), Vec::new()],
+            len: 0,
+            levels: Vec::new(),
+            occupied: [0; LEVELS],
+            earliest_ns: NEVER,
+            is_stale: false,
+            numbers: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn insert(&mut self, deadline_ns: u64, value: T) -> Key {
+        self.numbers += 1;
+        let number = self.numbers;
+        let node = Node {
+            deadline_ns,
+            number,
+            value: Some(value),
+            prev: NONE,
+            next: NONE,
+        };
+        let index = self.seat(node);
+        self.place(index);
+        self.expect(deadline_ns);
+        Key { index, number }
+    }
+
+    /// Puts a timer into a vacant place, or a new one.
+    fn seat(&mut self, node: Node<T>) -> u32 {
+        self.len += 1;
+        while let [low, high] = &mut self.vacant
+            && let Some(index) = low.pop().or_else(|| high.pop())
+        {
+            if let Some(place) = self.nodes.get_mut(index as usize) {
+                *place = node;
+                return index;
+            }
+        }
+        let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);
+        assert_ne!(index, NONE, "four thousand million timers on one thread");
+        self.nodes.push(node);
+        index
+    }
+
+    /// The value of a timer, if it is there.
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let node = self.nodes.get_mut(key.index as usize)?;
+        if node.number == key.number {
+            node.value.as_mut()
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<T> {
+        self.get_mut(key)?;
+        self.displace(key.index);
+        let value = self.vacate(key.index);
+        self.give_back();
+        if self.len == 0 {
+            self.earliest_ns = NEVER;
+            self.is_stale = false;
+        }
+        value
+    }
+
+    /// Gives a timer another deadline. False if it is not there.
+    pub(super) fn reset(&mut self, key: Key, deadline_ns: u64) -> bool {
+        if self.get_mut(key).is_none() {
+            return false;
+        }
+        self.displace(key.index);
+        self.nodes[key.index as usize].deadline_ns = deadline_ns;
+        self.place(key.index);
+        self.expect(deadline_ns);
+        true
+    }
+
+    /// No timer is due before what is returned, which is the earliest deadline except where many timers are
+    /// close together far ahead. It is after the time of the last [`advance`](Wheel::advance).
+    pub(super) fn earliest_ns(&mut self) -> u64 {
+        if mem::take(&mut self.is_stale) {
+            self.earliest_ns = self.find_earliest();
+        }
+        self.earliest_ns
+    }
+
+    /// As [`earliest_ns`](Wheel::earliest_ns), as far as it is known without a search.
+    pub(super) fn earliest_known_ns(&self) -> u64 {
+        self.earliest_ns
+    }
+
+    /// Takes out the timers that are due at `now_ns`: the earliest first, and of the same deadline the one that
+    /// was set first.
+    pub(super) fn advance(&mut self, now_ns: u64) -> Vec<T> {
+        if self.earliest_ns() > now_ns {
+            return Vec::new();
+        }
+        self.is_stale = true;
+        let before_ns = self.now_ns;
+        // Whoever read the clock first may get here last.
+        self.now_ns = before_ns.max(now_ns);
+        let mut due = Vec::new();
+        for level in 0..self.levels.len() {
+            let digits = (before_ns ^ self.now_ns) >> shift_of(level);
+            // A higher digit is another one: the whole level is over.
+            let is_over = digits >> DIGIT_BITS != 0;
+            let reached = if is_over {
+                u64::MAX
+            } else {
+                u64::MAX >> (SLOTS - 1 - digit_of(self.now_ns, level))
+            };
+            for slot in bits(self.occupied[level] & reached) {
+                self.empty(level, slot, now_ns, &mut due);
+            }
+            if !is_over {
+                break;
+            }
+        }
+        self.give_back();
+        due.sort_unstable_by_key(|(deadline_and_number, _)| *deadline_and_number);
+        due.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// Takes all timers out.
+    pub(super) fn drain(&mut self) -> Vec<T> {
+        let nodes = mem::take(&mut self.nodes);
+        *self = Wheel {
+            now_ns: self.now_ns,
+            numbers: self.numbers,
+            ..Wheel::new()
+        };
+        nodes.into_iter().filter_map(|node| node.value).collect()
+    }
+
+    /// Takes the timers that are due out of a slot, and places the others by the present time.
+    fn empty(&mut self, level: usize, slot: usize, now_ns: u64, due: &mut Vec<((u64, u64), T)>) {
+        let mut index = mem::replace(&mut self.levels[level][slot], NONE);
+        self.occupied[level] &= !(1 << slot);
+        while index != NONE {
+            let Node {
+                deadline_ns,
+                number,
+                next,
+                ..
+            } = self.nodes[index as usize];
+            if deadline_ns <= now_ns {
+                let value = self.vacate(index);
+                due.extend(value.map(|value| ((deadline_ns, number), value)));
+            } else {
+                self.place(index);
+            }
+            index = next;
+        }
+    }
+
+    /// Where a timer of this deadline is. The time only changes along with the places that depend on it.
+    fn slot_of(&self, deadline_ns: u64) -> (usize, usize) {
+        // One that is due already is in the slot of the present.
+        let at_ns = deadline_ns.max(self.now_ns);
+        let digits = (at_ns ^ self.now_ns) >> SPAN_BITS;
+        let level = ((digits | 1).ilog2() / DIGIT_BITS) as usize;
+        (level, digit_of(at_ns, level))
+    }
+
+    fn place(&mut self, index: u32) {
+        let (level, slot) = self.slot_of(self.nodes[index as usize].deadline_ns);
+        if self.levels.len() <= level {
+            self.levels.resize(level + 1, [NONE; SLOTS]);
+        }
+        let first = mem::replace(&mut self.levels[level][slot], index);
+        if first != NONE {
+            self.nodes[first as usize].prev = index;
+        }
+        self.nodes[index as usize].prev = NONE;
+        self.nodes[index as usize].next = first;
+        self.occupied[level] |= 1 << slot;
+    }
+
+    fn displace(&mut self, index: u32) {
+        let deadline_ns = self.nodes[index as usize].deadline_ns;
+        let (level, slot) = self.slot_of(deadline_ns);
+        let Node { prev, next, .. } = self.nodes[index as usize];
+        if next != NONE {
+            self.nodes[next as usize].prev = prev;
+        }
+        if prev != NONE {
+            self.nodes[prev as usize].next = next;
+        } else {
+            self.levels[level][slot] = next;
+            if next == NONE {
+                self.occupied[level] &= !(1 << slot);
+                self.is_stale = true;
+            }
+        }
+        self.is_stale |= deadline_ns == self.earliest_ns;
+    }
+
+    /// A timer of this deadline has come.
+    fn expect(&mut self, deadline_ns: u64) {
+        self.earliest_ns = self.earliest_ns.min(deadline_ns);
+    }
+
+    fn find_earliest(&self) -> u64 {
+        let Some(level) = self.occupied.iter().position(|slots| *slots != 0) else {
+            return NEVER;
+        };
+        let slot = self.occupied[level].trailing_zeros();
+        let shift = shift_of(level);
+        let higher = self.now_ns >> shift & !(SLOTS as u64 - 1);
+        let start_ns = (higher | u64::from(slot)) << shift;
+        // For the slot of the present there is no way around it.
+        let scan_max = if start_ns > self.now_ns {
+            SCAN_MAX
+        } else {
+            usize::MAX
+        };
+        let mut index = self.levels[level][slot as usize];
+        let mut earliest_ns = NEVER;
+        for _ in 0..scan_max {
+            let node = &self.nodes[index as usize];
+            earliest_ns = earliest_ns.min(node.deadline_ns);
+            index = node.next;
+            if index == NONE {
+                return earliest_ns;
+            }
+        }
+        start_ns
+    }
+
+    /// Makes the place of a timer that is in no slot any more a vacant one.
+    fn vacate(&mut self, index: u32) -> Option<T> {
+        let node = &mut self.nodes[index as usize];
+        node.number = 0;
+        let value = node.value.take();
+        let in_upper_half = index as usize >= self.nodes.len() / 2;
+        self.vacant[usize::from(in_upper_half)].push(index);
+        self.len -= 1;
+        value
+    }
+
+    fn give_back(&mut self) {
+        while self.nodes.pop_if(|last| last.value.is_none()).is_some() {}
+        let places = self.nodes.len();
+        let capacity = self.nodes.capacity();
+        if capacity > KEEP && places < capacity / 4 {
+            let capacity = KEEP.max(2 * places);
+            self.nodes.shrink_to(capacity);
+            for vacant in &mut self.vacant {
+                vacant.retain(|index| (*index as usize) < places);
+                vacant.shrink_to(capacity);
+            }
+        }
+    }
+}
+
+fn shift_of(level: usize) -> u32 {
+    SPAN_BITS + DIGIT_BITS * level as u32
+}
+
+fn digit_of(at_ns: u64, level: usize) -> usize {
+    (at_ns >> shift_of(level)) as usize % SLOTS
+}
+
+/// The places of the bits that are set.
+fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = set.trailing_zeros() as usize;
+        set &= set.checked_sub(1)?;
+        Some(bit)
+    })
+}
+
+#[cfg(all(test, not(evenkeel_loom)))]
+mod tests;

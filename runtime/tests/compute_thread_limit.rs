@@ -1,0 +1,86 @@
+//! What happens when the system refuses the threads of the compute lane: its tasks wait for them, and
+//! nothing else breaks.
+//!
+//! The limit belongs to the whole process, hence one test and a binary of its own.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use evenkeel::runtime::{ComputePriority, Handle, Runtime};
+use std::io;
+use std::time::Duration;
+use support::{assert_all_workers_work, builder, foreign_block_on, thread_name, watchdog};
+
+fn limit() -> libc::rlimit {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the pointer is to a limit that outlives the call.
+    let outcome = unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) };
+    assert_eq!(outcome, 0, "{}", io::Error::last_os_error());
+    limit
+}
+
+fn set_limit(limit: libc::rlimit) {
+    // SAFETY: the pointer is to a limit that outlives the call.
+    let outcome = unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
+    assert_eq!(outcome, 0, "{}", io::Error::last_os_error());
+}
+
+fn address_space() -> libc::rlim_t {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: libc::rlim_t = statm.split(' ').next().unwrap().parse().unwrap();
+    pages * 4096
+}
+
+/// So large that no thread fits into what is left below the limit, and everything else does. (The C
+/// library's malloc maps 128 MiB at a time.) It is address space, not memory.
+const STACK_BYTES: usize = 1 << 30;
+
+/// The timer is the driver thread's: when it has fired, that thread and a worker have started.
+fn assert_runs(runtime: &Runtime) {
+    let _entered = runtime.enter();
+    foreign_block_on(evenkeel::time::sleep(Duration::from_millis(1)));
+    let spawned = runtime.spawn(evenkeel::time::sleep(Duration::from_millis(1)));
+    foreign_block_on(spawned).unwrap();
+}
+
+#[test]
+fn tasks_wait_until_a_thread_can_be_made() {
+    watchdog(|| {
+        let [runtime, dropped] = [(); 2].map(|()| {
+            let mut builder = builder(1);
+            builder.compute_threads(2).thread_stack_size(STACK_BYTES);
+            let runtime = builder.build().unwrap();
+            assert_runs(&runtime);
+            runtime
+        });
+        let before = limit();
+        set_limit(libc::rlimit {
+            rlim_cur: address_space() + STACK_BYTES as libc::rlim_t / 2,
+            ..before
+        });
+
+        let task = runtime.spawn_compute(thread_name);
+        assert_eq!(runtime.handle().compute_priority(), ComputePriority::Normal);
+        let dump = runtime.handle().dump().to_string();
+        assert_eq!(dump.matches("has no thread yet").count(), 2, "{dump}");
+        assert!(!task.is_finished());
+        // The other lane is not held up, not even if it asks.
+        assert_runs(&runtime);
+        let asked = runtime.spawn(async { Handle::current().compute_priority() });
+        assert_eq!(foreign_block_on(asked).unwrap(), ComputePriority::Normal);
+
+        // A runtime that is shut down meanwhile cancels its tasks.
+        let cancelled = dropped.spawn_compute(thread_name);
+        assert_eq!(dropped.handle().compute_priority(), ComputePriority::Normal);
+        drop(dropped);
+        assert!(foreign_block_on(cancelled).unwrap_err().is_cancelled());
+
+        set_limit(before);
+        let name = foreign_block_on(task).unwrap();
+        assert!(name.contains("-cpu-"), "{name}");
+        assert_all_workers_work(runtime.handle());
+    });
+}
