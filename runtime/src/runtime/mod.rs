@@ -3,6 +3,7 @@
 pub(crate) mod block_on;
 mod builder;
 pub(crate) mod context;
+mod cores;
 mod driver;
 mod dump;
 pub(crate) mod handle;
