@@ -38,9 +38,11 @@ mod placement;
 mod priority;
 mod sys;
 mod topology;
+mod usage;
 
 pub use affinity::{allowed_cpus, parallelism, pin_current_thread, unpin_current_thread};
 pub use cpu_set::{CpuSet, ParseCpuSetError};
 pub use placement::{PinError, Pinning, Plan};
 pub use priority::{ComputePriority, current_priority, lower_current_thread};
 pub use topology::{Distance, Topology};
+pub use usage::{busy_times, current_thread_id, thread_cpu_time};

@@ -4,14 +4,22 @@
 //! in Linux and per process in POSIX. Thread 0 is the calling thread in all of them.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use linux::{is_idle, lower_nice, nice, set_affinity, set_idle};
+pub(crate) use linux::{
+    clock_ticks_per_second, is_idle, lower_nice, nice, set_affinity, set_idle, thread_cpu_time,
+    thread_id,
+};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use other::{is_idle, lower_nice, nice, set_affinity, set_idle};
+pub(crate) use other::{
+    clock_ticks_per_second, is_idle, lower_nice, nice, set_affinity, set_idle, thread_cpu_time,
+    thread_id,
+};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[allow(unsafe_code)]
 mod linux {
     use std::ffi::{c_int, c_long, c_ulong};
+    use std::mem::MaybeUninit;
+    use std::time::Duration;
 
     use crate::CpuSet;
     use crate::cpu_set::CPU_MAX;
@@ -71,6 +79,35 @@ mod linux {
         (biased > 0).then(|| 20 - biased)
     }
 
+    /// The id of the thread; never 0.
+    pub(crate) fn thread_id() -> u32 {
+        // SAFETY: no pointers; the call always succeeds.
+        let id = unsafe { libc::syscall(libc::SYS_gettid) };
+        id as u32
+    }
+
+    /// The CPU time that a thread of this process has used, `None` if there is no such thread.
+    pub(crate) fn thread_cpu_time(id: u32) -> Option<Duration> {
+        // As `pthread_getcpuclockid` makes it: the inverted id, and the bits for "of a thread" and "scheduled".
+        let clock = (!(id as libc::clockid_t) << 3) | 0b110;
+        let mut time = MaybeUninit::<libc::timespec>::uninit();
+        // SAFETY: `time` has room for a timespec.
+        let failed = unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) };
+        if failed != 0 {
+            return None;
+        }
+        // SAFETY: the call succeeded, so it has written `time`.
+        let time = unsafe { time.assume_init() };
+        Some(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+    }
+
+    /// The unit of the times in `/proc/stat`.
+    pub(crate) fn clock_ticks_per_second() -> Option<u64> {
+        // SAFETY: no pointers.
+        let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+        u64::try_from(ticks).ok().filter(|ticks| *ticks > 0)
+    }
+
     /// Lets the thread run on `cpus`; says whether the system accepted.
     pub(crate) fn set_affinity(cpus: &CpuSet) -> bool {
         let mut mask = [0 as c_ulong; (CPU_MAX + 1) / WORD_BITS];
@@ -95,7 +132,21 @@ mod linux {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod other {
+    use std::time::Duration;
+
     use crate::CpuSet;
+
+    pub(crate) fn thread_id() -> u32 {
+        1
+    }
+
+    pub(crate) fn thread_cpu_time(_id: u32) -> Option<Duration> {
+        None
+    }
+
+    pub(crate) fn clock_ticks_per_second() -> Option<u64> {
+        None
+    }
 
     pub(crate) fn set_idle() -> bool {
         false

@@ -8,10 +8,13 @@
 //! instruction for as long as its core is busy. What crosses from compute to IO is an inbox push (one
 //! compare-exchange) and an unpark without a claim (one system call).
 
+mod bits;
 pub(crate) mod exclusive;
+mod pace;
 pub(crate) mod park_state;
 pub(crate) mod parker;
 mod patience;
+mod progress;
 pub(crate) mod sleep;
 pub(crate) mod turn;
 pub(crate) mod watch;
@@ -23,13 +26,15 @@ use crate::task::{Inbox, Registry, Schedule, Shard as TaskShard, Slot, Task, Tas
 use crate::time::shard::{Shard as TimerShard, wake};
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
+use pace::Pace;
 use parker::Parker;
 use parking_lot::Mutex;
+use progress::Progress;
 use sleep::Sleep;
 use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
 use turn::Turn;
 use worker::Local;
@@ -50,6 +55,7 @@ pub(crate) struct Lane {
     /// as queued, and then to queue it, and nobody else can wake the task in between.
     deferred: CachePadded<Stack<Waker>>,
     sleep: Arc<Sleep>,
+    pace: CachePadded<Pace>,
     seats: Box<[CachePadded<Seat>]>,
     shutdown: AtomicBool,
     finished: AtomicBool,
@@ -72,6 +78,10 @@ struct Seat {
     parker: Parker,
     registry: Registry,
     timers: Arc<TimerShard>,
+    /// Others use the worker's core, so it is not to be woken for what another worker can do.
+    reserve: AtomicBool,
+    /// The worker's thread, for its CPU clock; 0 until it has started.
+    thread: AtomicU32,
     status: Status,
     /// The other workers, nearest first, in tiers of equal distance.
     victims: Vec<Vec<usize>>,
@@ -117,6 +127,7 @@ impl Lane {
             inbox: CachePadded::new(Inbox::new()),
             deferred: CachePadded::new(Stack::new()),
             sleep,
+            pace: CachePadded::new(Pace::new()),
             seats,
             shutdown: AtomicBool::new(false),
             finished: AtomicBool::new(false),
@@ -149,6 +160,26 @@ impl Lane {
         self.sleep.is_asleep(worker)
     }
 
+    fn progress(&self) -> Progress {
+        let polls = |seat: &Seat| seat.status.polls.load(Ordering::Relaxed);
+        let workers = self.seats.iter().map(|seat| (polls(seat), seat.queued()));
+        Progress {
+            workers: workers.collect(),
+            injected: self.has_injected(),
+            driver_polls: self.turn.as_ref().map_or(0, |turn| turn.polls()),
+        }
+    }
+
+    pub(crate) fn set_reserve(&self, worker: usize, reserve: bool) {
+        self.seats[worker].reserve.store(reserve, Ordering::Relaxed);
+    }
+
+    /// The id of the worker's thread, if it has started.
+    pub(crate) fn thread(&self, worker: usize) -> Option<u32> {
+        let id = self.seats[worker].thread.load(Ordering::Relaxed);
+        (id != 0).then_some(id)
+    }
+
     pub(crate) fn timers(&self, worker: usize) -> &Arc<TimerShard> {
         &self.seats[worker].timers
     }
@@ -164,21 +195,23 @@ impl Lane {
     /// Queues a task from outside the lane and wakes a worker for it, if one is needed.
     fn submit(&self, task: Task) {
         match self.inbox.push(task) {
-            Ok(()) => self.notify(),
+            // Whoever takes it out tells of the others there.
+            Ok(()) => self.notify(1),
             Err(task) => task.abandon(),
         }
     }
 
-    /// To be called after work was put where any worker of the lane can find it.
-    fn notify(&self) {
+    /// To be called after work was put where any worker of the lane can find it: so many tasks, about.
+    fn notify(&self, tasks: usize) {
         let caller = worker::caller();
         // A compute worker gets nowhere beside a busy IO worker.
         let also = (self.kind == Kind::Compute).then_some(&*self.partner);
+        let little = self.kind == Kind::Io && self.pace.is_little(tasks);
         // The worker on the caller's core finds what the caller has just written in its cache.
         let worker = if caller.is_prompt {
-            self.sleep.notify(caller.index, also)
+            self.sleep.notify(caller.index, also, little)
         } else {
-            self.sleep.notify_without_claim(caller.index, also)
+            self.sleep.notify_without_claim(caller.index, also, little)
         };
         if let Some(worker) = worker {
             self.unpark(worker);
@@ -191,7 +224,7 @@ impl Lane {
         self.seats[worker].parker.unpark(driver);
     }
 
-    /// The worker of the other lane on the same core is awake. (More workers than in the other lane go
+    /// The worker of the other lane on the same core has something to do. (More workers than in the other lane go
     /// round its cores once more.)
     fn partner_is_awake(&self, worker: usize) -> bool {
         !self.partner.is_resting(worker % self.partner.workers())
@@ -248,7 +281,7 @@ impl Lane {
                 asleep: self.sleep.is_asleep(worker),
                 polls: seat.status.polls(),
                 task: seat.status.current(),
-                queued: seat.stealer.len() + usize::from(!seat.next.is_empty()),
+                queued: seat.queued(),
                 waiting: seat.registry.len(),
                 timers: seat.timers.len(),
             })
@@ -271,6 +304,8 @@ impl Seat {
             parker: Parker::new(),
             registry: Registry::new(),
             timers: Arc::new(TimerShard::new()),
+            reserve: AtomicBool::new(false),
+            thread: AtomicU32::new(0),
             status: Status {
                 polls: AtomicU64::new(0),
                 task: AtomicU64::new(0),
@@ -278,6 +313,10 @@ impl Seat {
             },
             victims,
         }
+    }
+
+    fn queued(&self) -> usize {
+        self.stealer.len() + usize::from(!self.next.is_empty())
     }
 }
 
@@ -327,7 +366,7 @@ impl Schedule for LaneRef {
         if self.0.finished.load(Ordering::SeqCst) {
             self.0.drop_deferred();
         } else {
-            self.0.notify();
+            self.0.notify(1);
         }
     }
 

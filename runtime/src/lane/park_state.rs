@@ -60,8 +60,9 @@ impl ParkState {
         self.0.load(Ordering::Acquire) == PARKED
     }
 
-    pub(crate) fn end(&self) {
-        self.0.swap(EMPTY, Ordering::AcqRel);
+    /// True if there was a wake-up.
+    pub(crate) fn end(&self) -> bool {
+        self.0.swap(EMPTY, Ordering::AcqRel) == NOTIFIED
     }
 
     pub(crate) fn notify(&self) -> ToWake {

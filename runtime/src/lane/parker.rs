@@ -22,8 +22,8 @@ impl Parker {
     }
 
     /// Sleeps until [`unpark`](Parker::unpark), which may have come already, or until `timeout` is over.
-    /// May return early when there is a timeout. Only ever called by one thread.
-    pub(crate) fn park(&self, timeout: Option<Duration>) {
+    /// May return early when there is a timeout. Only ever called by one thread. True if there was an unpark.
+    pub(crate) fn park(&self, timeout: Option<Duration>) -> bool {
         if self.state.begin(Place::Futex) {
             loop {
                 self.wait(timeout);
@@ -33,7 +33,7 @@ impl Parker {
                 }
             }
         }
-        self.state.end();
+        self.state.end()
     }
 
     /// Runs `poll`, which is to end when the driver is woken. Not at all, if the wake-up has come already.

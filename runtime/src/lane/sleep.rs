@@ -46,19 +46,40 @@
 //! was pushed meanwhile is found. But its core is free, and who asks for that asks
 //! [`is_resting`](Sleep::is_resting).
 //!
+//! # Who is not woken
+//!
+//! A worker that sleeps beside others who are awake may *doze*: its bit is set, and it looks every
+//! millisecond whether the others get on. While one does, a submitter
+//! - that has little work leaves it to the workers who are awake;
+//! - with more work wakes those who do not doze, or who doze and are not in *reserve*: others use their
+//!   cores, so they come last.
+//!
+//! Both only if it sees any worker awake after its fence: that one looks at everything once more before it
+//! sleeps, so nothing is left. Parallelism is lost, for a millisecond at most.
+//!
+//! The worker at the driver is the last one to fall asleep: one that sees another awake, after its bit is
+//! set and after the fence, may sleep elsewhere. Of two that fall asleep at once, one sees the other's bit.
+//!
 //! Every source of work is in the lane's `has_work`, which is the last look (rayon#992 forgot one).
 //! Loom models: `models::sleepers`. Sources: Go's scheduler (the two mirrored patterns), rayon-core's
 //! sleep module (seastar#1488 is the fence that was missing elsewhere).
 
+use super::bits::{self, Bits};
 use crate::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering, fence};
 use crossbeam_utils::CachePadded;
 
-const BITS: usize = u64::BITS as usize;
+const BITS: usize = bits::PER_WORD;
 
 pub(crate) struct Sleep {
     searching: CachePadded<AtomicIsize>,
     /// One bit a worker: it sleeps, or is about to.
     sleeping: Box<[CachePadded<AtomicU64>]>,
+    /// Those of the sleeping who look after the others;
+    dozing: Bits,
+    /// and those of them who come last.
+    reserve: Bits,
+    /// Those of the awake who have nothing to do and look on for a moment.
+    looking_on: Bits,
     workers: usize,
     /// So many workers, from the first, have a thread.
     started: AtomicUsize,
@@ -71,6 +92,9 @@ impl Sleep {
             sleeping: (0..workers.div_ceil(BITS))
                 .map(|_| CachePadded::new(AtomicU64::new(0)))
                 .collect(),
+            dozing: Bits::new(workers),
+            reserve: Bits::new(workers),
+            looking_on: Bits::new(workers),
             workers,
             started: AtomicUsize::new(0),
         }
@@ -82,9 +106,10 @@ impl Sleep {
 
     /// To be called after a push: the worker to unpark, if one is needed. Workers near `first` are
     /// preferred, and before all others those that sleep in `also` too. For threads of normal priority
-    /// that unpark the worker at once: it is claimed, and counts as searching from now on.
-    pub(crate) fn notify(&self, first: usize, also: Option<&Sleep>) -> Option<usize> {
-        let worker = self.choose(first, also, |word, bit| {
+    /// that unpark the worker at once: it is claimed, and counts as searching from now on. Of `little` work
+    /// nobody is told who would not come to it by himself.
+    pub(crate) fn notify(&self, first: usize, also: Option<&Sleep>, little: bool) -> Option<usize> {
+        let worker = self.choose(first, also, little, |word, bit| {
             self.sleeping[word].fetch_and(!bit, Ordering::SeqCst) & bit != 0
         })?;
         self.searching.fetch_add(1, Ordering::SeqCst);
@@ -92,14 +117,20 @@ impl Sleep {
     }
 
     /// As [`notify`](Sleep::notify), for threads that may be preempted at any point: claims nothing.
-    pub(crate) fn notify_without_claim(&self, first: usize, also: Option<&Sleep>) -> Option<usize> {
-        self.choose(first, also, |_, _| true)
+    pub(crate) fn notify_without_claim(
+        &self,
+        first: usize,
+        also: Option<&Sleep>,
+        little: bool,
+    ) -> Option<usize> {
+        self.choose(first, also, little, |_, _| true)
     }
 
     fn choose(
         &self,
         first: usize,
         also: Option<&Sleep>,
+        little: bool,
         take: impl Fn(usize, u64) -> bool,
     ) -> Option<usize> {
         fence(Ordering::SeqCst);
@@ -107,10 +138,28 @@ impl Sleep {
         // With `also`, the searcher is of low priority and may be off its CPU for long: a sleeper on a
         // free core is woken all the same.
         let on_free_core = also.and_then(|also| self.scan(first, |word| also.word(word), &take));
-        match on_free_core {
-            None if !searched => self.scan(first, |_| u64::MAX, &take),
-            chosen => chosen,
+        if on_free_core.is_some() || searched {
+            return on_free_core;
         }
+        let anybody_awake = self.anybody_awake();
+        if anybody_awake && little && self.anybody_dozes() {
+            return None;
+        }
+        let chosen = self.scan(first, |word| !self.reserve.word(word), &take);
+        if chosen.is_some() || anybody_awake {
+            return chosen;
+        }
+        self.scan(first, |word| self.reserve.word(word), &take)
+    }
+
+    /// For callers that have pushed, or set their own bit, and made a fence after that.
+    pub(crate) fn anybody_awake(&self) -> bool {
+        let asleep = |word: &CachePadded<AtomicU64>| word.load(Ordering::Relaxed).count_ones();
+        self.sleeping.iter().map(asleep).sum::<u32>() < self.workers as u32
+    }
+
+    pub(crate) fn anybody_dozes(&self) -> bool {
+        self.dozing.any()
     }
 
     /// The first sleeping worker of the `mask`, from `first` on and round, that `take` accepts.
@@ -176,6 +225,29 @@ impl Sleep {
         fence(Ordering::SeqCst);
     }
 
+    /// The caller, who has called [`fall_asleep`](Sleep::fall_asleep), looks by itself from now on whether the
+    /// others get on.
+    pub(crate) fn doze(&self, worker: usize, in_reserve: bool) {
+        if in_reserve {
+            self.reserve.set(worker);
+        }
+        self.dozing.set(worker);
+    }
+
+    /// The caller dozes no more.
+    pub(crate) fn end_doze(&self, worker: usize) {
+        self.dozing.clear(worker);
+        self.reserve.clear(worker);
+    }
+
+    /// Runs `look`, meanwhile the worker counts as resting.
+    pub(crate) fn look_on<R>(&self, worker: usize, look: impl FnOnce() -> R) -> R {
+        self.looking_on.set(worker);
+        let result = look();
+        self.looking_on.clear(worker);
+        result
+    }
+
     /// The caller sleeps no more, and is a searcher from now on: a submitter that claimed it has counted
     /// it as one; otherwise it does so itself, whatever the limit, because a submitter that claims
     /// nothing may rely on it.
@@ -191,9 +263,9 @@ impl Sleep {
         self.sleeping[worker / BITS].load(Ordering::SeqCst) & (1 << (worker % BITS)) != 0
     }
 
-    /// The worker has nothing to do: it sleeps, or has no thread yet.
+    /// The worker has nothing to do: it sleeps, or looks on, or has no thread yet.
     pub(crate) fn is_resting(&self, worker: usize) -> bool {
-        worker >= self.started() || self.is_asleep(worker)
+        worker >= self.started() || self.is_asleep(worker) || self.looking_on.is_set(worker)
     }
 
     /// How many workers, from the first, have a thread.
@@ -232,10 +304,10 @@ mod tests {
     #[test]
     fn one_worker_is_woken_for_a_burst() {
         let sleep = asleep(4, &[0, 1, 2, 3]);
-        assert_eq!(sleep.notify(0, None), Some(0));
-        assert_eq!(sleep.notify(0, None), None, "one searches already");
+        assert_eq!(sleep.notify(0, None, false), Some(0));
+        assert_eq!(sleep.notify(0, None, false), None, "one searches already");
         assert!(sleep.stop_searching());
-        assert_eq!(sleep.notify(0, None), Some(1));
+        assert_eq!(sleep.notify(0, None, false), Some(1));
     }
 
     #[test]
@@ -245,7 +317,7 @@ mod tests {
                 for sleeper in [0, 1, workers / 2, workers - 1] {
                     let sleep = asleep(workers, &[sleeper]);
                     assert_eq!(
-                        sleep.notify(first, None),
+                        sleep.notify(first, None, false),
                         Some(sleeper),
                         "{workers} {first}"
                     );
@@ -253,16 +325,19 @@ mod tests {
                 }
             }
         }
-        assert_eq!(asleep(64, &[3, 40]).notify(39, None), Some(40));
-        assert_eq!(asleep(64, &[3, 40]).notify(41, None), Some(3));
+        assert_eq!(asleep(64, &[3, 40]).notify(39, None, false), Some(40));
+        assert_eq!(asleep(64, &[3, 40]).notify(41, None, false), Some(3));
     }
 
     #[test]
     fn sleepers_whose_partner_sleeps_come_first() {
         let io = asleep(4, &[2]);
-        assert_eq!(asleep(4, &[0, 1, 2, 3]).notify(0, Some(&io)), Some(2));
         assert_eq!(
-            asleep(4, &[0, 1]).notify(1, Some(&io)),
+            asleep(4, &[0, 1, 2, 3]).notify(0, Some(&io), false),
+            Some(2)
+        );
+        assert_eq!(
+            asleep(4, &[0, 1]).notify(1, Some(&io), false),
             Some(1),
             "better that than none"
         );
@@ -273,21 +348,55 @@ mod tests {
         let sleep = Sleep::new(2);
         sleep.set_started(1);
         assert!(!sleep.is_resting(0) && sleep.is_resting(1));
-        assert_eq!(sleep.notify(1, None), None);
-        assert_eq!(sleep.notify_without_claim(1, None), None);
+        assert_eq!(sleep.notify(1, None, false), None);
+        assert_eq!(sleep.notify_without_claim(1, None, false), None);
         sleep.fall_asleep(0, false);
         assert!(sleep.is_resting(0));
-        assert_eq!(sleep.notify(1, None), Some(0));
+        assert_eq!(sleep.notify(1, None, false), Some(0));
     }
 
     #[test]
     fn without_a_claim_everything_stays_as_it_was() {
         let sleep = asleep(2, &[0, 1]);
-        assert_eq!(sleep.notify_without_claim(0, None), Some(0));
-        assert_eq!(sleep.notify_without_claim(0, None), Some(0));
+        assert_eq!(sleep.notify_without_claim(0, None, false), Some(0));
+        assert_eq!(sleep.notify_without_claim(0, None, false), Some(0));
         assert!(sleep.is_asleep(0));
         sleep.wake_up(0);
-        assert_eq!(sleep.notify_without_claim(0, None), None, "it searches");
+        assert_eq!(
+            sleep.notify_without_claim(0, None, false),
+            None,
+            "it searches"
+        );
+    }
+
+    #[test]
+    fn those_in_reserve_come_last() {
+        let sleep = asleep(3, &[0, 2]);
+        sleep.doze(0, true);
+        assert_eq!(sleep.notify(0, None, false), Some(2));
+        let sleep = asleep(3, &[0]);
+        sleep.doze(0, true);
+        assert_eq!(sleep.notify(0, None, false), None, "others are awake");
+        assert_eq!(sleep.notify_without_claim(0, None, false), None);
+        sleep.fall_asleep(1, false);
+        sleep.fall_asleep(2, false);
+        sleep.doze(1, true);
+        sleep.doze(2, true);
+        assert_eq!(sleep.notify(1, None, false), Some(1), "nobody is awake");
+    }
+
+    #[test]
+    fn little_work_is_left_to_those_who_are_awake() {
+        let sleep = asleep(3, &[0, 1]);
+        assert_eq!(sleep.notify_without_claim(0, None, true), Some(0));
+        sleep.doze(1, false);
+        assert_eq!(sleep.notify(0, None, true), None);
+        assert_eq!(sleep.notify_without_claim(1, None, false), Some(1));
+        sleep.end_doze(1);
+        assert_eq!(sleep.notify_without_claim(0, None, true), Some(0));
+        sleep.doze(1, false);
+        sleep.fall_asleep(2, false);
+        assert_eq!(sleep.notify(0, None, true), Some(0), "nobody is awake");
     }
 
     #[test]
@@ -307,7 +416,7 @@ mod tests {
         sleep.sleeping[0].fetch_and(!1, Ordering::SeqCst);
         sleep.wake_up(0);
         assert!(sleep.stop_searching(), "it must look for more work");
-        assert_eq!(sleep.notify(1, None), Some(1), "nobody searches");
+        assert_eq!(sleep.notify(1, None, false), Some(1), "nobody searches");
         sleep.searching.fetch_add(1, Ordering::SeqCst);
         assert!(sleep.stop_searching());
     }

@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::hint;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A busy worker looks for IO events once in so many tasks. (tokio's number; prime, so that it does not
@@ -24,6 +25,9 @@ const NEXT_STREAK_MAX: u32 = 3;
 /// For so long a worker that found nothing looks on before it sleeps, if that has been of use: about what
 /// sleeping and being woken would cost, so that it never costs much more than twice of what is best.
 const LOOK_ON_NS: u64 = 20_000;
+
+/// How often a worker that dozes looks whether the others get on.
+const DOZE: Duration = Duration::from_millis(1);
 
 /// Pauses of the CPU between two such looks, so that a hyperthread beside this one is not slowed down.
 const LOOK_ON_PAUSE: u32 = 16;
@@ -73,6 +77,8 @@ pub(crate) struct Local {
     /// Where the next search starts among equals.
     turn: Cell<usize>,
     patience: Patience,
+    /// When the stretch of work began that is measured, and how many polls there had been.
+    stretch: Cell<(u64, u64)>,
 }
 
 impl Local {
@@ -91,6 +97,7 @@ impl Local {
             searching: Cell::new(false),
             turn: Cell::new(index),
             patience: Patience::default(),
+            stretch: Cell::new((clock::now_ns(), 0)),
         }
     }
 
@@ -118,7 +125,7 @@ impl Local {
         ptr::eq(Arc::as_ptr(&self.lane), lane)
     }
 
-    /// The worker of the other lane on the same core has work.
+    /// The worker of the other lane on the same core has something to do.
     pub(crate) fn partner_is_awake(&self) -> bool {
         self.lane.partner_is_awake(self.index)
     }
@@ -134,6 +141,8 @@ impl Local {
             set_prompt();
         }
         let _current = SetCurrent::new(&self);
+        let thread = evenkeel_topology::current_thread_id();
+        self.seat().thread.store(thread, Ordering::Relaxed);
         if let Some(first) = self.next_task() {
             settle();
             self.poll(first);
@@ -189,7 +198,7 @@ impl Local {
         // Counted, because what was pushed may have been stolen since. A searcher wakes the next one in
         // `poll`, when it stops searching.
         if self.gathered.get() > 0 && !self.searching.get() {
-            self.lane.notify();
+            self.notify();
         }
     }
 
@@ -200,14 +209,18 @@ impl Local {
         result
     }
 
+    fn notify(&self) {
+        self.lane.notify(self.queue.len() + 1);
+    }
+
     fn push_back(&self, task: Task) {
         self.queue.push(task);
-        self.lane.notify();
+        self.notify();
     }
 
     fn poll(&self, task: Task) {
         if self.searching.take() && self.lane.sleep.stop_searching() && self.lane.has_work() {
-            self.lane.notify();
+            self.notify();
         }
         let status = &self.seat().status;
         status.begin(&task);
@@ -218,7 +231,7 @@ impl Local {
         let alone = self.queue.is_empty() && self.seat().next.is_empty();
         self.queue.push(task);
         if !alone || self.lane.kind == Kind::Compute {
-            self.lane.notify();
+            self.notify();
         }
     }
 
@@ -229,6 +242,7 @@ impl Local {
         self.tick.set(tick);
         self.fire_timers();
         if tick.is_multiple_of(LOOK_INTERVAL) {
+            self.end_stretch(clock::now_ns());
             self.look_for_events();
         }
         self.take_inbox();
@@ -315,50 +329,130 @@ impl Local {
     /// Steps 1 to 5 of the worker that found nothing (see [`sleep`](super::sleep)).
     fn sleep(&self) {
         let timers = &self.seat().timers;
-        let deadline_ns = self.gather_quietly(|| timers.prepare_sleep(clock::now_ns(), wake));
+        let now_ns = clock::now_ns();
+        self.end_stretch(now_ns);
+        let deadline_ns = self.gather_quietly(|| timers.prepare_sleep(now_ns, wake));
         if !self.queue.is_empty() {
             // Timers have fired. To be announced like what a searcher has found.
             if !self.searching.get() {
-                self.lane.notify();
+                self.notify();
             }
             return;
         }
         if self.look_on(deadline_ns) {
+            self.begin_stretch(clock::now_ns());
             return;
         }
         let sleep = &self.lane.sleep;
         sleep.fall_asleep(self.index, self.searching.take());
+        let mut unpolled = false;
         if !self.lane.has_work() && !self.lane.is_shut_down() {
-            self.park(clock::timeout(deadline_ns));
+            if self.others_get_on() {
+                unpolled = self.rest(deadline_ns);
+            } else {
+                self.park(clock::timeout(deadline_ns));
+            }
         }
         sleep.wake_up(self.index);
         self.searching.set(true);
         (self.lane.on_wake)();
+        self.begin_stretch(clock::now_ns());
+        if unpolled {
+            self.look_for_events();
+        }
     }
 
-    /// Looks for work a little longer, if that has been of use lately. True if there is some. A compute
-    /// worker does not: whatever it is waiting for, its core has better things to do. Nor does one that has
-    /// had no task yet: its runtime is just being started, and may need the core for that.
+    fn begin_stretch(&self, now_ns: u64) {
+        self.stretch.set((now_ns, self.polls()));
+    }
+
+    fn end_stretch(&self, now_ns: u64) {
+        let (start_ns, polls_before) = self.stretch.get();
+        let polls = self.polls() - polls_before;
+        self.lane
+            .pace
+            .record(polls, now_ns.saturating_sub(start_ns));
+        self.begin_stretch(now_ns);
+    }
+
+    fn polls(&self) -> u64 {
+        self.seat().status.polls()
+    }
+
+    /// True if this worker, whose bit is set, need not be ready at once: another one is awake, and either
+    /// will be at the driver soon, or is to have the work because others use this worker's core.
+    fn others_get_on(&self) -> bool {
+        let lane = &self.lane;
+        let leave_it_to_others = self.is_in_reserve() || lane.pace.polls_are_short();
+        lane.kind == Kind::Io && leave_it_to_others && lane.sleep.anybody_awake()
+    }
+
+    /// Sleeps beside others who are awake; dozing, if it is to come last or nobody else does. True if
+    /// nobody has polled the driver meanwhile.
+    fn rest(&self, deadline_ns: u64) -> bool {
+        let sleep = &self.lane.sleep;
+        if !self.is_in_reserve() && sleep.anybody_dozes() {
+            self.seat().parker.park(clock::timeout(deadline_ns));
+            return false;
+        }
+        sleep.doze(self.index, self.is_in_reserve());
+        let unpolled = self.doze(deadline_ns);
+        sleep.end_doze(self.index);
+        unpolled
+    }
+
+    fn is_in_reserve(&self) -> bool {
+        self.seat().reserve.load(Ordering::Relaxed)
+    }
+
+    /// Sleeps, and looks every [`DOZE`] whether the others get on: until they do not, or there is something for
+    /// this worker to do. True if nobody has polled the driver.
+    fn doze(&self, deadline_ns: u64) -> bool {
+        let lane = &self.lane;
+        let mut before = lane.progress();
+        while self.others_get_on() {
+            let timeout = DOZE.min(clock::until(deadline_ns));
+            if self.seat().parker.park(Some(timeout)) || clock::now_ns() >= deadline_ns {
+                return false;
+            }
+            let now = lane.progress();
+            let unpolled = before.driver_polls == now.driver_polls;
+            if unpolled || before.is_stuck(&now) {
+                return unpolled;
+            }
+            before = now;
+        }
+        false
+    }
+
+    /// Looks for work a little longer, if that has been of use lately. True if there is some. Not in a worker
+    /// that has had no task yet: its runtime is just being started, and may need the core for that.
     fn look_on(&self, deadline_ns: u64) -> bool {
         let now_ns = clock::now_ns();
         let end_ns = now_ns.saturating_add(LOOK_ON_NS).min(deadline_ns);
-        let worth_it = self.lane.kind == Kind::Io && self.searching.get() && now_ns < end_ns;
-        worth_it
-            && self.seat().status.polls() > 0
-            && self.patience.try_with(|| {
-                loop {
-                    if self.lane.has_work() || self.lane.is_shut_down() {
-                        return true;
-                    }
-                    // The compute worker of this core could run instead.
-                    if self.partner_is_awake() || clock::now_ns() >= end_ns {
-                        return false;
-                    }
-                    for _ in 0..LOOK_ON_PAUSE {
-                        hint::spin_loop();
-                    }
-                }
-            })
+        let sleep = &self.lane.sleep;
+        self.searching.get()
+            && !self.is_in_reserve()
+            && now_ns < end_ns
+            && self.polls() > 0
+            && self
+                .patience
+                .try_with(|| sleep.look_on(self.index, || self.look_until(end_ns)))
+    }
+
+    fn look_until(&self, end_ns: u64) -> bool {
+        loop {
+            if self.lane.has_work() || self.lane.is_shut_down() {
+                return true;
+            }
+            // The other worker of this core has something to do.
+            if self.partner_is_awake() || clock::now_ns() >= end_ns {
+                return false;
+            }
+            for _ in 0..LOOK_ON_PAUSE {
+                hint::spin_loop();
+            }
+        }
     }
 
     /// Sleeps: in the IO driver if nobody else is there, which makes this the worker that handles the
@@ -371,7 +465,9 @@ impl Local {
                 // wakes another one if more than one task has come.
                 self.gather_quietly(|| my_turn.wait(parker, timeout));
             }
-            None => parker.park(timeout),
+            None => {
+                parker.park(timeout);
+            }
         }
     }
 }

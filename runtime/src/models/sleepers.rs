@@ -16,6 +16,7 @@ struct Lane {
     run: AtomicUsize,
     tasks: usize,
     parkers: Vec<Notify>,
+    ran: Notify,
     stop: AtomicBool,
 }
 
@@ -33,6 +34,7 @@ impl Lane {
             run: AtomicUsize::new(0),
             tasks,
             parkers: (0..workers).map(|_| Notify::new()).collect(),
+            ran: Notify::new(),
             stop: AtomicBool::new(false),
         })
     }
@@ -44,8 +46,8 @@ impl Lane {
 
     fn notify(&self, submitter: Submitter) {
         let worker = match submitter {
-            Submitter::Prompt => self.sleep.notify(0, None),
-            Submitter::Preemptible => self.sleep.notify_without_claim(0, None),
+            Submitter::Prompt => self.sleep.notify(0, None, false),
+            Submitter::Preemptible => self.sleep.notify_without_claim(0, None, false),
         };
         if let Some(worker) = worker {
             self.parkers[worker].notify();
@@ -64,8 +66,7 @@ impl Lane {
 
     /// The loop of `lane::worker`, with a task that stays in its poll until all tasks have begun: so
     /// each must be found by another worker.
-    fn work(&self, index: usize, all_begun: &Notify) {
-        let mut searching = false;
+    fn work(&self, index: usize, mut searching: bool, all_begun: &Notify) {
         loop {
             if !searching {
                 searching = self.sleep.try_search();
@@ -76,6 +77,7 @@ impl Lane {
                 }
                 if self.run.fetch_add(1, Ordering::SeqCst) + 1 == self.tasks {
                     all_begun.notify();
+                    self.ran.notify();
                 }
                 return;
             }
@@ -99,7 +101,7 @@ fn model(workers: usize, submitters: &'static [Submitter], preemptions: usize) {
         let threads: Vec<_> = (0..workers)
             .map(|index| {
                 let (lane, all_begun) = (lane.clone(), all_begun.clone());
-                thread::spawn(move || lane.work(index, &all_begun))
+                thread::spawn(move || lane.work(index, false, &all_begun))
             })
             .collect();
         submitters
@@ -142,8 +144,8 @@ fn two_submitters_against_sleep() {
             let lane = lane.clone();
             move || {
                 let all_begun = Notify::new();
-                lane.work(0, &all_begun);
-                lane.work(0, &all_begun);
+                lane.work(0, false, &all_begun);
+                lane.work(0, false, &all_begun);
             }
         });
         lane.submit(Submitter::Prompt);
@@ -169,4 +171,68 @@ fn two_tasks_for_two_workers() {
 #[test]
 fn two_tasks_for_two_workers_without_claims() {
     model(2, &[Submitter::Preemptible, Submitter::Preemptible], 2);
+}
+
+/// Two workers fall asleep at once, each of which would leave the driver to the other: one of them sees that it
+/// is the last, and goes there.
+///
+/// Caught: a worker that looks whether others are awake before its own bit is set.
+#[test]
+fn the_last_one_to_sleep_goes_to_the_driver() {
+    explore(None, || {
+        let sleep = Arc::new(Sleep::new(2));
+        let falls_asleep = |worker: usize| {
+            let sleep = sleep.clone();
+            move || {
+                sleep.fall_asleep(worker, false);
+                !sleep.anybody_awake()
+            }
+        };
+        let other = thread::spawn(falls_asleep(1));
+        let first = falls_asleep(0)();
+        assert!(first | other.join().unwrap(), "nobody is at the driver");
+    });
+}
+
+/// A little work is submitted while one worker dozes and the other falls asleep: it is left to the latter only
+/// if he comes to look. (The dozing one does not, here: that is about parallelism.)
+///
+/// Caught: `choose` that reads who is awake before its fence; `fall_asleep` without its fence.
+#[test]
+fn little_work_against_sleep() {
+    for in_reserve in [false, true] {
+        explore(Some(2), move || {
+            let lane = Lane::new(2, 1);
+            lane.sleep.fall_asleep(1, false);
+            lane.sleep.doze(1, in_reserve);
+            let dozing = thread::spawn({
+                let lane = lane.clone();
+                move || {
+                    lane.parkers[1].wait();
+                    lane.sleep.end_doze(1);
+                    lane.sleep.wake_up(1);
+                    if !lane.stop.load(Ordering::SeqCst) {
+                        lane.work(1, true, &Notify::new());
+                    }
+                }
+            });
+            let awake = thread::spawn({
+                let lane = lane.clone();
+                move || lane.work(0, false, &Notify::new())
+            });
+            lane.queue.fetch_add(1, Ordering::Release);
+            let worker = lane.sleep.notify(0, None, true);
+            if let Some(worker) = worker {
+                lane.parkers[worker].notify();
+            }
+            // Deadlocks here if the task is left beside two sleeping workers.
+            while lane.run.load(Ordering::SeqCst) == 0 {
+                lane.ran.wait();
+            }
+            lane.stop.store(true, Ordering::SeqCst);
+            lane.parkers.iter().for_each(Notify::notify);
+            dozing.join().unwrap();
+            awake.join().unwrap();
+        });
+    }
 }

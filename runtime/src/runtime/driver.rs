@@ -11,6 +11,7 @@
 //! another thread is polling, cannot know that this thread is about to leave. If that was the driver
 //! thread, it looks again; if it was a worker, that one is awake, and is watched over.
 
+use super::cores::Cores;
 use super::{Shared, context};
 use crate::lane::parker::Parker;
 use crate::lane::turn::Turn;
@@ -82,6 +83,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let watch = &*shared.watch;
     let mut maker = Maker::default();
     let mut starter = Starter::default();
+    let mut cores = Cores::new(shared);
     let mut quiet = 0;
     let mut polls_before = watch.turn.polls();
     let mut interval = LOOK_INTERVAL;
@@ -92,6 +94,9 @@ pub(super) fn run(shared: &Arc<Shared>) {
         fire_overdue(shared);
 
         let looking = keep_looking(shared, &mut quiet);
+        if looking {
+            cores.look(shared);
+        }
         let timeout = shortest([retries[0], retries[1], due, looking.then_some(interval)]);
         // Somebody has to be in the poll before this thread goes to sleep for long.
         let polls = watch.turn.polls();

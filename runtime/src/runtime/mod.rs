@@ -4,6 +4,7 @@ pub(crate) mod block_on;
 mod builder;
 mod compute_start;
 pub(crate) mod context;
+mod cores;
 mod driver;
 mod dump;
 pub(crate) mod handle;

@@ -1,0 +1,40 @@
+//! A bit for each worker. Nothing is ordered by these: what depends on an order has fences around them.
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crossbeam_utils::CachePadded;
+
+pub(super) const PER_WORD: usize = u64::BITS as usize;
+
+pub(super) struct Bits(Box<[CachePadded<AtomicU64>]>);
+
+impl Bits {
+    pub(super) fn new(workers: usize) -> Self {
+        let word = |_| CachePadded::new(AtomicU64::new(0));
+        Bits((0..workers.div_ceil(PER_WORD)).map(word).collect())
+    }
+
+    pub(super) fn set(&self, worker: usize) {
+        self.0[worker / PER_WORD].fetch_or(mask(worker), Ordering::Relaxed);
+    }
+
+    pub(super) fn clear(&self, worker: usize) {
+        self.0[worker / PER_WORD].fetch_and(!mask(worker), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_set(&self, worker: usize) -> bool {
+        self.word(worker / PER_WORD) & mask(worker) != 0
+    }
+
+    /// The bits of workers from `index * PER_WORD` on.
+    pub(super) fn word(&self, index: usize) -> u64 {
+        self.0[index].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn any(&self) -> bool {
+        (0..self.0.len()).any(|index| self.word(index) != 0)
+    }
+}
+
+fn mask(worker: usize) -> u64 {
+    1 << (worker % PER_WORD)
+}
