@@ -57,6 +57,7 @@ pub mod task;
 // Under loom only the modelled protocols are built: see `models`.
 #[cfg(evenkeel_loom)]
 mod lane {
+    mod bits;
     pub(crate) mod exclusive;
     pub(crate) mod park_state;
     pub(crate) mod sleep;
