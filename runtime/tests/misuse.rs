@@ -212,8 +212,9 @@ fn refused(builder: &mut Builder, words: &[&str]) {
 }
 
 #[test]
-fn zero_threads_are_refused_by_name() {
+fn zero_threads_and_too_many_are_refused_by_name() {
     refused(Builder::new().worker_threads(0), &["worker_threads"]);
+    refused(Builder::new().worker_threads(70_000), &["70000", "65534"]);
     refused(Builder::new().compute_threads(0), &["compute_threads"]);
     refused(
         Builder::new().max_blocking_threads(0),

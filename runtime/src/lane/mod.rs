@@ -39,6 +39,9 @@ use std::task::Waker;
 use turn::Turn;
 use worker::Local;
 
+/// A lane has no more workers than this: a task's cell has that much room for whose it is.
+pub(crate) const WORKERS_MAX: usize = TaskShard::COUNT_MAX - 1;
+
 /// Which of the two lanes of a runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -3,7 +3,7 @@ use super::threads::{Crew, Hooks, Threads};
 use super::{ComputePriority, Pinning, Runtime, Shared, driver};
 use crate::lane::sleep::Sleep;
 use crate::lane::turn::Turn;
-use crate::lane::{Kind, Lane};
+use crate::lane::{Kind, Lane, WORKERS_MAX};
 use crate::time::shard::Shard;
 use evenkeel_io_driver::Driver;
 use evenkeel_topology::{Plan, Topology, parallelism};
@@ -60,7 +60,7 @@ impl Builder {
     /// The number of IO workers. By default one for each CPU that the process may use, with its CPU
     /// quota (cgroup) taken into account.
     ///
-    /// Zero is an error of [`build`](Builder::build).
+    /// Zero, and more than 65,534, are errors of [`build`](Builder::build).
     pub fn worker_threads(&mut self, threads: usize) -> &mut Self {
         self.worker_threads = Some(threads);
         self
@@ -142,7 +142,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): a number of threads is zero, the threads' name has
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): a number of threads is zero or too large, the name has
     ///   a NUL byte, or the pinning names a CPU that the process may not use; the message says which it
     ///   may use.
     /// - What the system says when it refuses one of these threads, or a descriptor.
@@ -154,6 +154,15 @@ impl Builder {
             self.compute_threads.unwrap_or(io_workers),
             "compute_threads",
         )?;
+        let workers_max = io_workers.max(compute_workers);
+        if workers_max > WORKERS_MAX {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "{workers_max} workers are more than the {WORKERS_MAX} that a lane may have"
+                ),
+            ));
+        }
         at_least_one(self.max_blocking_threads, "max_blocking_threads")?;
         if self.thread_name.contains('\0') {
             return Err(io::Error::new(

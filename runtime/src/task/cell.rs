@@ -6,13 +6,15 @@
 
 use super::Id;
 use super::error::Failure;
+use super::join_waker::JoinWaker;
+use super::label::Label;
 use super::owners::{Handle, Task, waker_of};
 use super::state::{COMPLETE, JOIN_INTEREST, JOIN_WAKER, State, ToIdle, ToRunning};
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
-use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::atomic::AtomicPtr;
 use std::future::Future;
-use std::mem::{self, ManuallyDrop};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
@@ -49,23 +51,23 @@ pub(crate) trait Schedule: Send + Sync + 'static {
 pub(crate) struct Shard(pub(crate) usize);
 
 impl Shard {
-    const NONE: usize = usize::MAX;
+    /// There are no more shards than this in a lane, or workers: the cell has sixteen bits for it.
+    pub(crate) const COUNT_MAX: usize = (1 << 16) - 1;
 }
 
 /// The part of a task that does not depend on its type.
 pub(crate) struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
-    pub(super) id: Id,
+    /// The id, and the registry that holds the task. Written by whoever has RUNNING.
+    label: Label,
     pub(super) spawned_at: &'static Location<'static>,
-    /// The registry that holds the task. Written by whoever has RUNNING.
-    shard: AtomicUsize,
     /// Link of the [`Inbox`](super::inbox::Inbox); belongs to the holder of the `Task`.
     pub(super) queue_next: AtomicPtr<Header>,
     /// Links of the [`Registry`](super::registry::Registry); belong to the holder of its lock.
     pub(super) prev: AtomicPtr<Header>,
     pub(super) next: AtomicPtr<Header>,
-    join_waker: UnsafeCell<Option<Waker>>,
+    join_waker: UnsafeCell<Option<JoinWaker>>,
 }
 
 /// The operations that need the future's type. All take a pointer to a live cell of that type.
@@ -79,10 +81,11 @@ pub(super) struct Vtable {
     pub(super) dealloc: unsafe fn(TaskRef),
 }
 
-enum Stage<F: Future> {
-    Future(F),
-    Output(Result<F::Output, Failure>),
-    Consumed,
+/// The future, then the output, then nothing: the state word says which (see [`state`](super::state)), since a tag
+/// of its own would cost a word.
+union Stage<F: Future> {
+    future: ManuallyDrop<F>,
+    output: ManuallyDrop<Result<F::Output, Failure>>,
 }
 
 #[repr(C)]
@@ -128,16 +131,17 @@ where
                     dealloc: dealloc::<F, S>,
                 }
             },
-            id,
+            label: Label::new(id),
             spawned_at,
-            shard: AtomicUsize::new(Shard::NONE),
             queue_next: AtomicPtr::new(ptr::null_mut()),
             prev: AtomicPtr::new(ptr::null_mut()),
             next: AtomicPtr::new(ptr::null_mut()),
             join_waker: UnsafeCell::new(None),
         },
         scheduler,
-        stage: UnsafeCell::new(Stage::Future(future)),
+        stage: UnsafeCell::new(Stage {
+            future: ManuallyDrop::new(future),
+        }),
     });
     // `repr(C)` puts the header first, so a pointer to the cell is a pointer to the header.
     let raw = TaskRef(NonNull::from(Box::leak(cell)).cast());
@@ -232,11 +236,12 @@ impl TaskRef {
 }
 
 impl Header {
+    pub(super) fn id(&self) -> Id {
+        self.label.id()
+    }
+
     pub(super) fn shard(&self) -> Option<Shard> {
-        match self.shard.load(Ordering::Relaxed) {
-            Shard::NONE => None,
-            shard => Some(Shard(shard)),
-        }
+        self.label.shard()
     }
 }
 
@@ -291,7 +296,7 @@ impl Header {
         let new = waker.clone();
         let old = self.join_waker.with_mut(|slot| {
             // SAFETY: JOIN_WAKER is clear and COMPLETE was not set, so the slot is the handle's alone.
-            unsafe { &mut *slot }.replace(new)
+            unsafe { &mut *slot }.replace(JoinWaker::new(new))
         });
         drop_quietly(old);
         if self.state.set_join_waker() {
@@ -309,9 +314,9 @@ impl<F: Future, S> Cell<F, S> {
     unsafe fn poll(&self, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.stage.with_mut(|stage| {
             // SAFETY: the stage is the caller's alone.
-            let Stage::Future(future) = (unsafe { &mut *stage }) else {
-                unreachable!("polled a task that has no future")
-            };
+            let stage = unsafe { &mut *stage };
+            // SAFETY: RUNNING is set and COMPLETE is not, so it is the future.
+            let future = unsafe { &mut *stage.future };
             // SAFETY: the future never moves: it stays in its heap cell until it is dropped in place.
             unsafe { Pin::new_unchecked(future) }.poll(cx)
         })
@@ -320,12 +325,15 @@ impl<F: Future, S> Cell<F, S> {
     /// Drops the future in place and stores `result`, or the panic of the future's drop.
     ///
     /// # Safety
-    /// The caller has RUNNING.
+    /// The caller has RUNNING, and calls `complete` next.
     unsafe fn finish(&self, result: Result<F::Output, Failure>) {
         let dropped = catch_unwind(AssertUnwindSafe(|| {
             self.stage.with_mut(|stage| {
                 // SAFETY: the stage is the caller's alone.
-                unsafe { *stage = Stage::Consumed };
+                let stage = unsafe { &mut *stage };
+                // SAFETY: RUNNING is set and COMPLETE is not, so it is the future, and nobody uses it after
+                // this, even if its drop panics.
+                unsafe { ManuallyDrop::drop(&mut stage.future) };
             });
         }));
         let result = match dropped {
@@ -336,8 +344,8 @@ impl<F: Future, S> Cell<F, S> {
             }
         };
         self.stage.with_mut(|stage| {
-            // SAFETY: the stage is the caller's alone.
-            unsafe { *stage = Stage::Output(result) };
+            // SAFETY: the stage is the caller's alone; what it was is gone.
+            unsafe { &mut *stage }.output = ManuallyDrop::new(result);
         });
     }
 }
@@ -398,7 +406,7 @@ unsafe fn settle<F: Future, S: Schedule>(raw: TaskRef) -> bool {
         // take it from there at any moment.
         cell.header.state.ref_inc();
         match cell.scheduler.register(raw) {
-            Some(shard) => cell.header.shard.store(shard.0, Ordering::Relaxed),
+            Some(shard) => cell.header.label.set_shard(shard),
             None => {
                 // SAFETY: the reference that was just made; the caller's is still there.
                 unsafe { raw.release(1) };
@@ -454,13 +462,12 @@ unsafe fn cancel<F: Future, S: Schedule>(raw: TaskRef) {
 unsafe fn take_output<F: Future, S>(raw: TaskRef, slot: *mut ()) {
     // SAFETY: alive, by the handle's reference.
     let cell = unsafe { raw.cell::<F, S>() };
-    let stage = cell.stage.with_mut(|stage| {
+    let output = cell.stage.with_mut(|stage| {
         // SAFETY: COMPLETE is set and the output belongs to the handle that calls.
-        mem::replace(unsafe { &mut *stage }, Stage::Consumed)
+        let stage = unsafe { &mut *stage };
+        // SAFETY: it is the output, and is taken once, which CONSUMED sees to.
+        unsafe { ManuallyDrop::take(&mut stage.output) }
     });
-    let Stage::Output(output) = stage else {
-        panic!("a JoinHandle was polled after it had given its result");
-    };
     let slot = slot.cast::<Poll<Result<F::Output, Failure>>>();
     // SAFETY: the caller's slot is of this type and initialised.
     unsafe { *slot = Poll::Ready(output) };
@@ -473,7 +480,9 @@ unsafe fn drop_output<F: Future, S>(raw: TaskRef) {
     contain(|| {
         cell.stage.with_mut(|stage| {
             // SAFETY: COMPLETE is set and the output belongs to the caller.
-            unsafe { *stage = Stage::Consumed };
+            let stage = unsafe { &mut *stage };
+            // SAFETY: it is the output, which nobody has taken, and the caller drops it once.
+            unsafe { ManuallyDrop::drop(&mut stage.output) };
         });
     });
 }
@@ -485,6 +494,7 @@ unsafe fn unregister<F: Future, S: Schedule>(raw: TaskRef, shard: Shard) -> bool
 }
 
 unsafe fn dealloc<F: Future, S>(raw: TaskRef) {
+    // The stage is nothing by now: every task completes, and its output is taken or dropped.
     // SAFETY: made by `Box::new` in `new`, and the last reference is gone.
     drop(unsafe { Box::from_raw(raw.as_ptr().cast::<Cell<F, S>>()) });
 }

@@ -7,6 +7,8 @@
 mod cell;
 mod error;
 mod inbox;
+mod join_waker;
+mod label;
 mod owners;
 mod registry;
 mod slot;
@@ -41,13 +43,18 @@ use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU64;
 
-/// The number of a task, unique in this process for as long as it runs.
+/// The number of a task, unique among the tasks of this process.
 ///
-/// Numbers are handed out to threads in blocks, so they tell nothing about the order of spawning.
+/// Numbers are handed out to threads in blocks, so they tell nothing about the order of spawning. They begin
+/// again after 2^48 of them, which is ten million tasks a second for ten months.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(NonZeroU64);
 
 impl Id {
+    /// The cell of a task has so many for it.
+    const BITS: u32 = 48;
+    const MASK: u64 = (1 << Id::BITS) - 1;
+
     /// A block is large enough that the shared counter is hardly ever touched.
     const BLOCK: u64 = 1 << 12;
 
@@ -61,11 +68,17 @@ impl Id {
             let mut id = next.get();
             if id % Id::BLOCK == 0 {
                 let block = BLOCKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                id = block * Id::BLOCK + 1;
+                id = block * Id::BLOCK;
             }
             next.set(id + 1);
-            Id(NonZeroU64::new(id).expect("ids start at 1"))
+            // All of the bits are zero once in 2^48.
+            Id::from_u64((id + 1) & Id::MASK)
         })
+        .unwrap_or_else(Id::next)
+    }
+
+    fn from_u64(id: u64) -> Option<Id> {
+        NonZeroU64::new(id).map(Id)
     }
 }
 

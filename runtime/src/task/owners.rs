@@ -42,7 +42,7 @@ impl Task {
     }
 
     pub(crate) fn id(&self) -> Id {
-        self.header().id
+        self.header().id()
     }
 
     pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
@@ -104,9 +104,13 @@ impl<T> Handle<T> {
         let mut result: Poll<Result<T, Failure>> = Poll::Pending;
         let header = self.header();
         if header.poll_join(waker) {
+            assert!(
+                header.state.consume(),
+                "a JoinHandle was polled after it had given its result"
+            );
             let take = header.vtable.take_output;
             let slot = ptr::from_mut(&mut result).cast();
-            // SAFETY: COMPLETE is set and the output is ours to take; `slot` points to a place of the
+            // SAFETY: COMPLETE is set and the output is there, ours to take, which we do once; `slot` points to a place of the
             // type that the vtable of a task with output `T` writes.
             unsafe { take(self.raw, slot) };
         }
@@ -118,7 +122,7 @@ impl<T> Handle<T> {
     }
 
     pub(crate) fn id(&self) -> Id {
-        self.header().id
+        self.header().id()
     }
 
     pub(crate) fn abort(&self) {
@@ -141,7 +145,7 @@ impl<T> Drop for Handle<T> {
         let header = self.header();
         let (output_is_ours, waker_is_ours) = header.state.drop_join_handle();
         if output_is_ours {
-            // SAFETY: COMPLETE is set and JOIN_INTEREST was ours, so the output is too.
+            // SAFETY: COMPLETE is set and JOIN_INTEREST was ours, so the output is too, and CONSUMED is clear.
             unsafe { (header.vtable.drop_output)(self.raw) };
         }
         if waker_is_ours {
@@ -165,7 +169,7 @@ impl Remote {
     }
 
     pub(crate) fn id(&self) -> Id {
-        self.header().id
+        self.header().id()
     }
 
     fn header(&self) -> &Header {
@@ -205,6 +209,13 @@ pub(super) unsafe fn waker_of(raw: TaskRef) -> Waker {
     let waker = RawWaker::new(raw.as_ptr().cast_const().cast(), &WAKER);
     // SAFETY: the vtable keeps the contract of wakers, given the reference.
     unsafe { Waker::from_raw(waker) }
+}
+
+/// The task that `waker` wakes, if it is one of this module's.
+pub(super) fn task_of(waker: &Waker) -> Option<TaskRef> {
+    let is_ours = ptr::eq(waker.vtable(), &WAKER);
+    // SAFETY: a live waker of this vtable.
+    is_ours.then(|| unsafe { waker_task(waker.data()) })
 }
 
 /// # Safety

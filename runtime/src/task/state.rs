@@ -2,8 +2,9 @@
 //!
 //! # Who may touch what
 //!
-//! - The *stage* (future, then output) belongs to whoever holds [`RUNNING`]; once [`COMPLETE`] is set
-//!   it belongs to the [`JOIN_INTEREST`] holder, or to the completing thread if there is none.
+//! - The *stage* belongs to whoever holds [`RUNNING`]: it is the future, and becomes the output before
+//!   [`COMPLETE`] is set. From then on it belongs to the [`JOIN_INTEREST`] holder, or to the completing thread
+//!   if there is none, and is nothing once that one has dropped it, or taken it and set [`CONSUMED`].
 //! - The *join waker* belongs to the join handle while [`JOIN_WAKER`] is clear; while it is set, the
 //!   handle and the completing thread may both read it and neither may write it.
 //! - Every [`Task`](super::Task) (a place in some queue), join handle, abort handle, waker and registry
@@ -39,7 +40,10 @@ pub(super) const JOIN_WAKER: usize = 1 << 4;
 /// Set by an abort or a shutdown. Whoever next has RUNNING drops the future instead of polling it.
 pub(super) const CANCELLED: usize = 1 << 5;
 
-const REF_ONE: usize = 1 << 6;
+/// Set by the join handle when it has taken the output.
+pub(super) const CONSUMED: usize = 1 << 6;
+
+const REF_ONE: usize = 1 << 7;
 const FLAGS: usize = REF_ONE - 1;
 
 /// A new task is in the hands of its spawner as a `Task` and a join handle.
@@ -61,13 +65,14 @@ impl Snapshot {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(usize, &str); 6] = [
+        const NAMES: [(usize, &str); 7] = [
             (RUNNING, "RUNNING"),
             (COMPLETE, "COMPLETE"),
             (NOTIFIED, "NOTIFIED"),
             (JOIN_INTEREST, "JOIN_INTEREST"),
             (JOIN_WAKER, "JOIN_WAKER"),
             (CANCELLED, "CANCELLED"),
+            (CONSUMED, "CONSUMED"),
         ];
         for (bit, name) in NAMES {
             if self.has(bit) {
@@ -238,12 +243,21 @@ impl State {
         !before.has(JOIN_INTEREST)
     }
 
+    /// The handle, to which the output belongs, takes it; false if it has done so before.
+    pub(super) fn consume(&self) -> bool {
+        let before = Snapshot(self.0.fetch_or(CONSUMED, Ordering::Relaxed));
+        debug_assert!(before.has(COMPLETE) && before.has(JOIN_INTEREST));
+        !before.has(CONSUMED)
+    }
+
     /// The handle goes away. Returns (the output is the handle's to drop, the waker is the handle's).
     pub(super) fn drop_join_handle(&self) -> (bool, bool) {
         self.update(|s| {
             debug_assert!(s.has(JOIN_INTEREST));
             if s.has(COMPLETE) {
-                ((true, !s.has(JOIN_WAKER)), Some(s.0 & !JOIN_INTEREST))
+                let output_left = !s.has(CONSUMED);
+                let waker_left = !s.has(JOIN_WAKER);
+                ((output_left, waker_left), Some(s.0 & !JOIN_INTEREST))
             } else {
                 ((false, true), Some(s.0 & !(JOIN_INTEREST | JOIN_WAKER)))
             }
@@ -273,5 +287,6 @@ impl fmt::Debug for State {
     }
 }
 
-const _: () =
-    assert!(FLAGS == RUNNING | COMPLETE | NOTIFIED | JOIN_INTEREST | JOIN_WAKER | CANCELLED);
+const _: () = assert!(
+    FLAGS == RUNNING | COMPLETE | NOTIFIED | JOIN_INTEREST | JOIN_WAKER | CANCELLED | CONSUMED
+);
