@@ -379,12 +379,11 @@ impl Local {
         self.seat().status.polls()
     }
 
-    /// True if this worker, whose bit is set, need not be ready at once: another one is awake, and either
-    /// will be at the driver soon, or is to have the work because others use this worker's core.
+    /// True if this worker, whose bit is set, need not be ready at once: another one is awake, and will soon be
+    /// at the driver again.
     fn others_get_on(&self) -> bool {
         let lane = &self.lane;
-        let leave_it_to_others = self.is_in_reserve() || lane.pace.polls_are_short();
-        lane.kind == Kind::Io && leave_it_to_others && lane.sleep.anybody_awake()
+        lane.kind == Kind::Io && lane.pace.polls_are_short() && lane.sleep.anybody_awake()
     }
 
     /// Sleeps beside others who are awake; dozing, if it is to come last or nobody else does. True if
@@ -401,8 +400,10 @@ impl Local {
         unpolled
     }
 
+    /// Others use this worker's core, and the tasks are short, so that another worker gets through them. Long
+    /// ones are worth a core that is shared.
     fn is_in_reserve(&self) -> bool {
-        self.seat().reserve.load(Ordering::Relaxed)
+        self.seat().reserve.load(Ordering::Relaxed) && self.lane.pace.polls_are_short()
     }
 
     /// Sleeps, and looks every [`DOZE`] whether the others get on: until they do not, or there is something for
