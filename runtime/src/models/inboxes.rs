@@ -1,7 +1,7 @@
-//! The inbox: `task::inbox`.
+//! The inbox and the next-slot: `task::{inbox, slot}`.
 
 use super::explore;
-use crate::task::{Id, Inbox, Schedule, Shard, Task, TaskRef, new};
+use crate::task::{Id, Inbox, Schedule, Shard, Slot, Task, TaskRef, new};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -114,4 +114,30 @@ fn push_and_take_against_close() {
             1
         );
     });
+}
+
+/// The owner of a next-slot puts two tasks in and takes what is left, while a shutdown empties it: each task comes out
+/// once, and whoever has it sees what the owner wrote before.
+///
+/// Caught: `put` that stores where it should swap; `put` without its release; `take` that loads and then stores.
+#[test]
+fn next_slot_against_shutdown() {
+    explore(None, || {
+        let slot = Arc::new(Slot::new());
+        let runs = Arc::new(AtomicUsize::new(0));
+        let shutdown = thread::spawn({
+            let slot = slot.clone();
+            move || slot.take().into_iter().for_each(run)
+        });
+        for _ in 0..2 {
+            slot.put(published_task(&runs)).into_iter().for_each(run);
+        }
+        slot.take().into_iter().for_each(run);
+        shutdown.join().unwrap();
+        assert_eq!(runs.load(Ordering::SeqCst), 2);
+    });
+}
+
+fn run(task: Task) {
+    assert!(task.run().is_none());
 }

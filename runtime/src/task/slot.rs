@@ -1,4 +1,13 @@
 //! A place for one task: the next-slot of a worker.
+//!
+//! ```text
+//! owner: put                                anybody: take
+//! 1. empty: store the task, release         1. empty: nothing to do
+//! 2. else swap it in, and get the other     2. swap null in, acquire; what was there is ours
+//! ```
+//!
+//! Only the owner fills it, so what it sees empty stays empty; everything else is one exchange. How often in a
+//! row a worker takes from it is bounded (`lane::worker`). Loom model: `models::inboxes`.
 
 use super::cell::{Header, TaskRef};
 use super::owners::Task;
