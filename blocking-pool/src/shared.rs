@@ -138,24 +138,30 @@ struct Growth {
     step: usize,
     /// How many jobs had ended at the last step.
     ended_before: u64,
+    /// The pause since then, in [`PAUSE`]s.
+    pauses: u32,
 }
 
 /// Time between two steps of [`Growth`].
 const PAUSE: Duration = Duration::from_micros(100);
 
 /// A queue that is going to be empty after so many pauses makes no threads.
-const SOON_PAUSES: u64 = 10;
+const SOON_PAUSES: u32 = 10;
 
 impl Growth {
     /// How many threads to make now for so many jobs that have none.
     fn step(&mut self, uncovered: usize, ended: u64) -> usize {
-        let at_this_pace = (ended - self.ended_before).saturating_mul(SOON_PAUSES);
+        let ended_in_pause = (ended - self.ended_before) / u64::from(self.pauses.max(1));
+        let at_this_pace = ended_in_pause.saturating_mul(SOON_PAUSES.into());
         self.ended_before = ended;
         // The first step is at once, whatever the pace: a lone job is not to wait.
         if self.step > 0 && uncovered as u64 <= at_this_pace {
             self.step = 1;
+            // As long as it goes on like this, there is no hurry.
+            self.pauses = (2 * self.pauses).clamp(1, SOON_PAUSES);
             return 0;
         }
+        self.pauses = 1;
         let now = self.step.max(1);
         self.step = now.saturating_mul(2);
         now
@@ -396,9 +402,10 @@ impl Shared {
         } else {
             core.growth.end();
         }
+        let pause = PAUSE * core.growth.pauses.max(1);
         drop(core);
         self.carry_out(todo);
-        wanted.then_some(PAUSE)
+        wanted.then_some(pause)
     }
 
     /// Counts a thread if one is wanted.

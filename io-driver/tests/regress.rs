@@ -6,12 +6,14 @@ mod common;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::{Count, poll_once, spawn, within_limit};
-use evenkeel_io_driver::{Direction, Driver, DriverThread, Interest, Io, ReadyEvent};
+use evenkeel_io_driver::{
+    Direction, Driver, DriverThread, Handle as DriverHandle, Interest, Io, ReadyEvent,
+};
 use futures_lite::future::block_on;
 use mio::net::UdpSocket;
 
@@ -343,5 +345,111 @@ fn async_io_78_connect_and_close_again_and_again() {
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
         assert_eq!(handle.registrations(), 0);
+    });
+}
+
+/// What waits on a source, and replaces the other source by a silent one when it is woken.
+struct Replaces {
+    driver: DriverHandle,
+    others: Mutex<Vec<Io<UdpSocket>>>,
+    silent: Arc<OnceLock<Io<UdpSocket>>>,
+}
+
+impl Wake for Replaces {
+    fn wake(self: Arc<Self>) {
+        drop(std::mem::take(&mut *self.others.lock().unwrap()));
+        let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let silent = Io::with_interest(silent, Interest::READABLE, &self.driver).unwrap();
+        let _ = self.silent.set(silent);
+    }
+}
+
+/// Of two events of one turn, the waker of the first drops the source of the second, and a new source gets its
+/// place: the event must not pass for the new one's.
+#[test]
+fn tokio_5041_an_event_for_the_place_that_another_source_has_by_now() {
+    within_limit(|| {
+        let mut driver = Driver::new().unwrap();
+        let sender = StdSender::new();
+        for _ in 0..1_000 {
+            let silent = Arc::new(OnceLock::new());
+            let pair = [socket(&driver), socket(&driver)];
+            let addresses = pair.each_ref().map(|(_, address)| *address);
+            let mut wakers = Vec::new();
+            let mut kept = Vec::new();
+            for (io, _) in pair {
+                let waker = Arc::new(Replaces {
+                    driver: driver.handle(),
+                    others: Mutex::default(),
+                    silent: Arc::clone(&silent),
+                });
+                wakers.push(Arc::clone(&waker));
+                let waker = Waker::from(waker);
+                assert!(
+                    io.poll_read_ready(&mut Context::from_waker(&waker))
+                        .is_pending()
+                );
+                kept.push(io);
+            }
+            // Each has the other's source.
+            for (waker, io) in wakers.iter().rev().zip(kept) {
+                waker.others.lock().unwrap().push(io);
+            }
+            for address in addresses {
+                sender.0.send_to(b"x", address).unwrap();
+            }
+            while silent.get().is_none() {
+                driver.turn(Some(Duration::from_secs(1))).unwrap();
+            }
+            assert!(read_event(silent.get().unwrap()).is_none());
+        }
+        assert_eq!(driver.handle().registrations(), 0);
+    });
+}
+
+/// Closing one channel threw away the wakers of all. Here: of several sources with several waiters each, one
+/// source goes, and one waiter of each other source; those who are left are all woken.
+#[test]
+fn glommio_273_one_that_goes_takes_no_other_waker_along() {
+    within_limit(|| {
+        let mut driver = Driver::new().unwrap();
+        let sender = StdSender::new();
+        let count = Arc::new(Count::default());
+        let (counted, noop) = (Waker::from(Arc::clone(&count)), Waker::noop());
+        let mut sources: Vec<_> = (0..4).map(|_| socket(&driver)).collect();
+        driver.turn(None).unwrap();
+        for gone in [1, 0, 1] {
+            drop(sources.remove(gone));
+            for (io, _) in &sources {
+                while let Some(event) = read_event(io) {
+                    io.clear_readiness(event);
+                    let _ = io.get_ref().recv(&mut [0]);
+                }
+            }
+            let mut waiters: Vec<_> = sources
+                .iter()
+                .flat_map(|(io, _)| [(); 3].map(|()| Box::pin(io.readable())))
+                .collect();
+            for (i, waiter) in waiters.iter_mut().enumerate() {
+                let waker = if i % 3 == 1 { noop } else { &counted };
+                assert!(poll_once(waiter.as_mut(), waker).is_pending());
+            }
+            let mut waiters: Vec<_> = waiters.into_iter().map(Some).collect();
+            waiters
+                .iter_mut()
+                .skip(1)
+                .step_by(3)
+                .for_each(|waiter| *waiter = None);
+            let before = count.woken();
+            for (_, address) in &sources {
+                sender.0.send_to(b"x", *address).unwrap();
+            }
+            while count.woken() < before + 2 * sources.len() {
+                driver.turn(Some(Duration::from_secs(1))).unwrap();
+            }
+            for waiter in waiters.into_iter().flatten() {
+                block_on(waiter).unwrap();
+            }
+        }
     });
 }

@@ -31,7 +31,17 @@ impl Bits {
     }
 
     pub(super) fn any(&self) -> bool {
-        (0..self.0.len()).any(|index| self.word(index) != 0)
+        (0..self.words()).any(|index| self.word(index) != 0)
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        (0..self.words())
+            .map(|index| self.word(index).count_ones())
+            .sum()
+    }
+
+    pub(super) fn words(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -163,6 +163,13 @@ impl Lane {
         self.sleep.is_asleep(worker)
     }
 
+    /// How many polls the other workers than this one have begun.
+    fn polls_beside(&self, worker: usize) -> u64 {
+        let others = self.seats.iter().enumerate();
+        let others = others.filter(|(index, _)| *index != worker);
+        others.fold(0, |sum, (_, seat)| sum.wrapping_add(seat.status.polls()))
+    }
+
     fn progress(&self) -> Progress {
         let polls = |seat: &Seat| seat.status.polls.load(Ordering::Relaxed);
         let workers = self.seats.iter().map(|seat| (polls(seat), seat.queued()));

@@ -134,7 +134,8 @@ impl Sleep {
         take: impl Fn(usize, u64) -> bool,
     ) -> Option<usize> {
         fence(Ordering::SeqCst);
-        let searched = self.searching.load(Ordering::SeqCst) > 0;
+        let searchers = self.searching.load(Ordering::SeqCst);
+        let searched = searchers > also.map_or(0, |also| self.stopped_searchers(also));
         // With `also`, the searcher is of low priority and may be off its CPU for long: a sleeper on a
         // free core is woken all the same.
         let on_free_core = also.and_then(|also| self.scan(first, |word| also.word(word), &take));
@@ -152,10 +153,23 @@ impl Sleep {
         self.scan(first, |word| self.reserve.word(word), &take)
     }
 
+    /// Searchers of low priority who look on while the worker of their core in `also` is awake: they would have
+    /// given up by now if they were on their CPU, and are there again when it is free.
+    fn stopped_searchers(&self, also: &Sleep) -> isize {
+        let stopped = |index| (self.looking_on.word(index) & !also.word(index)).count_ones();
+        let words = 0..self.looking_on.words();
+        words.map(stopped).sum::<u32>() as isize
+    }
+
     /// For callers that have pushed, or set their own bit, and made a fence after that.
     pub(crate) fn anybody_awake(&self) -> bool {
         let asleep = |word: &CachePadded<AtomicU64>| word.load(Ordering::Relaxed).count_ones();
         self.sleeping.iter().map(asleep).sum::<u32>() < self.workers as u32
+    }
+
+    /// How many doze.
+    pub(crate) fn dozing_count(&self) -> u32 {
+        self.dozing.count()
     }
 
     pub(crate) fn anybody_dozes(&self) -> bool {
@@ -397,6 +411,23 @@ mod tests {
         sleep.doze(1, false);
         sleep.fall_asleep(2, false);
         assert_eq!(sleep.notify(0, None, true), Some(0), "nobody is awake");
+    }
+
+    /// It is of low priority, so it may be off its CPU for as long as its partner is on it.
+    #[test]
+    fn a_searcher_beside_an_awake_partner_is_not_relied_on() {
+        let io = asleep(2, &[1]);
+        let compute = asleep(2, &[1]);
+        assert!(compute.try_search());
+        compute.look_on(0, || {
+            io.wake_up(1);
+            assert_eq!(compute.notify_without_claim(0, Some(&io), false), Some(1));
+        });
+        assert_eq!(
+            compute.notify_without_claim(0, Some(&io), false),
+            None,
+            "it found something"
+        );
     }
 
     #[test]

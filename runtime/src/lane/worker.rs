@@ -26,11 +26,11 @@ const NEXT_STREAK_MAX: u32 = 3;
 /// sleeping and being woken would cost, so that it never costs much more than twice of what is best.
 const LOOK_ON_NS: u64 = 20_000;
 
-/// How often a worker that dozes looks whether the others get on.
-const DOZE: Duration = Duration::from_millis(1);
-
 /// Pauses of the CPU between two such looks, so that a hyperthread beside this one is not slowed down.
 const LOOK_ON_PAUSE: u32 = 16;
+
+/// How often somebody who dozes looks whether the others get on.
+const DOZE: Duration = Duration::from_millis(1);
 
 thread_local! {
     static CURRENT: Cell<*const Local> = const { Cell::new(ptr::null()) };
@@ -77,6 +77,11 @@ pub(crate) struct Local {
     /// Where the next search starts among equals.
     turn: Cell<usize>,
     patience: Patience,
+    /// It dozed when work called it away, and somebody else should doze in its place.
+    left_doze: Cell<bool>,
+    /// The polls of the others when a doze ended because nobody had polled the driver: until one of them
+    /// begins another poll, it is stuck, and does not get on.
+    stuck_at: Cell<Option<u64>>,
     /// When the stretch of work began that is measured, and how many polls there had been.
     stretch: Cell<(u64, u64)>,
 }
@@ -97,6 +102,8 @@ impl Local {
             searching: Cell::new(false),
             turn: Cell::new(index),
             patience: Patience::default(),
+            left_doze: Cell::new(false),
+            stuck_at: Cell::new(None),
             stretch: Cell::new((clock::now_ns(), 0)),
         }
     }
@@ -219,8 +226,14 @@ impl Local {
     }
 
     fn poll(&self, task: Task) {
-        if self.searching.take() && self.lane.sleep.stop_searching() && self.lane.has_work() {
-            self.notify();
+        let left_doze = self.left_doze.take();
+        if self.searching.take() && self.lane.sleep.stop_searching() {
+            if left_doze {
+                // Whoever is woken finds nothing, most likely, and dozes.
+                self.lane.notify(usize::MAX);
+            } else if self.lane.has_work() {
+                self.notify();
+            }
         }
         let status = &self.seat().status;
         status.begin(&task);
@@ -349,7 +362,10 @@ impl Local {
         if !self.lane.has_work() && !self.lane.is_shut_down() {
             if self.others_get_on() {
                 unpolled = self.rest(deadline_ns);
+                self.stuck_at
+                    .set(unpolled.then(|| self.lane.polls_beside(self.index)));
             } else {
+                self.left_doze.set(false);
                 self.park(clock::timeout(deadline_ns));
             }
         }
@@ -383,7 +399,11 @@ impl Local {
     /// at the driver again.
     fn others_get_on(&self) -> bool {
         let lane = &self.lane;
-        lane.kind == Kind::Io && lane.pace.polls_are_short() && lane.sleep.anybody_awake()
+        let stuck = self.stuck_at.get();
+        lane.kind == Kind::Io
+            && lane.pace.polls_are_short()
+            && lane.sleep.anybody_awake()
+            && stuck.is_none_or(|polls| polls != lane.polls_beside(self.index))
     }
 
     /// Sleeps beside others who are awake; dozing, if it is to come last or nobody else does. True if
@@ -396,6 +416,7 @@ impl Local {
         }
         sleep.doze(self.index, self.is_in_reserve());
         let unpolled = self.doze(deadline_ns);
+        self.left_doze.set(true);
         sleep.end_doze(self.index);
         unpolled
     }
@@ -412,7 +433,9 @@ impl Local {
         let lane = &self.lane;
         let mut before = lane.progress();
         while self.others_get_on() {
-            let timeout = DOZE.min(clock::until(deadline_ns));
+            // Those who doze share the looks.
+            let doze = DOZE * lane.sleep.dozing_count();
+            let timeout = doze.min(clock::until(deadline_ns));
             if self.seat().parker.park(Some(timeout)) || clock::now_ns() >= deadline_ns {
                 return false;
             }

@@ -21,8 +21,11 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// After a measurement nothing is done for so many times what it took, however many cores there are.
 const REST_FACTOR: u32 = 200;
 
-/// A measurement older than this says nothing about now.
-const AGE_MAX: Duration = Duration::from_secs(1);
+/// But not for longer than this.
+const INTERVAL_MAX: Duration = Duration::from_secs(10);
+
+/// Two measurements that are further apart than so many intervals say nothing about now.
+const AGE_MAX: u32 = 10;
 
 /// A worker is put in reserve when others have more than this of its core,
 const ENTER_OTHERS: f64 = 0.4;
@@ -39,6 +42,7 @@ pub(super) struct Cores {
     cpus: Vec<usize>,
     reserve: Vec<bool>,
     last: Option<Sample>,
+    interval: Duration,
     next: Instant,
 }
 
@@ -65,6 +69,7 @@ impl Cores {
             cpus: cpus.filter(|_| workers > 1).unwrap_or_default(),
             reserve: vec![false; workers],
             last: None,
+            interval: INTERVAL,
             next: Instant::now(),
         }
     }
@@ -76,16 +81,20 @@ impl Cores {
             return;
         }
         let sample = self.sample(shared);
-        if let (Some(last), Some(sample)) = (&self.last, &sample)
-            && sample.at - last.at < AGE_MAX
-        {
-            judge(&mut self.reserve, &uses(last, sample));
-            for (worker, &reserve) in self.reserve.iter().enumerate() {
-                shared.io.set_reserve(worker, reserve);
+        let age_max = self.interval * AGE_MAX;
+        match (&self.last, &sample) {
+            (Some(last), Some(sample)) if sample.at - last.at < age_max => {
+                judge(&mut self.reserve, &uses(last, sample));
             }
+            // Not known, so nobody is.
+            _ => self.reserve.fill(false),
+        }
+        for (worker, &reserve) in self.reserve.iter().enumerate() {
+            shared.io.set_reserve(worker, reserve);
         }
         self.last = sample;
-        self.next = Instant::now() + INTERVAL.max(start.elapsed() * REST_FACTOR);
+        self.interval = (start.elapsed() * REST_FACTOR).clamp(INTERVAL, INTERVAL_MAX);
+        self.next = Instant::now() + self.interval;
     }
 
     fn sample(&self, shared: &Shared) -> Option<Sample> {

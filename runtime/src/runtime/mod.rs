@@ -91,11 +91,13 @@ impl Runtime {
             crew: Some(crew.clone()),
         };
         let of_driver = shared.clone();
-        shared
+        let started = shared
             .threads
-            .start("driver", move || driver::run(&of_driver))?;
-        shared.start_io(&crew)?;
-        Ok(runtime)
+            .start("driver", move || driver::run(&of_driver))
+            .and_then(|()| shared.start_io(&crew));
+        // Before the runtime, whose drop waits for the driver thread, which ends with the crew.
+        drop(crew);
+        started.map(|()| runtime)
     }
 
     /// Drives `future` on the calling thread until it completes, inside this runtime.

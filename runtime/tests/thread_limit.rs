@@ -1,13 +1,14 @@
-//! What happens when the system refuses the threads of the compute lane: its tasks wait for them, and
-//! nothing else breaks.
+//! What happens when the system refuses a thread: a runtime is not built without the driver thread and its IO
+//! workers; tasks of the compute lane wait for theirs, and nothing else breaks.
 //!
-//! The limit belongs to the whole process, hence one test and a binary of its own.
+//! The limit belongs to the whole process, hence a binary of its own, and one test at a time.
 #![cfg(target_os = "linux")]
 
 mod support;
 
 use evenkeel::runtime::{ComputePriority, Handle, Runtime};
 use std::io;
+use std::sync::Mutex;
 use std::time::Duration;
 use support::{assert_all_workers_work, builder, foreign_block_on, thread_name, watchdog};
 
@@ -38,6 +39,33 @@ fn address_space() -> libc::rlim_t {
 /// library's malloc maps 128 MiB at a time.) It is address space, not memory.
 const STACK_BYTES: usize = 1 << 30;
 
+/// Runs `f` with room for so many more stacks, and a half.
+fn with_room_for<R>(stacks: libc::rlim_t, f: impl FnOnce() -> R) -> R {
+    let before = limit();
+    set_limit(libc::rlimit {
+        rlim_cur: address_space() + (2 * stacks + 1) * STACK_BYTES as libc::rlim_t / 2,
+        ..before
+    });
+    let result = f();
+    set_limit(before);
+    result
+}
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+#[test]
+fn a_runtime_is_not_built_with_fewer_threads() {
+    let _alone = ONE_AT_A_TIME.lock();
+    watchdog(|| {
+        for threads_made in 0..3 {
+            let mut builder = builder(2);
+            builder.thread_stack_size(STACK_BYTES);
+            let built = with_room_for(threads_made, || builder.build());
+            assert!(built.is_err(), "with {threads_made} of three threads");
+        }
+    });
+}
+
 /// The timer is the driver thread's: when it has fired, that thread and a worker have started.
 fn assert_runs(runtime: &Runtime) {
     let _entered = runtime.enter();
@@ -48,6 +76,7 @@ fn assert_runs(runtime: &Runtime) {
 
 #[test]
 fn tasks_wait_until_a_thread_can_be_made() {
+    let _alone = ONE_AT_A_TIME.lock();
     watchdog(|| {
         let [runtime, dropped] = [(); 2].map(|()| {
             let mut builder = builder(1);
