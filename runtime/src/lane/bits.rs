@@ -21,27 +21,14 @@ impl Bits {
         self.0[worker / PER_WORD].fetch_and(!mask(worker), Ordering::Relaxed);
     }
 
-    pub(super) fn is_set(&self, worker: usize) -> bool {
-        self.word(worker / PER_WORD) & mask(worker) != 0
-    }
-
     /// The bits of workers from `index * PER_WORD` on.
     pub(super) fn word(&self, index: usize) -> u64 {
         self.0[index].load(Ordering::Relaxed)
     }
 
-    pub(super) fn any(&self) -> bool {
-        (0..self.words()).any(|index| self.word(index) != 0)
-    }
-
     pub(super) fn count(&self) -> u32 {
-        (0..self.words())
-            .map(|index| self.word(index).count_ones())
-            .sum()
-    }
-
-    pub(super) fn words(&self) -> usize {
-        self.0.len()
+        let words = 0..self.0.len();
+        words.map(|index| self.word(index).count_ones()).sum()
     }
 }
 

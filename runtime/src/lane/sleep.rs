@@ -78,8 +78,6 @@ pub(crate) struct Sleep {
     dozing: Bits,
     /// and those of them who come last.
     reserve: Bits,
-    /// Those of the awake who have nothing to do and look on for a moment.
-    looking_on: Bits,
     workers: usize,
     /// So many workers, from the first, have a thread.
     started: AtomicUsize,
@@ -94,7 +92,6 @@ impl Sleep {
                 .collect(),
             dozing: Bits::new(workers),
             reserve: Bits::new(workers),
-            looking_on: Bits::new(workers),
             workers,
             started: AtomicUsize::new(0),
         }
@@ -134,8 +131,7 @@ impl Sleep {
         take: impl Fn(usize, u64) -> bool,
     ) -> Option<usize> {
         fence(Ordering::SeqCst);
-        let searchers = self.searching.load(Ordering::SeqCst);
-        let searched = searchers > also.map_or(0, |also| self.stopped_searchers(also));
+        let searched = self.searching.load(Ordering::SeqCst) > 0;
         // With `also`, the searcher is of low priority and may be off its CPU for long: a sleeper on a
         // free core is woken all the same.
         let on_free_core = also.and_then(|also| self.scan(first, |word| also.word(word), &take));
@@ -153,14 +149,6 @@ impl Sleep {
         self.scan(first, |word| self.reserve.word(word), &take)
     }
 
-    /// Searchers of low priority who look on while the worker of their core in `also` is awake: they would have
-    /// given up by now if they were on their CPU, and are there again when it is free.
-    fn stopped_searchers(&self, also: &Sleep) -> isize {
-        let stopped = |index| (self.looking_on.word(index) & !also.word(index)).count_ones();
-        let words = 0..self.looking_on.words();
-        words.map(stopped).sum::<u32>() as isize
-    }
-
     /// For callers that have pushed, or set their own bit, and made a fence after that.
     pub(crate) fn anybody_awake(&self) -> bool {
         let asleep = |word: &CachePadded<AtomicU64>| word.load(Ordering::Relaxed).count_ones();
@@ -173,7 +161,7 @@ impl Sleep {
     }
 
     pub(crate) fn anybody_dozes(&self) -> bool {
-        self.dozing.any()
+        self.dozing_count() > 0
     }
 
     /// The first sleeping worker of the `mask`, from `first` on and round, that `take` accepts.
@@ -254,14 +242,6 @@ impl Sleep {
         self.reserve.clear(worker);
     }
 
-    /// Runs `look`, meanwhile the worker counts as resting.
-    pub(crate) fn look_on<R>(&self, worker: usize, look: impl FnOnce() -> R) -> R {
-        self.looking_on.set(worker);
-        let result = look();
-        self.looking_on.clear(worker);
-        result
-    }
-
     /// The caller sleeps no more, and is a searcher from now on: a submitter that claimed it has counted
     /// it as one; otherwise it does so itself, whatever the limit, because a submitter that claims
     /// nothing may rely on it.
@@ -277,9 +257,9 @@ impl Sleep {
         self.sleeping[worker / BITS].load(Ordering::SeqCst) & (1 << (worker % BITS)) != 0
     }
 
-    /// The worker has nothing to do: it sleeps, or looks on, or has no thread yet.
+    /// The worker has nothing to do: it sleeps, or has no thread yet.
     pub(crate) fn is_resting(&self, worker: usize) -> bool {
-        worker >= self.started() || self.is_asleep(worker) || self.looking_on.is_set(worker)
+        worker >= self.started() || self.is_asleep(worker)
     }
 
     /// How many workers, from the first, have a thread.
@@ -411,23 +391,6 @@ mod tests {
         sleep.doze(1, false);
         sleep.fall_asleep(2, false);
         assert_eq!(sleep.notify(0, None, true), Some(0), "nobody is awake");
-    }
-
-    /// It is of low priority, so it may be off its CPU for as long as its partner is on it.
-    #[test]
-    fn a_searcher_beside_an_awake_partner_is_not_relied_on() {
-        let io = asleep(2, &[1]);
-        let compute = asleep(2, &[1]);
-        assert!(compute.try_search());
-        compute.look_on(0, || {
-            io.wake_up(1);
-            assert_eq!(compute.notify_without_claim(0, Some(&io), false), Some(1));
-        });
-        assert_eq!(
-            compute.notify_without_claim(0, Some(&io), false),
-            None,
-            "it found something"
-        );
     }
 
     #[test]

@@ -449,19 +449,18 @@ impl Local {
         false
     }
 
-    /// Looks for work a little longer, if that has been of use lately. True if there is some. Not in a worker
+    /// Looks for work a little longer, if that has been of use lately. True if there is some. A compute worker
+    /// does not: it may be preempted meanwhile, and others would rely on it as a searcher. Nor does a worker
     /// that has had no task yet: its runtime is just being started, and may need the core for that.
     fn look_on(&self, deadline_ns: u64) -> bool {
         let now_ns = clock::now_ns();
         let end_ns = now_ns.saturating_add(LOOK_ON_NS).min(deadline_ns);
-        let sleep = &self.lane.sleep;
-        self.searching.get()
+        self.lane.kind == Kind::Io
+            && self.searching.get()
             && !self.is_in_reserve()
             && now_ns < end_ns
             && self.polls() > 0
-            && self
-                .patience
-                .try_with(|| sleep.look_on(self.index, || self.look_until(end_ns)))
+            && self.patience.try_with(|| self.look_until(end_ns))
     }
 
     fn look_until(&self, end_ns: u64) -> bool {
@@ -469,7 +468,7 @@ impl Local {
             if self.lane.has_work() || self.lane.is_shut_down() {
                 return true;
             }
-            // The other worker of this core has something to do.
+            // The compute worker of this core has something to do.
             if self.partner_is_awake() || clock::now_ns() >= end_ns {
                 return false;
             }
