@@ -1,57 +1,15 @@
 //! The binary as a user runs it, on short runs.
 
+mod common;
+
 use std::fs;
-use std::io::Read;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
+use common::{harness, json_path};
 use serde_json::Value;
-
-/// No run in this file takes a tenth of this, unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Runs the harness, and kills it if it hangs.
-fn harness(arguments: &[&str]) -> Output {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_evenkeel-bench"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stdout = read_aside(process.stdout.take().unwrap());
-    let stderr = read_aside(process.stderr.take().unwrap());
-    let deadline = Instant::now() + PATIENCE;
-    let status = loop {
-        if let Some(status) = process.try_wait().unwrap() {
-            break status;
-        }
-        if Instant::now() > deadline {
-            process.kill().unwrap();
-            panic!("{arguments:?} hangs");
-        }
-        thread::sleep(Duration::from_millis(20));
-    };
-    Output {
-        status,
-        stdout: stdout.join().unwrap(),
-        stderr: stderr.join().unwrap(),
-    }
-}
-
-fn read_aside(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut all = Vec::new();
-        from.read_to_end(&mut all).unwrap();
-        all
-    })
-}
 
 /// Measures the cases and returns the text, and the JSON.
 fn measure(name: &str, only: &str, rounds: &str) -> (String, Value) {
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let file = json_path(name);
     let path = file.to_str().unwrap();
     let output = harness(&[
         "--only", only, "--secs", "0.5", "--repeat", rounds, "--json", path,
@@ -118,7 +76,7 @@ fn evenkeel_is_measured_and_judged() {
 
 /// Measures the cases of a suite, very shortly, and returns the text, and the JSON.
 fn measure_suite(suite: &str, only: &str, rounds: &str) -> (String, Value) {
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{suite}-{only}.json"));
+    let file = json_path(&format!("{suite}-{only}.json"));
     let path = file.to_str().unwrap();
     let output = harness(&[
         suite, "--only", only, "--secs", "0.1", "--repeat", rounds, "--json", path,

@@ -1,40 +1,9 @@
 //! The suites `timers`, `memory` and `idle` as a user runs them, briefly.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+mod common;
 
+use common::case;
 use serde_json::Value;
-
-/// No run in this file takes a tenth of this, unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(180);
-
-/// Runs one case on all contenders, and returns what the JSON has on it.
-fn case(suite: &str, case: &str) -> Value {
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{suite}-{case}.json"));
-    let mut process = Command::new(env!("CARGO_BIN_EXE_evenkeel-bench"))
-        .args([suite, "--only", case, "--secs", "0.1", "--repeat", "1"])
-        .arg("--json")
-        .arg(&file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    while process.try_wait().unwrap().is_none() {
-        if Instant::now() > deadline {
-            process.kill().unwrap();
-            panic!("{suite}/{case} hangs");
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    let json: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-    assert_eq!(json["cases"].as_array().map(Vec::len), Some(1), "{json}");
-    json["cases"][0].clone()
-}
 
 fn value(case: &Value, contender: &str, metric: &str) -> f64 {
     let contender = &case["contenders"][contender];
