@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
-use crate::runtimes::{self, Evenkeel, Runtime, Smol, Tokio};
+use crate::runtimes::{self, Measurements, Runtime};
 use crate::suite::{self, Bar, Case, Limit, Metric};
 use crate::{stats, sys};
 
@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = &[
         suite: "idle",
         name: "idle",
         about: "a runtime that was used and left alone for 1 s, watched for 2 s or --secs",
-        metrics: &[metric("wake-ups", "/s"), metric("cpu", "us/s")],
+        metrics: &[Metric::new("wake-ups", "/s"), Metric::new("cpu", "us/s")],
         contenders: &["evenkeel", "tokio", "smol"],
         bars: &[
             Bar {
@@ -36,7 +36,7 @@ pub(crate) const CASES: &[Case] = &[
         suite: "idle",
         name: "startup",
         about: "Runtime::new() and its drop",
-        metrics: &[metric("p50", "us")],
+        metrics: &[Metric::new("p50", "us")],
         contenders: &["evenkeel", "tokio"],
         bars: &[Bar {
             metric: "p50",
@@ -49,16 +49,12 @@ pub(crate) const CASES: &[Case] = &[
         name: "job_per_ms",
         about: "an empty task spawned every 1 ms by a plain thread: CPU with that thread's, and \
                 context switches without, per task",
-        metrics: &[metric("cpu", "us"), metric("switches", "")],
+        metrics: &[Metric::new("cpu", "us"), Metric::new("switches", "")],
         contenders: &["evenkeel", "tokio", "smol"],
         bars: &[],
         measure: suite::in_child,
     },
 ];
-
-const fn metric(name: &'static str, unit: &'static str) -> Metric {
-    Metric { name, unit }
-}
 
 /// The shortest time in which a periodic wake-up shows.
 const IDLE_WINDOW_MIN: Duration = Duration::from_secs(2);
@@ -73,20 +69,19 @@ fn in_long_child(
 
 /// Measures a case in this process.
 pub(crate) fn measure(name: &str, contender: &str, window: Duration) -> Result<Vec<f64>, String> {
-    match contender {
-        "evenkeel" => on::<Evenkeel>(name, contender, window),
-        "tokio" => on::<Tokio>(name, contender, window),
-        "smol" => on::<Smol>(name, contender, window),
-        _ => Err(suite::unknown(name, contender)),
-    }
+    runtimes::measure_on::<Idle>(name, contender, window)
 }
 
-fn on<R: Runtime>(name: &str, contender: &str, window: Duration) -> Result<Vec<f64>, String> {
-    match name {
-        "idle" => idle::<R>(window),
-        "startup" => startup::<R>(window),
-        "job_per_ms" => job_per_ms::<R>(window),
-        _ => Err(suite::unknown(name, contender)),
+struct Idle;
+
+impl Measurements for Idle {
+    fn measure<R: Runtime>(name: &str, window: Duration) -> Option<Result<Vec<f64>, String>> {
+        Some(match name {
+            "idle" => idle::<R>(window),
+            "startup" => startup::<R>(window),
+            "job_per_ms" => job_per_ms::<R>(window),
+            _ => return None,
+        })
     }
 }
 

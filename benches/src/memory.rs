@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use crate::runtimes::{self, Evenkeel, Runtime, Smol, Tokio};
+use crate::runtimes::{self, Measurements, Runtime};
 use crate::suite::{self, Bar, Case, Limit, Metric};
 use crate::sys;
 
@@ -49,19 +49,18 @@ pub(crate) const CASES: &[Case] = &[
 
 /// Measures a case in this process.
 pub(crate) fn measure(name: &str, contender: &str, window: Duration) -> Result<Vec<f64>, String> {
-    match contender {
-        "evenkeel" => on::<Evenkeel>(name, contender, window),
-        "tokio" => on::<Tokio>(name, contender, window),
-        "smol" => on::<Smol>(name, contender, window),
-        _ => Err(suite::unknown(name, contender)),
-    }
+    runtimes::measure_on::<Memory>(name, contender, window)
 }
 
-fn on<R: Runtime>(name: &str, contender: &str, window: Duration) -> Result<Vec<f64>, String> {
-    match name {
-        "task" => tasks::<R>(window),
-        "connection" => connections::<R>(window),
-        _ => Err(suite::unknown(name, contender)),
+struct Memory;
+
+impl Measurements for Memory {
+    fn measure<R: Runtime>(name: &str, window: Duration) -> Option<Result<Vec<f64>, String>> {
+        Some(match name {
+            "task" => tasks::<R>(window),
+            "connection" => connections::<R>(window),
+            _ => return None,
+        })
     }
 }
 

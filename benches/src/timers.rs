@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_lite::future::yield_now;
 use hdrhistogram::Histogram;
 
-use crate::runtimes::{self, Evenkeel, Runtime, Smol, Tokio};
+use crate::runtimes::{self, Measurements, Runtime};
 use crate::suite::{self, Bar, Case, Limit, Metric};
 use crate::sys;
 
@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
         suite: "timers",
         name: "set_cancel",
         about: "timers of 1 s to 60 s set and cancelled by a task per worker, 1,000 at a time each",
-        metrics: &[metric("rate", "M/s")],
+        metrics: &[Metric::new("rate", "M/s")],
         contenders: CONTENDERS,
         bars: &[Bar {
             metric: "rate",
@@ -38,7 +38,7 @@ pub(crate) const CASES: &[Case] = &[
         suite: "timers",
         name: "sleep_100us",
         about: "lateness of sleep(100 us), one after another, on an otherwise idle runtime",
-        metrics: &[metric("p50", "us"), metric("p99", "us")],
+        metrics: &[Metric::new("p50", "us"), Metric::new("p99", "us")],
         contenders: CONTENDERS,
         bars: &[Bar {
             metric: "p50",
@@ -51,9 +51,9 @@ pub(crate) const CASES: &[Case] = &[
         name: "fire",
         about: "10,000 tasks, each with a timer somewhere in the window: lateness, CPU of each",
         metrics: &[
-            metric("p50", "us"),
-            metric("p99", "us"),
-            metric("cpu", "us"),
+            Metric::new("p50", "us"),
+            Metric::new("p99", "us"),
+            Metric::new("cpu", "us"),
         ],
         contenders: CONTENDERS,
         bars: &[],
@@ -61,26 +61,21 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-const fn metric(name: &'static str, unit: &'static str) -> Metric {
-    Metric { name, unit }
-}
-
 /// Measures a case in this process.
 pub(crate) fn measure(name: &str, contender: &str, window: Duration) -> Result<Vec<f64>, String> {
-    match contender {
-        "evenkeel" => on::<Evenkeel>(name, contender, window),
-        "tokio" => on::<Tokio>(name, contender, window),
-        "smol" => on::<Smol>(name, contender, window),
-        _ => Err(suite::unknown(name, contender)),
-    }
+    runtimes::measure_on::<Timers>(name, contender, window)
 }
 
-fn on<R: Runtime>(name: &str, contender: &str, window: Duration) -> Result<Vec<f64>, String> {
-    match name {
-        "set_cancel" => set_cancel::<R>(window),
-        "sleep_100us" => sleep_100us::<R>(window),
-        "fire" => fire::<R>(window),
-        _ => Err(suite::unknown(name, contender)),
+struct Timers;
+
+impl Measurements for Timers {
+    fn measure<R: Runtime>(name: &str, window: Duration) -> Option<Result<Vec<f64>, String>> {
+        Some(match name {
+            "set_cancel" => set_cancel::<R>(window),
+            "sleep_100us" => sleep_100us::<R>(window),
+            "fire" => fire::<R>(window),
+            _ => return None,
+        })
     }
 }
 

@@ -13,6 +13,28 @@ use std::time::Duration;
 pub(crate) use self::evenkeel::Evenkeel;
 pub(crate) use self::smol::Smol;
 pub(crate) use self::tokio::Tokio;
+use crate::suite;
+
+/// What a suite measures, by name.
+pub(crate) trait Measurements {
+    /// `None` if there is no such case.
+    fn measure<R: Runtime>(name: &str, window: Duration) -> Option<Result<Vec<f64>, String>>;
+}
+
+/// Measures the case on the contender of that name.
+pub(crate) fn measure_on<M: Measurements>(
+    name: &str,
+    contender: &str,
+    window: Duration,
+) -> Result<Vec<f64>, String> {
+    let measured = match contender {
+        "evenkeel" => M::measure::<Evenkeel>(name, window),
+        "tokio" => M::measure::<Tokio>(name, window),
+        "smol" => M::measure::<Smol>(name, window),
+        _ => None,
+    };
+    measured.unwrap_or_else(|| Err(suite::unknown(name, contender)))
+}
 
 /// A runtime, and what programs do with one. The functions without a receiver are for tasks that
 /// run on it.

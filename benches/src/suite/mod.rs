@@ -75,6 +75,12 @@ pub(crate) struct Metric {
     pub(crate) unit: &'static str,
 }
 
+impl Metric {
+    pub(crate) const fn new(name: &'static str, unit: &'static str) -> Self {
+        Metric { name, unit }
+    }
+}
+
 /// A requirement on what Evenkeel reaches in a case.
 #[derive(Debug)]
 pub(crate) struct Bar {

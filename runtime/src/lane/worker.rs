@@ -352,7 +352,7 @@ impl Local {
             }
             return;
         }
-        if self.look_on(deadline_ns) {
+        if self.look_on(now_ns, deadline_ns) {
             self.begin_stretch(clock::now_ns());
             return;
         }
@@ -452,8 +452,7 @@ impl Local {
     /// Looks for work a little longer, if that has been of use lately. True if there is some. A compute worker
     /// does not: it may be preempted meanwhile, and others would rely on it as a searcher. Nor does a worker
     /// that has had no task yet: its runtime is just being started, and may need the core for that.
-    fn look_on(&self, deadline_ns: u64) -> bool {
-        let now_ns = clock::now_ns();
+    fn look_on(&self, now_ns: u64, deadline_ns: u64) -> bool {
         let end_ns = now_ns.saturating_add(LOOK_ON_NS).min(deadline_ns);
         self.lane.kind == Kind::Io
             && self.searching.get()
