@@ -26,6 +26,7 @@ Suites, any number of them, run in the order given:
   memory  bytes per task, time to build a runtime
   idle    what a runtime does while nothing is to be done
   http    hyper 1 on keep-alive connections: requests/s
+  starve  echo latencies beside tasks that hog or block their workers
 
 Options:
       --only PATTERNS  run only the cases that match one of these, separated by commas: the name

@@ -18,6 +18,7 @@ mod peers;
 mod progress;
 mod runtimes;
 mod spin;
+mod starve;
 mod stats;
 mod suite;
 mod sys;

@@ -61,6 +61,7 @@ mod lane {
     pub(crate) mod exclusive;
     pub(crate) mod park_state;
     pub(crate) mod sleep;
+    pub(crate) mod tenure;
     pub(crate) mod watch;
 }
 #[cfg(evenkeel_loom)]

@@ -7,9 +7,11 @@
 mod imp {
     pub(crate) mod atomic {
         pub(crate) use std::sync::atomic::{
-            AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering, fence,
         };
     }
+    pub(crate) use evenkeel_topology::{heavy_fence, light_fence};
     pub(crate) use parking_lot::Mutex;
 
     /// A lock that is only ever tried.
@@ -53,10 +55,19 @@ mod imp {
 mod imp {
     pub(crate) mod atomic {
         pub(crate) use loom::sync::atomic::{
-            AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering, fence,
         };
     }
     pub(crate) use loom::cell::UnsafeCell;
+
+    pub(crate) fn light_fence() {
+        atomic::fence(atomic::Ordering::SeqCst);
+    }
+
+    pub(crate) fn heavy_fence() {
+        atomic::fence(atomic::Ordering::SeqCst);
+    }
 
     /// loom's mutex with parking_lot's interface.
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);

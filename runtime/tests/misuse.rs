@@ -2,7 +2,7 @@
 
 mod support;
 
-use evenkeel::runtime::{Builder, Handle, Pinning, Runtime};
+use evenkeel::runtime::{Builder, Handle, Pinning, Runtime, TakeoverPolicy};
 use evenkeel::task::JoinSet;
 use evenkeel::time::{Instant, sleep};
 use std::future::{Future, pending};
@@ -214,12 +214,21 @@ fn refused(builder: &mut Builder, words: &[&str]) {
 #[test]
 fn zero_threads_and_too_many_are_refused_by_name() {
     refused(Builder::new().worker_threads(0), &["worker_threads"]);
-    refused(Builder::new().worker_threads(70_000), &["70000", "65534"]);
+    refused(Builder::new().worker_threads(20_000), &["20000", "16382"]);
     refused(Builder::new().compute_threads(0), &["compute_threads"]);
     refused(
         Builder::new().max_blocking_threads(0),
         &["max_blocking_threads"],
     );
+}
+
+#[test]
+fn taking_polls_over_at_once_is_refused() {
+    let policy = TakeoverPolicy {
+        after: Duration::ZERO,
+        ..TakeoverPolicy::default()
+    };
+    refused(Builder::new().takeover(policy), &["TakeoverPolicy::after"]);
 }
 
 #[test]

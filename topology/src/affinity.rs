@@ -44,7 +44,24 @@ const MASK_BITS: usize = if cfg!(windows) { 64 } else { 1024 };
 /// `false` where there is no such call (anything but Linux and Android).
 #[must_use = "a refusal leaves the thread where it was"]
 pub fn unpin_current_thread(cpus: &CpuSet) -> bool {
-    sys::set_affinity(cpus)
+    sys::set_affinity(sys::CALLING_THREAD, cpus)
+}
+
+/// Lets a thread of this process run on every one of `cpus`, and nowhere else; says whether the system accepted.
+///
+/// `id` is from [`current_thread_id`](crate::current_thread_id) on that thread, which must not have ended: the
+/// system may have given its id to another. A thread that sleeps is moved when it wakes up. Does nothing but return
+/// `false` where there is no such call (anything but Linux and Android).
+///
+/// ```
+/// use evenkeel_topology::{allowed_cpus, current_thread_id, set_thread_affinity};
+///
+/// let accepted = set_thread_affinity(current_thread_id(), &allowed_cpus());
+/// assert_eq!(accepted, cfg!(any(target_os = "linux", target_os = "android")));
+/// ```
+#[must_use = "a refusal leaves the thread where it was"]
+pub fn set_thread_affinity(id: u32, cpus: &CpuSet) -> bool {
+    sys::set_affinity(id, cpus)
 }
 
 #[cfg(test)]

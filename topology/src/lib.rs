@@ -34,15 +34,21 @@
 
 mod affinity;
 mod cpu_set;
+mod fence;
 mod placement;
 mod priority;
 mod sys;
 mod topology;
 mod usage;
 
-pub use affinity::{allowed_cpus, parallelism, pin_current_thread, unpin_current_thread};
+pub use affinity::{
+    allowed_cpus, parallelism, pin_current_thread, set_thread_affinity, unpin_current_thread,
+};
 pub use cpu_set::{CpuSet, ParseCpuSetError};
+pub use fence::{heavy_fence, light_fence, prepare_fences};
 pub use placement::{PinError, Pinning, Plan};
-pub use priority::{ComputePriority, current_priority, lower_current_thread};
+pub use priority::{ComputePriority, current_priority, lower_current_thread, lower_thread};
 pub use topology::{Distance, Topology};
-pub use usage::{busy_times, current_thread_id, thread_cpu_time};
+pub use usage::{
+    busy_times, current_thread_id, thread_cpu_time, thread_is_asleep, thread_wait_channel,
+};

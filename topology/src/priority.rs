@@ -42,20 +42,36 @@ const NICE_LOWEST: i32 = 19;
 /// [`Low`]: ComputePriority::Low
 /// [`Normal`]: ComputePriority::Normal
 pub fn lower_current_thread(wanted: ComputePriority) -> ComputePriority {
-    let idle = wanted == ComputePriority::Idle && sys::set_idle();
+    lower(sys::CALLING_THREAD, wanted)
+}
+
+/// As [`lower_current_thread`], for another thread of this process, whatever it is doing.
+///
+/// `id` is from [`current_thread_id`](crate::current_thread_id) on that thread, which must not have ended: the
+/// system may have given its id to another.
+pub fn lower_thread(id: u32, wanted: ComputePriority) -> ComputePriority {
+    lower(id, wanted)
+}
+
+fn lower(thread: u32, wanted: ComputePriority) -> ComputePriority {
+    let idle = wanted == ComputePriority::Idle && sys::set_idle(thread);
     if !idle && wanted != ComputePriority::Normal {
         // Refused as well: what is in force is read back below.
-        let _ = sys::lower_nice(NICE_LOWEST);
+        let _ = sys::lower_nice(thread, NICE_LOWEST);
     }
-    current_priority()
+    priority(thread)
 }
 
 /// The priority of the calling thread: [`ComputePriority::Normal`] is anything that is neither `SCHED_IDLE`
 /// nor nice 19.
 pub fn current_priority() -> ComputePriority {
-    if sys::is_idle() {
+    priority(sys::CALLING_THREAD)
+}
+
+fn priority(thread: u32) -> ComputePriority {
+    if sys::is_idle(thread) {
         ComputePriority::Idle
-    } else if sys::nice() == Some(NICE_LOWEST) {
+    } else if sys::nice(thread) == Some(NICE_LOWEST) {
         ComputePriority::Low
     } else {
         ComputePriority::Normal
@@ -114,8 +130,28 @@ mod tests {
     }
 
     #[cfg(target_os = "linux")]
+    #[test]
+    fn another_thread_is_lowered_from_outside() {
+        let before = current_priority();
+        let (tell, told) = std::sync::mpsc::channel();
+        let (go, went) = std::sync::mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            tell.send(crate::current_thread_id()).unwrap();
+            let _ = went.recv();
+            current_priority()
+        });
+        let in_force = lower_thread(told.recv().unwrap(), ComputePriority::Idle);
+        drop(go);
+        assert_eq!(thread.join().unwrap(), in_force);
+        assert_eq!(current_priority(), before);
+        if sys_allows_lowering() {
+            assert_ne!(in_force, ComputePriority::Normal);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
     fn sys_allows_lowering() -> bool {
-        in_a_thread(|| sys::lower_nice(NICE_LOWEST))
+        in_a_thread(|| sys::lower_nice(sys::CALLING_THREAD, NICE_LOWEST))
     }
 
     #[test]

@@ -1,17 +1,20 @@
-//! The only unsafe code of this crate: system calls about the calling thread.
+//! The only unsafe code of this crate: system calls about threads of this process.
 //!
 //! Scheduling calls are made raw, because musl's wrappers of them only return `ENOSYS`: they are per thread
 //! in Linux and per process in POSIX. Thread 0 is the calling thread in all of them.
 
+/// In place of a thread's id.
+pub(crate) const CALLING_THREAD: u32 = 0;
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use linux::{
-    clock_ticks_per_second, is_idle, lower_nice, nice, set_affinity, set_idle, thread_cpu_time,
-    thread_id,
+    clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, register_membarrier,
+    set_affinity, set_idle, thread_cpu_time, thread_id,
 };
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use other::{
-    clock_ticks_per_second, is_idle, lower_nice, nice, set_affinity, set_idle, thread_cpu_time,
-    thread_id,
+    clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, register_membarrier,
+    set_affinity, set_idle, thread_cpu_time, thread_id,
 };
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -24,18 +27,17 @@ mod linux {
     use crate::CpuSet;
     use crate::cpu_set::CPU_MAX;
 
-    const CALLING_THREAD: c_long = 0;
     const WORD_BITS: usize = c_ulong::BITS as usize;
 
     /// Whether the thread is now SCHED_IDLE.
-    pub(crate) fn set_idle() -> bool {
+    pub(crate) fn set_idle(thread: u32) -> bool {
         // The kernel's `sched_param` has this one field; libc's has more on some targets.
         let priority: c_int = 0;
         // SAFETY: the kernel reads one `c_int` from the pointer, and `priority` is one and outlives the call.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_sched_setscheduler,
-                CALLING_THREAD,
+                c_long::from(thread),
                 c_long::from(libc::SCHED_IDLE),
                 &raw const priority,
             )
@@ -44,20 +46,20 @@ mod linux {
     }
 
     /// Whether the thread is SCHED_IDLE.
-    pub(crate) fn is_idle() -> bool {
-        // SAFETY: no pointers; the call only reads the policy of the calling thread.
-        let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, CALLING_THREAD) };
+    pub(crate) fn is_idle(thread: u32) -> bool {
+        // SAFETY: no pointers; the call only reads the policy of a thread.
+        let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, c_long::from(thread)) };
         policy == c_long::from(libc::SCHED_IDLE)
     }
 
     /// Sets the nice value of the thread; says whether the system accepted.
-    pub(crate) fn lower_nice(nice: i32) -> bool {
-        // SAFETY: no pointers; the call only changes the nice value of the calling thread.
+    pub(crate) fn lower_nice(thread: u32, nice: i32) -> bool {
+        // SAFETY: no pointers; the call only changes the nice value of a thread.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_setpriority,
                 c_long::from(libc::PRIO_PROCESS),
-                CALLING_THREAD,
+                c_long::from(thread),
                 c_long::from(nice),
             )
         };
@@ -65,13 +67,13 @@ mod linux {
     }
 
     /// The nice value of the thread, `None` where it cannot be read.
-    pub(crate) fn nice() -> Option<i32> {
-        // SAFETY: no pointers; the call only reads the nice value of the calling thread.
+    pub(crate) fn nice(thread: u32) -> Option<i32> {
+        // SAFETY: no pointers; the call only reads the nice value of a thread.
         let biased = unsafe {
             libc::syscall(
                 libc::SYS_getpriority,
                 c_long::from(libc::PRIO_PROCESS),
-                CALLING_THREAD,
+                c_long::from(thread),
             )
         };
         // The raw call returns 20 - nice, which is 1..=40, so that -1 can mean an error.
@@ -109,7 +111,7 @@ mod linux {
     }
 
     /// Lets the thread run on `cpus`; says whether the system accepted.
-    pub(crate) fn set_affinity(cpus: &CpuSet) -> bool {
+    pub(crate) fn set_affinity(thread: u32, cpus: &CpuSet) -> bool {
         let mut mask = [0 as c_ulong; (CPU_MAX + 1) / WORD_BITS];
         for cpu in cpus.iter() {
             let Some(word) = mask.get_mut(cpu / WORD_BITS) else {
@@ -121,11 +123,27 @@ mod linux {
         // outlives the call.
         let result = unsafe {
             libc::sched_setaffinity(
-                0,
+                thread as libc::pid_t,
                 size_of_val(&mask),
                 mask.as_ptr().cast::<libc::cpu_set_t>(),
             )
         };
+        result == 0
+    }
+
+    /// Whether [`membarrier`] may be used from now on.
+    pub(crate) fn register_membarrier() -> bool {
+        call_membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+    }
+
+    /// Every running thread of the process makes a full fence; says whether they have.
+    pub(crate) fn membarrier() -> bool {
+        call_membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+    }
+
+    fn call_membarrier(command: c_int) -> bool {
+        // SAFETY: no pointers; neither command changes anything but the order of memory accesses.
+        let result = unsafe { libc::syscall(libc::SYS_membarrier, c_long::from(command), 0, 0) };
         result == 0
     }
 }
@@ -148,23 +166,31 @@ mod other {
         None
     }
 
-    pub(crate) fn set_idle() -> bool {
+    pub(crate) fn set_idle(_thread: u32) -> bool {
         false
     }
 
-    pub(crate) fn is_idle() -> bool {
+    pub(crate) fn is_idle(_thread: u32) -> bool {
         false
     }
 
-    pub(crate) fn lower_nice(_nice: i32) -> bool {
+    pub(crate) fn lower_nice(_thread: u32, _nice: i32) -> bool {
         false
     }
 
-    pub(crate) fn nice() -> Option<i32> {
+    pub(crate) fn nice(_thread: u32) -> Option<i32> {
         None
     }
 
-    pub(crate) fn set_affinity(_cpus: &CpuSet) -> bool {
+    pub(crate) fn set_affinity(_thread: u32, _cpus: &CpuSet) -> bool {
+        false
+    }
+
+    pub(crate) fn register_membarrier() -> bool {
+        false
+    }
+
+    pub(crate) fn membarrier() -> bool {
         false
     }
 }

@@ -67,6 +67,32 @@ pub fn thread_cpu_time(id: u32) -> Option<Duration> {
     sys::thread_cpu_time(id)
 }
 
+/// Whether a thread of this process waits in the system, for whatever it is. `false` while it runs, or is ready to and
+/// waits for a CPU. `None` where that cannot be told: it has ended, or this is not Linux, or `/proc` is hidden.
+///
+/// ```
+/// use evenkeel_topology::{current_thread_id, thread_is_asleep};
+///
+/// assert_ne!(thread_is_asleep(current_thread_id()), Some(true));
+/// ```
+pub fn thread_is_asleep(id: u32) -> Option<bool> {
+    let stat = fs::read_to_string(format!("/proc/self/task/{id}/stat")).ok()?;
+    is_asleep(&stat)
+}
+
+/// From a line `12 (a name) S ...`, where the name may have spaces and parentheses.
+fn is_asleep(stat: &str) -> Option<bool> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let state = fields.split_whitespace().next()?;
+    Some(matches!(state, "S" | "D"))
+}
+
+/// Where in the kernel a thread of this process waits, by the kernel's own name of the function, if it says so.
+pub fn thread_wait_channel(id: u32) -> Option<String> {
+    let name = fs::read_to_string(format!("/proc/self/task/{id}/wchan")).ok()?;
+    (!name.is_empty() && name != "0").then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,8 +130,21 @@ cpu_hotplug 1
         let id = told.recv().unwrap();
         assert!(id != current_thread_id());
         assert!(thread_cpu_time(id).is_some());
+        // It is about to wait, and nothing else can wake it.
+        while thread_is_asleep(id) == Some(false) {
+            std::thread::yield_now();
+        }
+        assert_eq!(thread_is_asleep(current_thread_id()), Some(false));
         drop(stop);
         thread.join().unwrap();
         assert_eq!(thread_cpu_time(u32::MAX >> 4), None);
+    }
+
+    #[test]
+    fn the_state_comes_after_the_name() {
+        assert_eq!(is_asleep("12 (a) S) x) S 1 2"), Some(true));
+        assert_eq!(is_asleep("12 (S) R 1 2"), Some(false));
+        assert_eq!(is_asleep("12 (a) D 1"), Some(true));
+        assert_eq!(is_asleep(""), None);
     }
 }

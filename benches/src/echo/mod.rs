@@ -14,7 +14,8 @@ mod server;
 use std::time::Duration;
 
 pub(crate) use self::client::Protocol;
-pub(crate) use self::pair::{LOAD, METRICS, generate_load, host, measure_pair, serve};
+pub(crate) use self::pair::{LOAD, METRICS, generate_load, host, measure_pair, serve, serve_on};
+pub(crate) use self::server::echo;
 use crate::suite::{Bar, Case, EVENKEEL, Limit, unknown};
 
 /// One line for the help text and the report.

@@ -90,7 +90,8 @@ pub(crate) fn host(serve: fn() -> Result<u16, String>) -> Result<Vec<f64>, Strin
     std::process::exit(0)
 }
 
-/// Serves with a task for each connection until the process ends, and returns the port.
+/// Starts a runtime that serves with a task for each connection until the process ends, and returns
+/// the port.
 pub(crate) fn serve<R, F>(
     connection: impl Fn(R::Stream) -> F + Send + 'static,
 ) -> Result<u16, String>
@@ -98,8 +99,19 @@ where
     R: Runtime,
     F: Future<Output = ()> + Send + 'static,
 {
+    serve_on(runtimes::start::<R>()?, connection)
+}
+
+/// [`serve`] on a runtime that does other things as well.
+pub(crate) fn serve_on<R, F>(
+    runtime: &'static R,
+    connection: impl Fn(R::Stream) -> F + Send + 'static,
+) -> Result<u16, String>
+where
+    R: Runtime,
+    F: Future<Output = ()> + Send + 'static,
+{
     let (listener, port) = listen().map_err(|error| error.to_string())?;
-    let runtime: &R = runtimes::start()?;
     R::detach(runtime.spawn(async move {
         let listener = R::listen(listener).expect("listen");
         loop {

@@ -29,7 +29,7 @@ pub(super) fn smol() -> Result<u16, String> {
 }
 
 /// A connection of a runtime with tokio's IO traits.
-async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+pub(crate) async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let mut buffer = [0; BUFFER_BYTES];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         if stream.write_all(&buffer[..count]).await.is_err() {

@@ -13,7 +13,7 @@ mod wake;
 use std::time::Duration;
 
 use self::laps::Laps;
-use self::scheduler::Scheduler;
+pub(crate) use self::scheduler::Scheduler;
 use crate::runtimes::{Evenkeel, Runtime, Smol, Tokio, spawn_for, start, wait};
 use crate::suite::{self, Bar, Case, Limit, Metric};
 

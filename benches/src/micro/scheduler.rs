@@ -2,7 +2,7 @@
 
 use crate::runtimes::{Evenkeel, Runtime, Smol, Tokio};
 
-pub(super) trait Scheduler: Runtime {
+pub(crate) trait Scheduler: Runtime {
     /// Spawns from a task.
     fn spawn_in_task<F>(&self, future: F) -> Self::Handle<F::Output>
     where

@@ -40,19 +40,19 @@ pub(super) const END: &str = "end";
 
 /// What the client saw in the window. Latencies are from the due time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Latencies {
-    pub(super) requests: u64,
-    pub(super) answered: u64,
-    pub(super) p50_us: f64,
-    pub(super) p90_us: f64,
-    pub(super) p99_us: f64,
-    pub(super) p999_us: f64,
-    pub(super) max_us: f64,
+pub(crate) struct Latencies {
+    pub(crate) requests: u64,
+    pub(crate) answered: u64,
+    pub(crate) p50_us: f64,
+    pub(crate) p90_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) p999_us: f64,
+    pub(crate) max_us: f64,
     /// How late the client itself was in sending.
-    pub(super) sent_late_p99_us: f64,
-    pub(super) lost_connections: usize,
+    pub(crate) sent_late_p99_us: f64,
+    pub(crate) lost_connections: usize,
     /// The client's scheduling, as far as it was permitted.
-    pub(super) priority: String,
+    pub(crate) priority: String,
 }
 
 /// The longest time that a histogram tells apart, in nanoseconds: over an hour.

@@ -3,12 +3,13 @@
 //!
 //! A case is a workload on a runtime ([`cases`]). Each runs in two fresh processes, so that cases
 //! do not disturb each other: the server ([`server`], one file per runtime) and the load generator
-//! ([`mod@client`]). The parent ([`mod@run`]) tells both when to begin and collects what they
-//! measured ([`report`], [`bars`]).
+//! ([`mod@client`], which the suite `starve` uses too). The parent ([`mod@run`], [`load`]) tells both
+//! when to begin and collects what they measured ([`report`], [`bars`]).
 
 mod bars;
 mod cases;
 mod client;
+mod load;
 mod metric;
 mod report;
 mod run;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use self::client::{ClientOptions, client};
+pub(crate) use self::load::Load;
 pub(crate) use self::report::list;
 pub(crate) use self::run::run;
 pub(crate) use self::server::{ServeOptions, serve};
@@ -35,6 +37,9 @@ const JOB_US: u64 = 20_000;
 const WARM_UP: Duration = Duration::from_millis(300);
 /// How long the client waits after the window for answers that are still missing.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long a child may take for what should take it milliseconds. Starved servers are slow, but
+/// their control thread is not part of the runtime.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the command line asks of the main job.
 #[derive(Debug)]

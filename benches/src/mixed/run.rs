@@ -5,18 +5,15 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::cases::{self, Case, Pinning};
-use super::client::{self, Latencies};
+use super::client::Latencies;
+use super::load::Load;
 use super::server::{self, Mark, Ready};
-use super::{GRACE, MixedOptions, WARM_UP, report};
+use super::{MixedOptions, PATIENCE, WARM_UP, report};
 use crate::child::Child;
 use crate::machine::{Machine, Others, Watch};
 use crate::progress::Progress;
 use crate::spin::Spin;
 use crate::{Failure, json_file, write_json};
-
-/// How long a child may take for what should take it milliseconds. Starved servers are slow, but
-/// their control thread is not part of the runtime.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a case takes beside its window and warm-up, about: processes that start and end.
 const OVERHEAD: Duration = Duration::from_millis(100);
@@ -152,32 +149,22 @@ fn measure(case: &Case, window: Duration, spin: Spin) -> Result<Measured, String
     ];
     let mut server = Child::start("serve", &arguments).map_err(|error| error.to_string())?;
     let ready: Ready = server.expect_json(PATIENCE)?;
-
-    let (port, rate) = (
-        ready.port.to_string(),
-        case.workload.requests_per_s().to_string(),
-    );
-    let secs = window.as_secs_f64().to_string();
-    let arguments = ["--port", &port, "--rate", &rate, "--secs", &secs];
-    let mut client = Child::start("client", &arguments).map_err(|error| error.to_string())?;
-    client.expect(client::CONNECTED, PATIENCE)?;
+    let mut load = Load::connect(ready.port, case.workload.requests_per_s(), window)?;
 
     let late_start = case.workload.counts_from_first_job();
     if !late_start {
         server.tell(server::START_BACKGROUND)?;
     }
-    client.tell(client::GO)?;
-    client.expect(client::WINDOW, WARM_UP + PATIENCE)?;
+    load.begin()?;
     if late_start {
         server.tell(server::START_BACKGROUND)?;
     }
     let begin = mark(&mut server)?;
-    client.expect(client::END, window + PATIENCE)?;
+    load.end()?;
     let end = mark(&mut server)?;
-    let latencies: Latencies = client.expect_json(GRACE + PATIENCE)?;
+    let latencies = load.finish()?;
 
-    // Their CPU time is known only once they have been waited for.
-    drop(client);
+    // Only now: its CPU time is known once it has been waited for.
     let server_stderr = server.finish();
     let others = watch.finish();
 

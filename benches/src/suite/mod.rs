@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(crate) use self::report::list;
 pub(crate) use self::run::run;
 use crate::child::{self, Child};
-use crate::{echo, http, idle, memory, micro, timers};
+use crate::{echo, http, idle, memory, micro, starve, timers};
 
 /// The contender that all bars are about.
 pub(crate) const EVENKEEL: &str = "evenkeel";
@@ -41,6 +41,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "memory", about: memory::ABOUT, cases: memory::CASES, measure: memory::measure },
     Suite { name: "idle", about: idle::ABOUT, cases: idle::CASES, measure: idle::measure },
     Suite { name: "http", about: http::ABOUT, cases: http::CASES, measure: http::measure },
+    Suite { name: "starve", about: starve::ABOUT, cases: starve::CASES, measure: starve::measure },
 ];
 
 impl Suite {

@@ -57,12 +57,17 @@ pub(crate) fn json_path(name: &str) -> PathBuf {
     file
 }
 
-/// Runs one case of a suite on all contenders, briefly, and returns what the JSON has on it. The status is
-/// left to what is found there, since a peer that cannot run here counts as a failure.
+/// Runs one case of a suite on all contenders, very briefly, and returns what the JSON has on it. The
+/// status is left to what is found there, since a peer that cannot run here counts as a failure.
 pub(crate) fn case(suite: &str, case: &str) -> Value {
+    case_for(suite, case, "0.1")
+}
+
+/// [`case`] for so many seconds on each contender.
+pub(crate) fn case_for(suite: &str, case: &str, secs: &str) -> Value {
     let file = json_path(&format!("{suite}-{case}.json"));
     let path = file.to_str().unwrap();
-    let briefly = ["--secs", "0.1", "--repeat", "1", "--json", path];
+    let briefly = ["--secs", secs, "--repeat", "1", "--json", path];
     let output = harness(&[&[suite, "--only", case], &briefly[..]].concat());
     let stderr = String::from_utf8_lossy(&output.stderr);
     let json = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{error}: {stderr}"));

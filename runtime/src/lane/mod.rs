@@ -9,35 +9,39 @@
 //! compare-exchange) and an unpark without a claim (one system call).
 
 mod bits;
+pub(crate) mod elsewhere;
 pub(crate) mod exclusive;
 mod pace;
 pub(crate) mod park_state;
 pub(crate) mod parker;
 mod patience;
 mod progress;
+mod seat;
 pub(crate) mod sleep;
+pub(crate) mod takeover;
+mod tenure;
 pub(crate) mod turn;
 pub(crate) mod watch;
 pub(crate) mod worker;
 
 use crate::panics::drop_quietly;
 use crate::stack::Stack;
-use crate::task::{Inbox, Registry, Schedule, Shard as TaskShard, Slot, Task, TaskRef};
+use crate::task::{Habit, Inbox, Place, Schedule, Shard as TaskShard, Task, TaskRef};
 use crate::time::shard::{Shard as TimerShard, wake};
-use crossbeam_deque::{Steal, Stealer, Worker as Deque};
+use crossbeam_deque::Steal;
 use crossbeam_utils::CachePadded;
 use pace::Pace;
-use parker::Parker;
-use parking_lot::Mutex;
 use progress::Progress;
+use seat::Seat;
+pub(crate) use seat::Tenant;
 use sleep::Sleep;
 use std::panic::Location;
-use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 use turn::Turn;
-use worker::Local;
+use worker::{Hold, Local};
 
 /// A lane has no more workers than this: a task's cell has that much room for whose it is.
 pub(crate) const WORKERS_MAX: usize = TaskShard::COUNT_MAX - 1;
@@ -66,36 +70,27 @@ pub(crate) struct Lane {
     partner: Arc<Sleep>,
     /// For the IO lane the IO driver, which its idle workers poll.
     turn: Option<Arc<Turn>>,
-    /// Called by a worker that wakes up, so that somebody watches over it.
-    on_wake: Box<dyn Fn() + Send + Sync>,
+    host: Box<dyn Host>,
+    /// A poll of an IO task elsewhere that takes longer than this is none for the IO lane.
+    long_poll: Duration,
 }
 
-/// What other threads see of a worker.
-struct Seat {
-    stealer: Stealer<Task>,
-    /// Here until the worker has a thread, which takes it.
-    deque: Mutex<Option<Deque<Task>>>,
-    /// The task that the worker's current one woke or spawned last. Runs next, while its data is in
-    /// cache. Only a shutdown takes it from the worker.
-    next: Slot,
-    parker: Parker,
-    registry: Registry,
-    timers: Arc<TimerShard>,
-    /// Others use the worker's core, so it is not to be woken for what another worker can do.
-    reserve: AtomicBool,
-    /// The worker's thread, for its CPU clock; 0 until it has started.
-    thread: AtomicU32,
-    status: Status,
-    /// The other workers, nearest first, in tiers of equal distance.
-    victims: Vec<Vec<usize>>,
-}
+/// What a lane needs of its runtime.
+pub(crate) trait Host: Send + Sync {
+    /// A worker wakes up, and somebody has to watch over it.
+    fn worker_awake(&self);
 
-/// What a worker is doing, for dumps. Written by the worker alone.
-struct Status {
-    polls: AtomicU64,
-    /// The id of the task in the poll, or zero.
-    task: AtomicU64,
-    spawned_at: AtomicPtr<Location<'static>>,
+    /// A worker has seen that another one does not get on.
+    fn worker_stuck(&self);
+
+    /// Has a task of the IO lane polled at `place`.
+    fn send(&self, task: Task, place: Place);
+
+    /// The calling IO worker gives its seat away for the rest of the poll that it is in.
+    fn replace(&self, worker: &Local);
+
+    /// A task is polled somewhere else from now on.
+    fn task_moved(&self, to: Place);
 }
 
 /// What a dump shows of a worker.
@@ -119,7 +114,8 @@ impl Lane {
         sleep: Arc<Sleep>,
         partner: Arc<Sleep>,
         turn: Option<Arc<Turn>>,
-        on_wake: Box<dyn Fn() + Send + Sync>,
+        host: Box<dyn Host>,
+        long_poll: Duration,
     ) -> Arc<Lane> {
         let seats: Box<[_]> = victims
             .into_iter()
@@ -136,7 +132,8 @@ impl Lane {
             finished: AtomicBool::new(false),
             partner,
             turn,
-            on_wake,
+            host,
+            long_poll,
         })
     }
 
@@ -171,8 +168,8 @@ impl Lane {
     }
 
     fn progress(&self) -> Progress {
-        let polls = |seat: &Seat| seat.status.polls.load(Ordering::Relaxed);
-        let workers = self.seats.iter().map(|seat| (polls(seat), seat.queued()));
+        let workers = self.seats.iter();
+        let workers = workers.map(|seat| (seat.status.polls(), seat.queued()));
         Progress {
             workers: workers.collect(),
             injected: self.has_injected(),
@@ -203,25 +200,32 @@ impl Lane {
     }
 
     /// Queues a task from outside the lane and wakes a worker for it, if one is needed.
-    fn submit(&self, task: Task) {
-        match self.inbox.push(task) {
-            // Whoever takes it out tells of the others there.
-            Ok(()) => self.notify(1),
-            Err(task) => task.abandon(),
+    pub(crate) fn submit(&self, task: Task) {
+        if let Err(task) = self.try_submit(task) {
+            task.abandon();
         }
+    }
+
+    fn try_submit(&self, task: Task) -> Result<(), Task> {
+        self.inbox.push(task)?;
+        // Whoever takes it out tells of the others there.
+        self.notify(1);
+        Ok(())
     }
 
     /// To be called after work was put where any worker of the lane can find it: so many tasks, about.
     fn notify(&self, tasks: usize) {
-        let caller = worker::caller();
+        // Until the worker is unparked.
+        let hold = worker::hold();
+        let first = Local::with(|local| local.map_or(0, Local::index));
         // A compute worker gets nowhere beside a busy IO worker.
         let also = (self.kind == Kind::Compute).then_some(&*self.partner);
         let little = self.kind == Kind::Io && self.pace.is_little(tasks);
         // The worker on the caller's core finds what the caller has just written in its cache.
-        let worker = if caller.is_prompt {
-            self.sleep.notify(caller.index, also, little)
+        let worker = if hold.is_some() {
+            self.sleep.notify(first, also, little)
         } else {
-            self.sleep.notify_without_claim(caller.index, also, little)
+            self.sleep.notify_without_claim(first, also, little)
         };
         if let Some(worker) = worker {
             self.unpark(worker);
@@ -304,70 +308,22 @@ impl Lane {
     }
 }
 
-impl Seat {
-    fn new(victims: Vec<Vec<usize>>) -> Self {
-        let deque = Deque::new_fifo();
-        Seat {
-            stealer: deque.stealer(),
-            deque: Mutex::new(Some(deque)),
-            next: Slot::new(),
-            parker: Parker::new(),
-            registry: Registry::new(),
-            timers: Arc::new(TimerShard::new()),
-            reserve: AtomicBool::new(false),
-            thread: AtomicU32::new(0),
-            status: Status {
-                polls: AtomicU64::new(0),
-                task: AtomicU64::new(0),
-                spawned_at: AtomicPtr::new(ptr::null_mut()),
-            },
-            victims,
-        }
-    }
-
-    fn queued(&self) -> usize {
-        self.stealer.len() + usize::from(!self.next.is_empty())
-    }
-}
-
-impl Status {
-    fn polls(&self) -> u64 {
-        self.polls.load(Ordering::Relaxed)
-    }
-
-    fn begin(&self, task: &Task) {
-        // Only this worker writes, so no read-modify-write is needed.
-        self.polls.store(self.polls() + 1, Ordering::Relaxed);
-        let location = ptr::from_ref(task.spawned_at()).cast_mut();
-        self.spawned_at.store(location, Ordering::Relaxed);
-        self.task.store(task.id().as_u64(), Ordering::Relaxed);
-    }
-
-    fn end(&self) {
-        self.task.store(0, Ordering::Relaxed);
-    }
-
-    fn current(&self) -> Option<(u64, &'static Location<'static>)> {
-        let task = self.task.load(Ordering::Relaxed);
-        let location = self.spawned_at.load(Ordering::Relaxed);
-        if task == 0 {
-            return None;
-        }
-        // SAFETY: null, or from a `&'static Location`.
-        Some((task, unsafe { location.as_ref() }?))
-    }
-}
-
 /// The scheduler of a lane's tasks.
 pub(crate) struct LaneRef(pub(crate) Arc<Lane>);
 
 impl Schedule for LaneRef {
+    type Hold = Hold;
+
     fn schedule(&self, task: Task) {
         self.0.schedule(task);
     }
 
-    fn must_defer(&self) -> bool {
-        self.0.kind == Kind::Io && !worker::is_prompt()
+    #[inline]
+    fn may_wake(&self) -> Option<Hold> {
+        match self.0.kind {
+            Kind::Io => worker::hold(),
+            Kind::Compute => Some(Hold::nothing()),
+        }
     }
 
     fn defer(&self, waker: Waker) {
@@ -380,8 +336,24 @@ impl Schedule for LaneRef {
         }
     }
 
+    fn may_settle(&self) -> Option<Hold> {
+        worker::hold_in(&self.0)
+    }
+
+    fn hand_back(&self, task: Task) -> Result<(), Task> {
+        self.0.try_submit(task)
+    }
+
+    #[inline]
+    fn judge(&self, habit: Habit) -> Habit {
+        match self.0.kind {
+            Kind::Io => elsewhere::judge(habit, &*self.0.host),
+            Kind::Compute => habit,
+        }
+    }
+
     fn register(&self, task: TaskRef) -> Option<TaskShard> {
-        // Only a worker of the lane polls its tasks.
+        // Only a worker of the lane settles its tasks.
         let worker = Local::with(|local| local.map(Local::index))?;
         self.0.seats[worker]
             .registry

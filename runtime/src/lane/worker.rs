@@ -1,13 +1,16 @@
 //! What a worker does: find a task, poll it, and sleep when there is none.
 
+use super::elsewhere;
 use super::patience::Patience;
-use super::{Kind, Lane, Seat};
-use crate::task::Task;
+use super::seat::{Seat, Tenant};
+use super::{Host, Kind, Lane};
+use crate::task::{Place, Task};
 use crate::time::clock;
 use crate::time::shard::wake;
 use crossbeam_deque::{Steal, Worker as Deque};
 use std::cell::Cell;
 use std::hint;
+use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,6 +19,10 @@ use std::time::Duration;
 /// A busy worker looks for IO events once in so many tasks. (tokio's number; prime, so that it does not
 /// beat with a program's own patterns.)
 const LOOK_INTERVAL: u32 = 61;
+
+/// With long polls that would be too seldom: then it looks once in so many nanoseconds, and at the same time whether another
+/// worker is stuck.
+const LOOK_INTERVAL_NS: u64 = 1_000_000;
 
 /// So many tasks in a row may come from the next-slot; then its task goes to the back of the queue. A
 /// pair of tasks that keep waking each other would otherwise have the worker for themselves
@@ -37,24 +44,69 @@ thread_local! {
     static PROMPT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Who calls into a lane.
-pub(super) struct Caller {
-    /// The index of its own worker, or zero.
-    pub(super) index: usize,
-    /// Its priority is normal and it never pauses between a claim and the unpark.
-    pub(super) is_prompt: bool,
+/// The calling thread is a *prompt* one: an IO worker in its seat, or the driver thread. These never pause for long, and may
+/// take the locks that IO workers take, and mark what they then have to finish. For as long as this lives, nobody takes the
+/// seat from the thread.
+pub(crate) struct Hold {
+    /// The seat is to be let go of.
+    let_go: bool,
+    not_send: PhantomData<*const ()>,
 }
 
-pub(super) fn caller() -> Caller {
-    Caller {
-        index: Local::with(|local| local.map_or(0, Local::index)),
-        is_prompt: is_prompt(),
+impl Hold {
+    /// For what needs no promptness.
+    pub(super) fn nothing() -> Hold {
+        Hold {
+            let_go: false,
+            not_send: PhantomData,
+        }
     }
 }
 
-/// True on IO workers and the driver thread: the threads that may take locks which IO workers take.
-pub(crate) fn is_prompt() -> bool {
-    PROMPT.try_with(Cell::get).unwrap_or(false)
+impl Drop for Hold {
+    #[inline]
+    fn drop(&mut self) {
+        if self.let_go {
+            Local::of_thread(|local| local.into_iter().for_each(Local::let_go));
+        }
+    }
+}
+
+/// Some if the thread is a prompt one, which it then stays until the result is dropped.
+#[inline]
+pub(crate) fn hold() -> Option<Hold> {
+    if !PROMPT.try_with(Cell::get).unwrap_or(false) {
+        return None;
+    }
+    Local::of_thread(|local| local.map_or(Some(Hold::nothing()), Local::hold))
+}
+
+/// Some if the thread is a worker of the lane, which it then stays until the result is dropped.
+#[inline]
+pub(super) fn hold_in(lane: &Lane) -> Option<Hold> {
+    Local::of_thread(|local| local.filter(|local| local.is_in(lane))?.hold())
+}
+
+/// Calls `f` if the thread is an IO worker in the midst of a poll, with nothing else held.
+pub(crate) fn with_fresh_hold(f: impl FnOnce(&Local)) {
+    Local::of_thread(|local| {
+        let local =
+            local.filter(|local| local.lane.kind == Kind::Io && !local.tenant.tenure.is_held());
+        if let Some(local) = local
+            && let Some(_hold) = local.hold()
+        {
+            f(local);
+        }
+    });
+}
+
+/// Where the poll that the thread is in should have been, if it was taken over.
+#[inline]
+pub(super) fn verdict() -> Option<Place> {
+    Local::of_thread(|local| {
+        let lost = local.filter(|local| local.tenant.tenure.is_lost())?;
+        lost.tenant.verdict()
+    })
 }
 
 /// Declares this thread one of the runtime's own of normal priority.
@@ -63,11 +115,20 @@ pub(crate) fn set_prompt() {
     clock::wake_on_time();
 }
 
-/// A worker, on its own thread.
+/// How the work in a seat ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// The lane was shut down.
+    ShutDown,
+    /// The seat was taken, or given away, during a poll, which is over now.
+    Lost,
+}
+
+/// A worker, on the thread that has its seat.
 pub(crate) struct Local {
     lane: Arc<Lane>,
     index: usize,
-    queue: Deque<Task>,
+    tenant: Arc<Tenant>,
     next_streak: Cell<u32>,
     tick: Cell<u32>,
     searching: Cell<bool>,
@@ -84,17 +145,27 @@ pub(crate) struct Local {
     stuck_at: Cell<Option<u64>>,
     /// When the stretch of work began that is measured, and how many polls there had been.
     stretch: Cell<(u64, u64)>,
+    /// When it last looked for events, or slept.
+    looked_ns: Cell<u64>,
+    /// The poll that the next worker was in at the last look.
+    neighbour: Cell<Option<u64>>,
 }
 
 impl Local {
-    /// Takes the worker's place. There is one thread for each.
+    /// Sits down in the worker's seat, which nobody else has: its first thread, or who was sent by the taker.
     pub(crate) fn new(lane: Arc<Lane>, index: usize) -> Self {
-        let queue = lane.seats[index].deque.lock().take();
-        let queue = queue.expect("a worker has one thread");
+        let tenant = Arc::new(Tenant::new());
+        let seat = &lane.seats[index];
+        seat.thread.store(tenant.thread(), Ordering::Relaxed);
+        if lane.kind == Kind::Io {
+            *seat.tenant.lock() = Some(tenant.clone());
+        }
+        let now_ns = clock::now_ns();
+        let polls = seat.status.polls();
         Local {
             lane,
             index,
-            queue,
+            tenant,
             gathering: Cell::new(false),
             gathered: Cell::new(0),
             next_streak: Cell::new(0),
@@ -104,12 +175,24 @@ impl Local {
             patience: Patience::default(),
             left_doze: Cell::new(false),
             stuck_at: Cell::new(None),
-            stretch: Cell::new((clock::now_ns(), 0)),
+            stretch: Cell::new((now_ns, polls)),
+            looked_ns: Cell::new(now_ns),
+            neighbour: Cell::new(None),
         }
     }
 
-    /// The worker whose thread this is, if any.
+    /// The worker whose seat this thread has, if any; it keeps it for as long as `f` runs.
+    #[inline]
     pub(crate) fn with<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
+        Local::of_thread(|local| match local.map(|local| (local, local.hold())) {
+            Some((local, Some(_hold))) => f(Some(local)),
+            _ => f(None),
+        })
+    }
+
+    /// The worker whose thread this is or was, if any.
+    #[inline]
+    fn of_thread<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
         let local = CURRENT.try_with(Cell::get).unwrap_or(ptr::null());
         // SAFETY: null, or set by `run` on this thread to a worker that outlives the setting; and only
         // shared references to it are ever made.
@@ -141,30 +224,73 @@ impl Local {
         &self.lane.seats[self.index]
     }
 
-    /// Runs tasks until the lane is shut down, and cancels what is left in the worker's own places. Calls
-    /// `settle` before the first of them.
-    pub(crate) fn run(self, settle: impl FnOnce()) {
+    /// Only while the seat is held.
+    fn queue(&self) -> &Deque<Task> {
+        debug_assert!(self.tenant.tenure.is_held());
+        // SAFETY: every method of this type is called while the seat is held, but those about the holding itself.
+        unsafe { self.seat().queue.get() }
+    }
+
+    /// Takes hold of the seat. `None` if it is gone.
+    #[inline]
+    fn hold(&self) -> Option<Hold> {
+        let tenure = &self.tenant.tenure;
+        let let_go = !tenure.is_held();
+        (!let_go || tenure.take_hold()).then_some(Hold {
+            let_go,
+            not_send: PhantomData,
+        })
+    }
+
+    #[inline]
+    fn let_go(&self) {
+        self.tenant.tenure.let_go();
+    }
+
+    pub(crate) fn host(&self) -> &dyn Host {
+        &*self.lane.host
+    }
+
+    /// Gives the seat away for the rest of the poll that this thread is in.
+    pub(crate) fn give_up(&self) {
+        self.seat().status.end();
+        self.tenant.set_verdict(None);
+        self.tenant.tenure.give_up();
+    }
+
+    pub(crate) fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// Runs tasks until the lane is shut down, and cancels what is left in the worker's own places; or until the seat is
+    /// gone. Calls `settle` before the first of them.
+    pub(crate) fn run(self, settle: impl FnOnce()) -> Left {
         if self.lane.kind == Kind::Io {
             set_prompt();
         }
         let _current = SetCurrent::new(&self);
-        let thread = evenkeel_topology::current_thread_id();
-        self.seat().thread.store(thread, Ordering::Relaxed);
-        if let Some(first) = self.next_task() {
-            settle();
-            self.poll(first);
-        }
+        let mut settle = Some(settle);
         while let Some(task) = self.next_task() {
-            self.poll(task);
+            if let Some(settle) = settle.take() {
+                settle();
+            }
+            if !self.poll(task) {
+                // It may be of low priority by now.
+                PROMPT.set(false);
+                self.tenant.leave();
+                return Left::Lost;
+            }
         }
         if self.searching.take() {
             self.lane.sleep.stop_searching();
         }
         self.lane.finish_shutdown();
         // A future's drop may wake or spawn others, which come here as well.
-        while let Some(task) = self.seat().next.take().or_else(|| self.queue.pop()) {
+        while let Some(task) = self.seat().next.take().or_else(|| self.queue().pop()) {
             drop(task);
         }
+        self.tenant.leave();
+        Left::ShutDown
     }
 
     /// Waits for a task. `None` once the lane is shut down.
@@ -183,7 +309,7 @@ impl Local {
     pub(super) fn push(&self, task: Task) {
         if self.gathering.get() {
             self.gathered.set(self.gathered.get() + 1);
-            self.queue.push(task);
+            self.queue().push(task);
             return;
         }
         match self.lane.kind {
@@ -217,15 +343,16 @@ impl Local {
     }
 
     fn notify(&self) {
-        self.lane.notify(self.queue.len() + 1);
+        self.lane.notify(self.queue().len() + 1);
     }
 
     fn push_back(&self, task: Task) {
-        self.queue.push(task);
+        self.queue().push(task);
         self.notify();
     }
 
-    fn poll(&self, task: Task) {
+    /// False if the seat is gone.
+    fn poll(&self, task: Task) -> bool {
         let left_doze = self.left_doze.take();
         if self.searching.take() && self.lane.sleep.stop_searching() {
             if left_doze {
@@ -235,17 +362,49 @@ impl Local {
                 self.notify();
             }
         }
+        let place = task.habit().place();
+        if place != Place::Io && !task.is_handed() {
+            return self.poll_elsewhere(task, place);
+        }
         let status = &self.seat().status;
         status.begin(&task);
+        self.let_go();
         let again = task.run();
+        if !self.tenant.tenure.take_hold() {
+            again.into_iter().for_each(|task| self.lane.submit(task));
+            return false;
+        }
         status.end();
-        let Some(task) = again else { return };
         // It yielded, or was woken during its poll.
-        let alone = self.queue.is_empty() && self.seat().next.is_empty();
-        self.queue.push(task);
+        again.into_iter().for_each(|task| self.queue_again(task));
+        true
+    }
+
+    fn queue_again(&self, task: Task) {
+        let alone = self.queue().is_empty() && self.seat().next.is_empty();
+        self.queue().push(task);
         if !alone || self.lane.kind == Kind::Compute {
             self.notify();
         }
+    }
+
+    /// Has an IO task polled where it does not get stuck; or polls it, if that is here.
+    #[cold]
+    fn poll_elsewhere(&self, task: Task, place: Place) -> bool {
+        if self.lane.kind == Kind::Io {
+            self.lane.host.send(task, place);
+            return true;
+        }
+        let status = &self.seat().status;
+        status.begin(&task);
+        let again = elsewhere::run(task, place, self.lane.long_poll);
+        status.end();
+        let Some(task) = again else { return true };
+        match task.habit().place() {
+            Place::Compute => self.queue_again(task),
+            place => self.lane.host.send(task, place),
+        }
+        true
     }
 
     /// Work is looked for where it is cheapest to get first: this worker's own places, then the
@@ -255,20 +414,43 @@ impl Local {
         self.tick.set(tick);
         self.fire_timers();
         if tick.is_multiple_of(LOOK_INTERVAL) {
-            self.end_stretch(clock::now_ns());
-            self.look_for_events();
+            self.look_around(clock::now_ns());
+        } else if !self.lane.pace.polls_are_short() {
+            let now_ns = clock::now_ns();
+            if now_ns.saturating_sub(self.looked_ns.get()) >= LOOK_INTERVAL_NS {
+                self.look_around(now_ns);
+            }
         }
         self.take_inbox();
         self.take_next()
-            .or_else(|| self.queue.pop())
+            .or_else(|| self.queue().pop())
             .or_else(|| self.steal())
+    }
+
+    fn look_around(&self, now_ns: u64) {
+        self.end_stretch(now_ns);
+        if now_ns.saturating_sub(self.looked_ns.get()) >= LOOK_INTERVAL_NS {
+            self.look_at_neighbour();
+        }
+        self.looked_ns.set(now_ns);
+        self.look_for_events();
+    }
+
+    /// Each looks at one other, so that all are looked at while they work, however many there are.
+    fn look_at_neighbour(&self) {
+        let lane = &self.lane;
+        let neighbour = (self.index + 1) % lane.workers();
+        let poll = lane.current_poll(neighbour).map(|poll| poll.number());
+        if poll.is_some() && poll == self.neighbour.replace(poll) && neighbour != self.index {
+            lane.host.worker_stuck();
+        }
     }
 
     fn take_next(&self) -> Option<Task> {
         let task = self.seat().next.take();
         let streak = self.next_streak.get();
         match task {
-            Some(task) if streak < NEXT_STREAK_MAX || self.queue.is_empty() => {
+            Some(task) if streak < NEXT_STREAK_MAX || self.queue().is_empty() => {
                 self.next_streak.set(streak + 1);
                 Some(task)
             }
@@ -322,7 +504,7 @@ impl Local {
         loop {
             match self.lane.seats[victim]
                 .stealer
-                .steal_batch_and_pop(&self.queue)
+                .steal_batch_and_pop(self.queue())
             {
                 Steal::Success(task) => return Some(task),
                 Steal::Empty => return None,
@@ -345,7 +527,7 @@ impl Local {
         let now_ns = clock::now_ns();
         self.end_stretch(now_ns);
         let deadline_ns = self.gather_quietly(|| timers.prepare_sleep(now_ns, wake));
-        if !self.queue.is_empty() {
+        if !self.queue().is_empty() {
             // Timers have fired. To be announced like what a searcher has found.
             if !self.searching.get() {
                 self.notify();
@@ -371,8 +553,10 @@ impl Local {
         }
         sleep.wake_up(self.index);
         self.searching.set(true);
-        (self.lane.on_wake)();
-        self.begin_stretch(clock::now_ns());
+        self.lane.host.worker_awake();
+        let now_ns = clock::now_ns();
+        self.begin_stretch(now_ns);
+        self.looked_ns.set(now_ns);
         if unpolled {
             self.look_for_events();
         }
@@ -442,6 +626,7 @@ impl Local {
             let now = lane.progress();
             let unpolled = before.driver_polls == now.driver_polls;
             if unpolled || before.is_stuck(&now) {
+                lane.host.worker_stuck();
                 return unpolled;
             }
             before = now;

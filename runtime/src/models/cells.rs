@@ -1,7 +1,7 @@
 //! The task cell: `task::state`.
 
 use super::explore;
-use crate::task::{Id, Inbox, Registry, Schedule, Shard, Task, TaskRef, new};
+use crate::task::{Habit, Id, Inbox, Registry, Schedule, Shard, Task, TaskRef, new};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
@@ -48,10 +48,32 @@ impl Lane {
 struct LaneRef(Arc<Lane>);
 
 impl Schedule for LaneRef {
+    type Hold = ();
+
     fn schedule(&self, task: Task) {
         if let Err(task) = self.0.queue.push(task) {
             task.abandon();
         }
+    }
+
+    fn may_wake(&self) -> Option<()> {
+        Some(())
+    }
+
+    fn defer(&self, _: Waker) {
+        unreachable!("not refused")
+    }
+
+    fn may_settle(&self) -> Option<()> {
+        Some(())
+    }
+
+    fn hand_back(&self, task: Task) -> Result<(), Task> {
+        self.0.queue.push(task)
+    }
+
+    fn judge(&self, habit: Habit) -> Habit {
+        habit
     }
 
     fn register(&self, task: TaskRef) -> Option<Shard> {

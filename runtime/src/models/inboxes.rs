@@ -1,17 +1,38 @@
 //! The inbox and the next-slot: `task::{inbox, slot}`.
 
 use super::explore;
-use crate::task::{Id, Inbox, Schedule, Shard, Slot, Task, TaskRef, new};
+use crate::task::{Habit, Id, Inbox, Schedule, Shard, Slot, Task, TaskRef, new};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use std::panic::Location;
+use std::task::Waker;
 
 struct Nowhere;
 
 impl Schedule for Nowhere {
+    type Hold = ();
+
     fn schedule(&self, _: Task) {}
+
+    fn may_wake(&self) -> Option<()> {
+        Some(())
+    }
+
+    fn defer(&self, _: Waker) {}
+
+    fn may_settle(&self) -> Option<()> {
+        Some(())
+    }
+
+    fn hand_back(&self, task: Task) -> Result<(), Task> {
+        Err(task)
+    }
+
+    fn judge(&self, habit: Habit) -> Habit {
+        habit
+    }
 
     fn register(&self, _: TaskRef) -> Option<Shard> {
         None

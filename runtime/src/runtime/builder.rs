@@ -1,17 +1,19 @@
 use super::compute_start::ComputeStart;
+use super::hosts::{ComputeHost, IoHost, upgrade};
+use super::takeover::{Takeover, TakeoverPolicy};
 use super::threads::{Crew, Hooks, Threads};
-use super::{ComputePriority, Pinning, Runtime, Shared, driver};
+use super::{ComputePriority, Pinning, Runtime, Shared, driver, hosts};
 use crate::lane::sleep::Sleep;
 use crate::lane::turn::Turn;
 use crate::lane::{Kind, Lane, WORKERS_MAX};
 use crate::time::shard::Shard;
 use evenkeel_io_driver::Driver;
-use evenkeel_topology::{Plan, Topology, parallelism};
+use evenkeel_topology::{Plan, Topology, allowed_cpus, parallelism, prepare_fences};
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Sets a [`Runtime`] up.
@@ -38,6 +40,7 @@ pub struct Builder {
     thread_stack_size: Option<usize>,
     pinning: Pinning,
     compute_priority: ComputePriority,
+    takeover: TakeoverPolicy,
     hooks: Hooks,
 }
 
@@ -53,6 +56,7 @@ impl Builder {
             thread_stack_size: None,
             pinning: Pinning::default(),
             compute_priority: ComputePriority::default(),
+            takeover: TakeoverPolicy::default(),
             hooks: Hooks::default(),
         }
     }
@@ -60,7 +64,7 @@ impl Builder {
     /// The number of IO workers. By default one for each CPU that the process may use, with its CPU
     /// quota (cgroup) taken into account.
     ///
-    /// Zero, and more than 65,534, are errors of [`build`](Builder::build).
+    /// Zero, and more than 16,382, are errors of [`build`](Builder::build).
     pub fn worker_threads(&mut self, threads: usize) -> &mut Self {
         self.worker_threads = Some(threads);
         self
@@ -93,7 +97,7 @@ impl Builder {
     }
 
     /// The first part of the threads' names; `evenkeel` by default. The rest says what the thread is:
-    /// `-io-0`, `-cpu-0`, `-blk-0`, `-driver`. Linux shows the first 15 bytes.
+    /// `-io-0`, `-cpu-0`, `-blk-0`, `-driver`, `-spr-0` (a spare, which may replace an IO worker). Linux shows the first 15 bytes.
     pub fn thread_name(&mut self, name: impl Into<String>) -> &mut Self {
         self.thread_name = name.into();
         self
@@ -122,9 +126,15 @@ impl Builder {
         self
     }
 
+    /// When a worker that is stuck in a poll is replaced by another thread; see [`TakeoverPolicy`] for the default.
+    pub fn takeover(&mut self, policy: TakeoverPolicy) -> &mut Self {
+        self.takeover = policy;
+        self
+    }
+
     /// Calls `f` on every worker and every blocking thread as it starts, pinned and with its priority: on IO
-    /// workers when the runtime is built, on the others when they are first needed. A panic in it is
-    /// logged, and the thread goes on.
+    /// workers when the runtime is built, on the others when they are first needed. A spare thread, which may replace
+    /// an IO worker, is not pinned yet. A panic in it is logged, and the thread goes on.
     pub fn on_thread_start(&mut self, f: impl Fn() + Send + Sync + 'static) -> &mut Self {
         self.hooks.start = Some(Arc::new(f));
         self
@@ -142,7 +152,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): a number of threads is zero or too large, the name has
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): a number of threads is zero or too large, polls are to be taken
+    ///   over after no time at all, the name has
     ///   a NUL byte, or the pinning names a CPU that the process may not use; the message says which it
     ///   may use.
     /// - What the system says when it refuses one of these threads, or a descriptor.
@@ -164,6 +175,7 @@ impl Builder {
             ));
         }
         at_least_one(self.max_blocking_threads, "max_blocking_threads")?;
+        self.takeover.check()?;
         if self.thread_name.contains('\0') {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -192,7 +204,8 @@ impl Builder {
         let io_driver = driver.handle();
         let turn = Arc::new(Turn::new(driver));
         let watch = Arc::new(driver::Watch::new(turn.clone()));
-        let awake = watch.clone();
+        prepare_fences();
+        let runtime = hosts::Runtime::default();
         let victims = |plan: &Plan, workers| {
             (0..workers)
                 .map(|worker| plan.steal_order(&topology, worker))
@@ -206,7 +219,11 @@ impl Builder {
             io_sleep.clone(),
             compute_sleep.clone(),
             Some(turn.clone()),
-            Box::new(move || awake.worker_awake()),
+            Box::new(IoHost {
+                watch: watch.clone(),
+                runtime: runtime.clone(),
+            }),
+            self.takeover.after,
         );
         let compute = Lane::new(
             Kind::Compute,
@@ -214,20 +231,29 @@ impl Builder {
             compute_sleep,
             io_sleep,
             None,
-            Box::new(|| ()),
+            Box::new(ComputeHost {
+                runtime: runtime.clone(),
+            }),
+            self.takeover.after,
         );
         let threads_wanted = Arc::new(AtomicBool::new(false));
-        let runtime_of_pool = Arc::new(OnceLock::new());
         let crew = Crew::new(watch.clone());
         let shared = Arc::new(Shared {
             io,
             compute,
-            blocking: self.blocking_pool(&threads_wanted, &watch, &runtime_of_pool)?,
+            blocking: self.blocking_pool(&threads_wanted, &watch, &runtime)?,
             io_driver,
             turn,
             driver_timers: Arc::new(Shard::new()),
             watch,
             threads_wanted,
+            takeover: Takeover::new(
+                self.takeover.clone(),
+                self.compute_priority,
+                plan.is_pinned().then(allowed_cpus),
+                self.thread_keep_alive,
+                &crew,
+            ),
             plan,
             compute_start: ComputeStart::new(compute_plan, self.compute_priority, crew.clone()),
             threads: Threads::new(
@@ -237,7 +263,7 @@ impl Builder {
             ),
             shut_down: AtomicBool::new(false),
         });
-        let _ = runtime_of_pool.set(Arc::downgrade(&shared));
+        let _ = runtime.set(Arc::downgrade(&shared));
         Runtime::start(shared, crew)
     }
 
@@ -247,7 +273,7 @@ impl Builder {
         &self,
         wanted: &Arc<AtomicBool>,
         watch: &Arc<driver::Watch>,
-        runtime: &Arc<OnceLock<std::sync::Weak<Shared>>>,
+        runtime: &hosts::Runtime,
     ) -> io::Result<evenkeel_blocking_pool::Pool> {
         let mut pool = evenkeel_blocking_pool::Builder::new();
         let (wanted, watch) = (wanted.clone(), watch.clone());
@@ -267,7 +293,7 @@ impl Builder {
                 watch.unpark();
             })
             .on_thread_start(move || {
-                if let Some(shared) = runtime.get().and_then(std::sync::Weak::upgrade) {
+                if let Some(shared) = upgrade(&runtime) {
                     super::context::enter_for_good(super::Handle::new(shared));
                 }
                 start.call_start();
@@ -297,6 +323,7 @@ impl fmt::Debug for Builder {
             .field("thread_stack_size", &self.thread_stack_size)
             .field("pinning", &self.pinning)
             .field("compute_priority", &self.compute_priority)
+            .field("takeover", &self.takeover)
             .finish_non_exhaustive()
     }
 }

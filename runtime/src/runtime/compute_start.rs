@@ -14,7 +14,7 @@
 //!
 //! The unpark of step 3 is kept until the driver thread parks, so it looks at the stage after step 2.
 
-use super::threads::{Crew, Worker, pin};
+use super::threads::{Crew, Worker};
 use super::{ComputePriority, Shared};
 use evenkeel_topology::{Plan, lower_current_thread};
 use parking_lot::{Condvar, Mutex};
@@ -139,7 +139,7 @@ impl Shared {
                 if shared.compute_start.set_priority(in_force) {
                     log_priority(wanted, in_force);
                 }
-                worker.run(|| pin(cpu));
+                worker.run(cpu);
             };
             if let Err(error) = worker.start(&format!("cpu-{index}"), body) {
                 if index == 0 {

@@ -105,7 +105,7 @@ fn with_own_timers<R>(f: impl Fn(&Arc<Shard>) -> R) -> Option<R> {
 
 /// True if this thread may take the lock of these timers: see [`shard`](crate::time::shard).
 pub(crate) fn may_lock(timers: &Arc<Shard>) -> bool {
-    worker::is_prompt() || is_own(timers)
+    worker::hold().is_some() || is_own(timers)
 }
 
 /// Makes `runtime` the current one of this thread until the guard is dropped. On a thread that is ending,
@@ -165,6 +165,20 @@ pub(crate) fn role() -> Role {
     CONTEXT
         .try_with(|context| context.role.get())
         .unwrap_or(Role::Outside)
+}
+
+/// Until this is dropped, the thread may block, and drive a future with `block_on`.
+pub(crate) struct MayBlock(Role);
+
+pub(crate) fn allow_blocking() -> MayBlock {
+    let before = CONTEXT.try_with(|context| context.role.replace(Role::Outside));
+    MayBlock(before.unwrap_or(Role::Outside))
+}
+
+impl Drop for MayBlock {
+    fn drop(&mut self) {
+        let _ = CONTEXT.try_with(|context| context.role.set(self.0));
+    }
 }
 
 /// A thread that drives one future.

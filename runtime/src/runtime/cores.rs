@@ -13,6 +13,7 @@ use super::Shared;
 use crate::lane::Lane;
 use evenkeel_topology::{busy_times, thread_cpu_time};
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Time between two measurements. The kernel counts in steps of 10 ms.
@@ -41,6 +42,8 @@ pub(super) struct Cores {
     /// The CPU of each IO worker; empty if they are not pinned, or there is but one.
     cpus: Vec<usize>,
     reserve: Vec<bool>,
+    /// How many takeovers there had been.
+    takeovers: u64,
     last: Option<Sample>,
     interval: Duration,
     next: Instant,
@@ -68,6 +71,7 @@ impl Cores {
         Cores {
             cpus: cpus.filter(|_| workers > 1).unwrap_or_default(),
             reserve: vec![false; workers],
+            takeovers: 0,
             last: None,
             interval: INTERVAL,
             next: Instant::now(),
@@ -80,7 +84,12 @@ impl Cores {
         if self.cpus.is_empty() || start < self.next {
             return;
         }
-        let sample = self.sample(shared);
+        // What a worker's thread has used says little if it is not the same thread, or has company.
+        let counts = &shared.takeover.counts;
+        let takeovers = counts.takeovers.load(Ordering::Relaxed);
+        let settled = takeovers == std::mem::replace(&mut self.takeovers, takeovers)
+            && counts.strays.load(Ordering::Relaxed) == 0;
+        let sample = self.sample(shared).filter(|_| settled);
         let age_max = self.interval * AGE_MAX;
         match (&self.last, &sample) {
             (Some(last), Some(sample)) if sample.at - last.at < age_max => {

@@ -1,9 +1,9 @@
 //! The driver thread: it polls for IO when no worker does, fires timers, and makes threads.
 //!
 //! Idle workers poll the driver themselves. But one that leaves the poll with an event may get stuck in a
-//! task, with nobody behind it: so while any IO worker is awake, the driver thread looks every
-//! [`LOOK_INTERVAL`], and if nobody has polled since its last look, it does so itself. It also fires the
-//! timers of workers that are stuck. When all have slept for a while it stops looking, so that an idle
+//! task, with nobody behind it: so while any IO worker is awake, the driver thread looks after them. It replaces those that are
+//! stuck ([`takeover`](super::takeover)); and if nobody has polled for [`POLL_AFTER`], it does so itself, and fires the
+//! timers of workers that do not get to it, which happens where stuck workers cannot be replaced. When all have slept for a while it stops looking, so that an idle
 //! process has no periodic wake-ups; a worker that wakes up makes it look again
 //! ([`watch`](crate::lane::watch)).
 //!
@@ -12,6 +12,7 @@
 //! thread, it looks again; if it was a worker, that one is awake, and is watched over.
 
 use super::cores::Cores;
+use super::takeover::monitor::Monitor;
 use super::{Shared, context};
 use crate::lane::parker::Parker;
 use crate::lane::turn::Turn;
@@ -23,15 +24,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often the driver thread looks after the workers while they poll as they should. Each look
-/// preempts somebody: at 2 ms instead, the compute lane did 7% less work beside busy IO.
+/// If no worker has polled for so long, the driver thread does.
+const POLL_AFTER: Duration = Duration::from_millis(20);
+
+/// And once it had to, after so long, because they may be stuck.
+const POLL_AGAIN_AFTER: Duration = Duration::from_millis(2);
+
+/// How often it looks after the workers, where takeovers do not ask for more. Each look preempts somebody: with one every
+/// 2 ms, the compute lane did 7% less work beside busy IO.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often it does when it had to poll itself, because they may be stuck.
-const ANXIOUS_INTERVAL: Duration = Duration::from_millis(2);
-
-/// For how many looks at sleeping workers it goes on looking.
-const QUIET_LOOKS: u32 = 10;
+/// For how long it goes on looking at sleeping workers.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// A worker's timer is overdue by more than this when the worker must be stuck: 2 ms.
 const OVERDUE_NS: u64 = 2_000_000;
@@ -84,39 +88,73 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let mut maker = Maker::default();
     let mut starter = Starter::default();
     let mut cores = Cores::new(shared);
-    let mut quiet = 0;
-    let mut polls_before = watch.turn.polls();
-    let mut interval = LOOK_INTERVAL;
+    let mut monitor = Monitor::new(shared);
+    let mut quiet = Quiet::default();
+    let mut polls = Polls::new(watch.turn.polls());
     while !watch.stop.load(Ordering::Acquire) {
         let retries = [maker.make_threads(shared), starter.start_compute(shared)];
         let deadline_ns = shared.driver_timers.prepare_sleep(clock::now_ns(), wake);
         let due = clock::timeout(deadline_ns);
         fire_overdue(shared);
 
-        let looking = keep_looking(shared, &mut quiet);
+        let looking = quiet.keep_looking(shared);
+        let mut next_look = None;
         if looking {
             cores.look(shared);
+            next_look = Some(monitor.look(shared).unwrap_or(LOOK_INTERVAL));
         }
-        let timeout = shortest([retries[0], retries[1], due, looking.then_some(interval)]);
         // Somebody has to be in the poll before this thread goes to sleep for long.
-        let polls = watch.turn.polls();
-        let wanted = polls == polls_before || !looking;
-        polls_before = polls;
+        let due_poll = polls.until_due(watch.turn.polls());
+        let next_poll = due_poll.filter(|_| looking);
+        let timeout = shortest([retries[0], retries[1], due, next_look, next_poll]);
+        let wanted = !looking || due_poll.is_none();
         if wanted && let Some(mut my_turn) = watch.turn.try_take() {
-            if my_turn.wait(&watch.parker, timeout) == 0 {
-                // Nothing came, and the next look may poll again. After events it may not: the worker
-                // that was woken is to have the next turn, without this thread in between.
-                polls_before = watch.turn.polls();
-            }
-            interval = ANXIOUS_INTERVAL;
+            let events = my_turn.wait(&watch.parker, timeout);
+            polls.polled(watch.turn.polls(), events);
         } else {
             watch.parker.park(timeout);
-            interval = LOOK_INTERVAL;
         }
     }
 }
 
-fn shortest(timeouts: [Option<Duration>; 4]) -> Option<Duration> {
+/// Whether the workers poll the driver as they should.
+struct Polls {
+    count: u64,
+    since: Instant,
+    patience: Duration,
+}
+
+impl Polls {
+    fn new(count: u64) -> Self {
+        Polls {
+            count,
+            since: Instant::now(),
+            patience: POLL_AFTER,
+        }
+    }
+
+    /// The time until this thread has to poll if nobody else does; `None` if that is now.
+    fn until_due(&mut self, count: u64) -> Option<Duration> {
+        if count != self.count {
+            *self = Polls::new(count);
+        }
+        let left = self.patience.saturating_sub(self.since.elapsed());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// This thread has polled.
+    fn polled(&mut self, count: u64, events: usize) {
+        if events == 0 {
+            // Nothing came, so it may poll again soon. After events it may not: the worker that was woken is to
+            // have the next turn, without this thread in between.
+            self.count = count;
+        }
+        self.since = Instant::now();
+        self.patience = POLL_AGAIN_AFTER;
+    }
+}
+
+fn shortest(timeouts: [Option<Duration>; 5]) -> Option<Duration> {
     timeouts.into_iter().flatten().min()
 }
 
@@ -193,22 +231,29 @@ fn fire_overdue(shared: &Shared) {
     }
 }
 
-/// True if there is an IO worker to look after, or has been lately; false if the driver thread may
-/// sleep until it is woken.
-fn keep_looking(shared: &Shared, quiet: &mut u32) -> bool {
-    let watching = &shared.watch.watching;
-    if shared.io.awake_count() > 0 {
-        watching.resume();
-        *quiet = 0;
-        return true;
+/// For how long no worker has been awake.
+#[derive(Default)]
+struct Quiet {
+    since: Option<Instant>,
+}
+
+impl Quiet {
+    /// True if there is an IO worker to look after, or has been lately; false if the driver thread may
+    /// sleep until somebody unparks it.
+    fn keep_looking(&mut self, shared: &Shared) -> bool {
+        let watching = &shared.watch.watching;
+        if shared.io.awake_count() > 0 {
+            watching.resume();
+            self.since = None;
+            return true;
+        }
+        if self.since.get_or_insert_with(Instant::now).elapsed() < QUIET {
+            return true;
+        }
+        let rest = watching.try_rest(|| shared.io.awake_count() > 0);
+        if !rest {
+            self.since = None;
+        }
+        !rest
     }
-    *quiet = quiet.saturating_add(1);
-    if *quiet < QUIET_LOOKS {
-        return true;
-    }
-    let rest = watching.try_rest(|| shared.io.awake_count() > 0);
-    if !rest {
-        *quiet = 0;
-    }
-    !rest
 }

@@ -1,4 +1,5 @@
 use super::Shared;
+use super::takeover::StrayReport;
 use crate::lane::{Lane, SeatReport};
 use std::fmt;
 
@@ -9,6 +10,8 @@ pub struct Dump {
     io: LaneDump,
     compute: LaneDump,
     blocking: BlockingDump,
+    /// `None` if somebody else was at the list.
+    strays: Option<Vec<StrayReport>>,
     registrations: usize,
     driver_timers: usize,
     shut_down: bool,
@@ -37,6 +40,7 @@ impl Dump {
                 idle: shared.blocking.idle_threads(),
                 queued: shared.blocking.queued(),
             },
+            strays: shared.takeover.report(),
             registrations: shared.io_driver.registrations(),
             driver_timers: shared.driver_timers.len(),
             shut_down: shared.shut_down.load(std::sync::atomic::Ordering::Acquire),
@@ -95,6 +99,18 @@ impl fmt::Display for Dump {
             f,
             "blocking pool: {threads} threads, {idle} of them idle, {queued} jobs queued"
         )?;
+        for stray in self.strays.iter().flatten() {
+            let state = match stray.asleep {
+                Some(true) => "asleep",
+                Some(false) => "computing",
+                None => "computing or asleep",
+            };
+            writeln!(
+                f,
+                "replaced as IO worker {}: a thread that polls task {}, spawned at {}, for {:?} now; {state}",
+                stray.worker, stray.task, stray.spawned_at, stray.age
+            )?;
+        }
         write!(
             f,
             "driver: {} IO sources, {} timers of threads that are not IO workers",

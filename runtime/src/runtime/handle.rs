@@ -1,7 +1,7 @@
 use super::context::{self, EnterGuard};
 use super::dump::Dump;
-use super::{ComputePriority, Shared, block_on};
-use crate::lane::worker::{Local, is_prompt};
+use super::{ComputePriority, RuntimeMetrics, Shared, block_on};
+use crate::lane::worker::{Local, hold};
 use crate::lane::{Kind, Lane, LaneRef};
 use crate::task::{self, Id, JoinHandle, Schedule, Task};
 use crate::time::shard::Shard;
@@ -11,7 +11,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// Futures and closures larger than this are boxed first, so that spawning them moves only a pointer
 /// (crossbeam#1146 and the like: a large value on its way overflows a small stack).
@@ -147,7 +147,7 @@ impl Handle {
             return priority;
         }
         self.shared.want_compute();
-        if is_prompt() && Local::with(|local| local.is_none()) {
+        if hold().is_some() && Local::with(|local| local.is_none()) {
             // A waker, on the driver thread that would make the threads, or one that is as good. The error
             // is known to those who wait.
             let _ = self.shared.start_compute();
@@ -168,6 +168,11 @@ impl Handle {
     /// for a moment, so it is not for a hot path.
     pub fn dump(&self) -> Dump {
         Dump::of(&self.shared)
+    }
+
+    /// Numbers about the runtime, for monitoring.
+    pub fn metrics(&self) -> RuntimeMetrics {
+        RuntimeMetrics::new(self.shared.clone())
     }
 
     /// The number of IO workers.
@@ -290,8 +295,30 @@ impl<F: FnOnce() -> R, R> Future for Once<F> {
 struct PoolRef;
 
 impl Schedule for PoolRef {
+    type Hold = ();
+
     fn schedule(&self, _: Task) {
         unreachable!("a closure is never idle, so nothing can wake it")
+    }
+
+    fn may_wake(&self) -> Option<()> {
+        Some(())
+    }
+
+    fn defer(&self, _: Waker) {
+        unreachable!("not refused")
+    }
+
+    fn may_settle(&self) -> Option<()> {
+        Some(())
+    }
+
+    fn hand_back(&self, task: Task) -> Result<(), Task> {
+        Err(task)
+    }
+
+    fn judge(&self, habit: task::Habit) -> task::Habit {
+        habit
     }
 
     fn register(&self, _: task::TaskRef) -> Option<task::Shard> {

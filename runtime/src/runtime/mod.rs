@@ -8,6 +8,9 @@ mod cores;
 mod driver;
 mod dump;
 pub(crate) mod handle;
+mod hosts;
+mod metrics;
+pub(crate) mod takeover;
 mod threads;
 
 pub use builder::Builder;
@@ -15,6 +18,8 @@ pub use context::EnterGuard;
 pub use dump::Dump;
 pub use evenkeel_topology::{ComputePriority, Pinning};
 pub use handle::{Handle, TryCurrentError};
+pub use metrics::RuntimeMetrics;
+pub use takeover::TakeoverPolicy;
 
 use crate::lane::Lane;
 use crate::lane::turn::Turn;
@@ -28,6 +33,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use takeover::Takeover;
 use threads::{Crew, Threads};
 
 /// A running runtime. Dropping it shuts it down.
@@ -69,6 +75,7 @@ pub(crate) struct Shared {
     threads_wanted: Arc<AtomicBool>,
     plan: Plan,
     compute_start: ComputeStart,
+    takeover: Takeover,
     threads: Threads,
     shut_down: AtomicBool,
 }
@@ -144,6 +151,11 @@ impl Runtime {
         self.handle.spawn_compute(f)
     }
 
+    /// Numbers about this runtime, for monitoring. See [`Handle::metrics`].
+    pub fn metrics(&self) -> RuntimeMetrics {
+        self.handle.metrics()
+    }
+
     /// A handle, with which other threads can spawn onto this runtime.
     pub fn handle(&self) -> &Handle {
         &self.handle
@@ -183,6 +195,7 @@ impl Runtime {
         let shared = &self.handle.shared;
         shared.shut_down.store(true, Ordering::SeqCst);
         shared.compute_start.close();
+        shared.takeover.close();
         shared.io.begin_shutdown();
         shared.compute.begin_shutdown();
         // Queued closures go first: a running one, or a poll, may be waiting for what they own.

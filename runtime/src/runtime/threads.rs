@@ -2,14 +2,15 @@
 
 use super::driver::Watch;
 use super::{Handle, Shared, context};
-use crate::lane::Lane;
 use crate::lane::worker::Local;
+use crate::lane::{Kind, Lane};
 use evenkeel_topology::pin_current_thread;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -34,9 +35,7 @@ impl Shared {
         for index in 0..self.io.workers() {
             let cpu = self.plan.cpu(index);
             let worker = Worker::new(self, &self.io, index, crew);
-            worker.start(&format!("io-{index}"), move |worker| {
-                worker.run(|| pin(cpu))
-            })?;
+            worker.start(&format!("io-{index}"), move |worker| worker.run(cpu))?;
         }
         Ok(())
     }
@@ -80,25 +79,28 @@ impl Worker {
         started
     }
 
-    /// Works until the lane is shut down.
+    /// Works until the lane is shut down, on `cpu` if there is one.
     ///
-    /// `settle` pins the thread, which makes the kernel move it. That takes about as long as making the
-    /// thread did, so it is put off until there is a task, or a hook that shall find it done.
-    pub(super) fn run(self, settle: impl FnOnce()) {
-        let hooks = self.runtime.shared.threads.hooks.clone();
+    /// To pin a thread makes the kernel move it. That takes about as long as making the thread did, so it is put off until
+    /// there is a task, or a hook that shall find it done.
+    pub(super) fn run(self, mut cpu: Option<usize>) {
+        let shared = self.runtime.shared.clone();
+        let hooks = shared.threads.hooks();
         context::enter_for_good(self.runtime);
         context::become_worker();
         let local = Local::new(self.lane, self.index);
-        match &hooks.start {
-            Some(_) => {
-                settle();
-                hooks.call_start();
-                local.run(|| ());
+        if hooks.start.is_some() {
+            pin(cpu.take());
+            hooks.call_start();
+        }
+        match local.kind() {
+            Kind::Io => shared.work_then_serve(local, cpu, self.crew),
+            Kind::Compute => {
+                local.run(|| pin(cpu));
+                drop(self.crew);
             }
-            None => local.run(settle),
         }
         hooks.call_stop();
-        drop(self.crew);
     }
 }
 
@@ -148,12 +150,34 @@ pub(super) struct Threads {
     stack_size: Option<usize>,
     hooks: Hooks,
     running: Arc<Running>,
-    handles: Mutex<Vec<JoinHandle<()>>>,
+    handles: Mutex<Handles>,
 }
 
+/// A thread of low priority takes the lock only if it is the last that ends.
+#[derive(Default)]
 struct Running {
-    count: Mutex<usize>,
+    count: AtomicUsize,
+    lock: Mutex<()>,
     none_left: Condvar,
+}
+
+#[derive(Default)]
+struct Handles {
+    list: Vec<JoinHandle<()>>,
+    /// With more than so many, those of threads that have ended are thrown away.
+    prune_at: usize,
+}
+
+impl Handles {
+    const PRUNE_MIN: usize = 64;
+
+    fn push(&mut self, handle: JoinHandle<()>) {
+        if self.list.len() >= self.prune_at.max(Handles::PRUNE_MIN) {
+            self.list.retain(|handle| !handle.is_finished());
+            self.prune_at = 2 * self.list.len();
+        }
+        self.list.push(handle);
+    }
 }
 
 /// Counts a thread as running until it is dropped, by a panic too.
@@ -161,9 +185,9 @@ struct CountedIn(Arc<Running>);
 
 impl Drop for CountedIn {
     fn drop(&mut self) {
-        let mut count = self.0.count.lock();
-        *count -= 1;
-        if *count == 0 {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // Who is about to wait has the lock, and so hears of it.
+            drop(self.0.lock.lock());
             self.0.none_left.notify_all();
         }
     }
@@ -175,12 +199,13 @@ impl Threads {
             name: name.to_owned(),
             stack_size,
             hooks,
-            running: Arc::new(Running {
-                count: Mutex::new(0),
-                none_left: Condvar::new(),
-            }),
-            handles: Mutex::new(Vec::new()),
+            running: Arc::default(),
+            handles: Mutex::default(),
         }
+    }
+
+    pub(super) fn hooks(&self) -> &Hooks {
+        &self.hooks
     }
 
     /// Starts a thread whose name ends in `suffix`.
@@ -193,7 +218,7 @@ impl Threads {
         if let Some(bytes) = self.stack_size {
             builder = builder.stack_size(bytes);
         }
-        *self.running.count.lock() += 1;
+        self.running.count.fetch_add(1, Ordering::Relaxed);
         let counted = CountedIn(self.running.clone());
         let handle = builder.spawn(move || {
             let _counted = counted;
@@ -205,20 +230,25 @@ impl Threads {
 
     /// Waits until no thread runs; not after `deadline`.
     pub(super) fn wait(&self, deadline: Option<Instant>) {
-        let Running { count, none_left } = &*self.running;
-        let mut count = count.lock();
-        match deadline {
-            None => none_left.wait_while(&mut count, |count| *count > 0),
-            Some(deadline) => {
-                none_left.wait_while_until(&mut count, |count| *count > 0, deadline);
+        let Running {
+            count,
+            lock,
+            none_left,
+        } = &*self.running;
+        let mut locked = lock.lock();
+        while count.load(Ordering::Acquire) > 0 {
+            match deadline {
+                None => none_left.wait(&mut locked),
+                Some(deadline) if none_left.wait_until(&mut locked, deadline).timed_out() => return,
+                Some(_) => {}
             }
         }
     }
 
     /// Joins threads that are known to end; those that are still stuck are left to themselves.
     pub(super) fn join_finished(&self) {
-        let all_ended = *self.running.count.lock() == 0;
-        for handle in self.handles.lock().drain(..) {
+        let all_ended = self.running.count.load(Ordering::Acquire) == 0;
+        for handle in self.handles.lock().list.drain(..) {
             if all_ended {
                 // Its panic has been printed, and there is nobody to give it to.
                 let _ = handle.join();

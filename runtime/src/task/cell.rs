@@ -6,6 +6,7 @@
 
 use super::Id;
 use super::error::Failure;
+use super::habit::Habit;
 use super::join_waker::JoinWaker;
 use super::label::Label;
 use super::owners::{Handle, Task, waker_of};
@@ -21,21 +22,32 @@ use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 
 /// Where a task goes when it is woken, and who remembers it while it waits.
+///
+/// Some steps must not be left half done: between marking a task as queued and queueing it nobody else can wake it, and a
+/// registry's lock keeps others from completing theirs. A thread that may be preempted for long at any point
+/// leaves those steps to the lane. Whether it may take them itself the scheduler says, with a [`Hold`](Schedule::Hold):
+/// for as long as that lives, the answer stays.
 pub(crate) trait Schedule: Send + Sync + 'static {
+    type Hold;
+
     /// Queues the task. The cell, and with it `self`, is kept alive by the caller.
     fn schedule(&self, task: Task);
 
-    /// True on a thread that may be preempted for long at any point: between marking the task as queued
-    /// and queueing it, it would keep everybody else from waking the task. Such a thread leaves the
-    /// waking to the lane.
-    fn must_defer(&self) -> bool {
-        false
-    }
+    /// Some on a thread that may mark the task as queued and queue it.
+    fn may_wake(&self) -> Option<Self::Hold>;
 
-    /// Has the lane call `wake` on the waker. Only called after `must_defer` has said so.
-    fn defer(&self, waker: Waker) {
-        waker.wake();
-    }
+    /// Has the lane call `wake` on the waker. Only called where `may_wake` has refused.
+    fn defer(&self, waker: Waker);
+
+    /// Some on a thread that may enter the task in a registry, or take it out.
+    fn may_settle(&self) -> Option<Self::Hold>;
+
+    /// Queues a task that was polled where `may_settle` has refused, for a worker to do what comes after the poll; gives it
+    /// back if there are no workers any more.
+    fn hand_back(&self, task: Task) -> Result<(), Task>;
+
+    /// A poll returned `Pending`. What the task is like from now on.
+    fn judge(&self, habit: Habit) -> Habit;
 
     /// The first poll returned `Pending`: remember the task until it completes, and keep one reference
     /// to it. `None` if the lane is shut down and the task must be cancelled. Called with RUNNING held.
@@ -51,15 +63,15 @@ pub(crate) trait Schedule: Send + Sync + 'static {
 pub(crate) struct Shard(pub(crate) usize);
 
 impl Shard {
-    /// There are no more shards than this in a lane, or workers: the cell has sixteen bits for it.
-    pub(crate) const COUNT_MAX: usize = (1 << 16) - 1;
+    /// There are no more shards than this in a lane, or workers: the cell has fourteen bits for it.
+    pub(crate) const COUNT_MAX: usize = (1 << 14) - 1;
 }
 
 /// The part of a task that does not depend on its type.
 pub(crate) struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
-    /// The id, and the registry that holds the task. Written by whoever has RUNNING.
+    /// The id, the habit, and the registry that holds the task. Written by whoever has RUNNING.
     label: Label,
     pub(super) spawned_at: &'static Location<'static>,
     /// Link of the [`Inbox`](super::inbox::Inbox); belongs to the holder of the `Task`.
@@ -77,7 +89,8 @@ pub(super) struct Vtable {
     pub(super) cancel: unsafe fn(TaskRef),
     pub(super) take_output: unsafe fn(TaskRef, *mut ()),
     pub(super) drop_output: unsafe fn(TaskRef),
-    pub(super) unregister: unsafe fn(TaskRef, Shard) -> bool,
+    pub(super) leave: unsafe fn(TaskRef, Shard),
+    pub(super) drop_handed: unsafe fn(TaskRef),
     pub(super) dealloc: unsafe fn(TaskRef),
 }
 
@@ -127,7 +140,8 @@ where
                     cancel: cancel::<F, S>,
                     take_output: take_output::<F, S>,
                     drop_output: drop_output::<F, S>,
-                    unregister: unregister::<F, S>,
+                    leave: leave::<F, S>,
+                    drop_handed: drop_handed::<F, S>,
                     dealloc: dealloc::<F, S>,
                 }
             },
@@ -206,14 +220,12 @@ impl TaskRef {
         } else if seen.has(JOIN_WAKER) {
             wake_join_handle(header);
         }
-        let mut refs = 1;
-        if let Some(shard) = header.shard() {
-            // SAFETY: alive, and of the type of its vtable.
-            let returned = unsafe { (header.vtable.unregister)(self, shard) };
-            refs += usize::from(returned);
+        match header.shard() {
+            // SAFETY: alive, of the type of its vtable, and the reference is ours.
+            Some(shard) => unsafe { (header.vtable.leave)(self, shard) },
+            // SAFETY: the reference is ours.
+            None => unsafe { self.release(1) },
         }
-        // SAFETY: ours, and the registry's if it was returned.
-        unsafe { self.release(refs) };
     }
 
     /// Cancels the task where it stands, unless somebody is running it (who will see the request).
@@ -242,6 +254,10 @@ impl Header {
 
     pub(super) fn shard(&self) -> Option<Shard> {
         self.label.shard()
+    }
+
+    pub(super) fn habit(&self) -> Habit {
+        self.label.habit()
     }
 }
 
@@ -308,7 +324,7 @@ impl Header {
     }
 }
 
-impl<F: Future, S> Cell<F, S> {
+impl<F: Future, S: Schedule> Cell<F, S> {
     /// # Safety
     /// The caller has RUNNING.
     unsafe fn poll(&self, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -320,6 +336,22 @@ impl<F: Future, S> Cell<F, S> {
             // SAFETY: the future never moves: it stays in its heap cell until it is dropped in place.
             unsafe { Pin::new_unchecked(future) }.poll(cx)
         })
+    }
+
+    /// Enters the task in a registry. False if there is none any more.
+    ///
+    /// # Safety
+    /// The caller has RUNNING and a reference to this cell, which is `raw`'s.
+    unsafe fn register(&self, raw: TaskRef) -> bool {
+        // The registry's reference. It must exist before the registry knows the task: a shutdown may
+        // take it from there at any moment.
+        self.header.state.ref_inc();
+        match self.scheduler.register(raw) {
+            Some(shard) => self.header.label.set_shard(shard),
+            // SAFETY: the reference that was just made; the caller's is still there.
+            None => unsafe { raw.release(1) },
+        }
+        self.header.shard().is_some()
     }
 
     /// Drops the future in place and stores `result`, or the panic of the future's drop.
@@ -363,8 +395,42 @@ unsafe fn run<F: Future, S: Schedule>(raw: TaskRef) -> bool {
         ToRunning::Cancel => unsafe { cancel_and_complete::<F, S>(raw) },
         // SAFETY: the caller's reference.
         ToRunning::Stale => unsafe { raw.release(1) },
+        // SAFETY: what comes after the poll is ours to do, and the caller's reference.
+        ToRunning::Handed => return unsafe { take_up::<F, S>(raw) },
     }
     false
+}
+
+/// Does what a thread that had polled the task has handed over.
+///
+/// # Safety
+/// As for [`poll_once`], unless the task is complete; then it is in a registry, and the caller hands over one reference.
+unsafe fn take_up<F: Future, S: Schedule>(raw: TaskRef) -> bool {
+    // SAFETY: the caller's reference keeps it alive.
+    let header = unsafe { raw.header() };
+    match header.shard() {
+        Some(shard) if header.state.load().has(COMPLETE) => {
+            // SAFETY: the caller's reference.
+            unsafe { leave::<F, S>(raw, shard) };
+            false
+        }
+        // SAFETY: not complete, so RUNNING is the caller's, and so is the reference.
+        _ => unsafe { settle::<F, S>(raw) },
+    }
+}
+
+/// What was handed over has nobody left to do it but the caller.
+unsafe fn drop_handed<F: Future, S: Schedule>(raw: TaskRef) {
+    // SAFETY: the caller's reference keeps it alive.
+    let cell = unsafe { raw.cell::<F, S>() };
+    match cell.header.shard() {
+        Some(shard) if cell.header.state.load().has(COMPLETE) => {
+            // SAFETY: the caller's reference, and it is complete.
+            unsafe { leave_here::<F, S>(raw, shard) };
+        }
+        // SAFETY: not complete, so RUNNING is the caller's, and so is the reference.
+        _ => unsafe { cancel_and_complete::<F, S>(raw) },
+    }
 }
 
 /// # Safety
@@ -381,6 +447,11 @@ unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef) -> bool {
     }));
     let result = match polled {
         Ok(Poll::Pending) => {
+            let habit = cell.header.habit();
+            let now = cell.scheduler.judge(habit);
+            if now != habit {
+                cell.header.label.set_habit(now);
+            }
             // SAFETY: as the caller's.
             return unsafe { settle::<F, S>(raw) };
         }
@@ -402,18 +473,18 @@ unsafe fn settle<F: Future, S: Schedule>(raw: TaskRef) -> bool {
     // SAFETY: the caller's reference keeps it alive until it is given away.
     let cell = unsafe { raw.cell::<F, S>() };
     if cell.header.shard().is_none() {
-        // The registry's reference. It must exist before the registry knows the task: a shutdown may
-        // take it from there at any moment.
-        cell.header.state.ref_inc();
-        match cell.scheduler.register(raw) {
-            Some(shard) => cell.header.label.set_shard(shard),
-            None => {
-                // SAFETY: the reference that was just made; the caller's is still there.
-                unsafe { raw.release(1) };
-                // SAFETY: as the caller's.
-                unsafe { cancel_and_complete::<F, S>(raw) };
-                return false;
-            }
+        let Some(hold) = cell.scheduler.may_settle() else {
+            // SAFETY: RUNNING and the caller's reference are ours.
+            unsafe { hand_back::<F, S>(raw) };
+            return false;
+        };
+        // SAFETY: RUNNING is ours.
+        let registered = unsafe { cell.register(raw) };
+        drop(hold);
+        if !registered {
+            // SAFETY: as the caller's.
+            unsafe { cancel_and_complete::<F, S>(raw) };
+            return false;
         }
     }
     match cell.header.state.to_idle() {
@@ -425,6 +496,24 @@ unsafe fn settle<F: Future, S: Schedule>(raw: TaskRef) -> bool {
             false
         }
     }
+}
+
+/// Leaves what comes after a poll to a worker, or does it here if there is none any more.
+///
+/// # Safety
+/// As for [`take_up`].
+unsafe fn hand_back<F: Future, S: Schedule>(raw: TaskRef) {
+    // SAFETY: the caller's reference keeps it alive.
+    let cell = unsafe { raw.cell::<F, S>() };
+    // Keeps the scheduler alive until it has queued the task.
+    cell.header.state.ref_inc();
+    cell.header.state.hand();
+    // SAFETY: the caller's reference and, in place of the notification, what was handed over.
+    let task = unsafe { Task::from_raw(raw) };
+    // Without workers the task is dropped here, which cancels it.
+    drop(cell.scheduler.hand_back(task));
+    // SAFETY: the reference that was just made.
+    unsafe { raw.release(1) };
 }
 
 /// # Safety
@@ -439,16 +528,16 @@ unsafe fn cancel_and_complete<F: Future, S: Schedule>(raw: TaskRef) {
 unsafe fn wake<F: Future, S: Schedule>(raw: TaskRef) {
     // SAFETY: the caller keeps it alive until we return.
     let cell = unsafe { raw.cell::<F, S>() };
-    if cell.scheduler.must_defer() {
-        if cell.header.state.load().has(COMPLETE) {
-            return;
+    let state = &cell.header.state;
+    if let Some(_hold) = cell.scheduler.may_wake() {
+        if state.notify() {
+            // SAFETY: `notify` made the reference, and set NOTIFIED for this `Task`.
+            cell.scheduler.schedule(unsafe { Task::from_raw(raw) });
         }
-        cell.header.state.ref_inc();
+    } else if !state.load().has(COMPLETE) {
+        state.ref_inc();
         // SAFETY: the reference was just made.
         cell.scheduler.defer(unsafe { waker_of(raw) });
-    } else if cell.header.state.notify() {
-        // SAFETY: `notify` made the reference, and set NOTIFIED for this `Task`.
-        cell.scheduler.schedule(unsafe { Task::from_raw(raw) });
     }
 }
 
@@ -487,10 +576,30 @@ unsafe fn drop_output<F: Future, S>(raw: TaskRef) {
     });
 }
 
-unsafe fn unregister<F: Future, S: Schedule>(raw: TaskRef, shard: Shard) -> bool {
+/// Takes a task that is complete out of its registry, and gives the caller's reference back.
+unsafe fn leave<F: Future, S: Schedule>(raw: TaskRef, shard: Shard) {
     // SAFETY: alive, by the caller's reference.
     let cell = unsafe { raw.cell::<F, S>() };
-    cell.scheduler.unregister(raw, shard)
+    match cell.scheduler.may_settle() {
+        Some(_hold) => {
+            // SAFETY: the caller's reference.
+            unsafe { leave_here::<F, S>(raw, shard) };
+        }
+        // SAFETY: it is complete and registered, and the reference is the caller's.
+        None => unsafe { hand_back::<F, S>(raw) },
+    }
+}
+
+/// As [`leave`], on whatever thread.
+///
+/// # Safety
+/// The task is complete, and the caller gives away a reference to it.
+unsafe fn leave_here<F: Future, S: Schedule>(raw: TaskRef, shard: Shard) {
+    // SAFETY: alive, by the caller's reference.
+    let cell = unsafe { raw.cell::<F, S>() };
+    let returned = cell.scheduler.unregister(raw, shard);
+    // SAFETY: the caller's, and the registry's if it was returned.
+    unsafe { raw.release(1 + usize::from(returned)) };
 }
 
 unsafe fn dealloc<F: Future, S>(raw: TaskRef) {

@@ -1,51 +1,73 @@
-//! The id of a task and the registry that holds it, in one word: tasks are many and their cells small.
+//! The id of a task, its habit, and the registry that holds it, in one word: tasks are many and their cells small.
 
 use super::Id;
 use super::cell::Shard;
+use super::habit::Habit;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The upper bits are the shard, all ones for none; the rest is the id.
+/// The upper bits are the shard, all ones for none; then comes the habit; the rest is the id.
 const NO_SHARD: u64 = Shard::COUNT_MAX as u64;
+const SHARD_START: u32 = Id::BITS + Habit::BITS;
+const HABIT_MASK: u64 = (1 << Habit::BITS) - 1;
 
+/// Changed only by whoever has RUNNING.
 pub(super) struct Label(AtomicU64);
 
 impl Label {
     pub(super) fn new(id: Id) -> Self {
-        Label(AtomicU64::new((NO_SHARD << Id::BITS) | id.as_u64()))
+        Label(AtomicU64::new((NO_SHARD << SHARD_START) | id.as_u64()))
+    }
+
+    fn load(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 
     pub(super) fn id(&self) -> Id {
-        Id::from_u64(self.0.load(Ordering::Relaxed) & Id::MASK).expect("made from an id")
+        Id::from_u64(self.load() & Id::MASK).expect("made from an id")
     }
 
     pub(super) fn shard(&self) -> Option<Shard> {
-        let shard = self.0.load(Ordering::Relaxed) >> Id::BITS;
+        let shard = self.load() >> SHARD_START;
         (shard != NO_SHARD).then_some(Shard(shard as usize))
+    }
+
+    pub(super) fn habit(&self) -> Habit {
+        Habit::from_bits((self.load() >> Id::BITS & HABIT_MASK) as u8)
     }
 
     /// Only for the one who has RUNNING, and only once.
     pub(super) fn set_shard(&self, shard: Shard) {
         debug_assert!(shard.0 < Shard::COUNT_MAX);
-        let word = ((shard.0 as u64) << Id::BITS) | self.id().as_u64();
+        let rest = self.load() & !(NO_SHARD << SHARD_START);
+        let word = ((shard.0 as u64) << SHARD_START) | rest;
+        self.0.store(word, Ordering::Relaxed);
+    }
+
+    /// Only for the one who has RUNNING.
+    pub(super) fn set_habit(&self, habit: Habit) {
+        let rest = self.load() & !(HABIT_MASK << Id::BITS);
+        let word = (u64::from(habit.bits()) << Id::BITS) | rest;
         self.0.store(word, Ordering::Relaxed);
     }
 }
+
+const _: () = assert!((NO_SHARD << SHARD_START) >> SHARD_START == NO_SHARD);
 
 #[cfg(all(test, not(evenkeel_loom)))]
 mod tests {
     use super::*;
 
     #[test]
-    fn both_parts_stay_what_they_are() {
+    fn each_part_stays_what_it_is() {
+        let habits = [0, 1, (1 << Habit::BITS) - 1].map(Habit::from_bits);
         for id in [1, 2, Id::MASK - 1, Id::MASK] {
             let label = Label::new(Id::from_u64(id).unwrap());
             assert_eq!((label.id().as_u64(), label.shard()), (id, None));
-            for shard in [0, 1, Shard::COUNT_MAX - 1] {
+            for (shard, habit) in [0, 1, Shard::COUNT_MAX - 1].into_iter().zip(habits) {
+                label.set_habit(habit);
                 label.set_shard(Shard(shard));
-                assert_eq!(
-                    (label.id().as_u64(), label.shard()),
-                    (id, Some(Shard(shard)))
-                );
+                let parts = (label.id().as_u64(), label.habit(), label.shard());
+                assert_eq!(parts, (id, habit, Some(Shard(shard))));
             }
         }
     }

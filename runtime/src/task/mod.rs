@@ -6,6 +6,7 @@
 
 mod cell;
 mod error;
+mod habit;
 mod inbox;
 mod join_waker;
 mod label;
@@ -23,6 +24,7 @@ mod yield_now;
 
 pub(crate) use cell::{Schedule, Shard, TaskRef, new};
 pub use error::JoinError;
+pub(crate) use habit::{Habit, Place};
 pub(crate) use inbox::Inbox;
 #[cfg(evenkeel_loom)]
 pub(crate) use owners::Handle;
@@ -30,6 +32,8 @@ pub(crate) use owners::Task;
 pub(crate) use registry::Registry;
 pub(crate) use slot::Slot;
 
+#[cfg(not(evenkeel_loom))]
+pub use crate::runtime::takeover::in_place::block_in_place;
 #[cfg(not(evenkeel_loom))]
 pub use crate::spawn::{spawn, spawn_blocking};
 #[cfg(not(evenkeel_loom))]
@@ -46,13 +50,13 @@ use std::num::NonZeroU64;
 /// The number of a task, unique among the tasks of this process.
 ///
 /// Numbers are handed out to threads in blocks, so they tell nothing about the order of spawning. They begin
-/// again after 2^48 of them, which is ten million tasks a second for ten months.
+/// again after 2^46 of them, which is ten million tasks a second for eighty days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(NonZeroU64);
 
 impl Id {
     /// The cell of a task has so many for it.
-    const BITS: u32 = 48;
+    const BITS: u32 = 46;
     const MASK: u64 = (1 << Id::BITS) - 1;
 
     /// A block is large enough that the shared counter is hardly ever touched.
@@ -71,7 +75,7 @@ impl Id {
                 id = block * Id::BLOCK;
             }
             next.set(id + 1);
-            // All of the bits are zero once in 2^48.
+            // All of the bits are zero once in 2^46.
             Id::from_u64((id + 1) & Id::MASK)
         })
         .unwrap_or_else(Id::next)

@@ -6,7 +6,8 @@
 use super::Id;
 use super::cell::{Header, TaskRef};
 use super::error::Failure;
-use super::state::COMPLETE;
+use super::habit::Habit;
+use super::state::{COMPLETE, HANDED};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -45,6 +46,15 @@ impl Task {
         self.header().id()
     }
 
+    pub(crate) fn habit(&self) -> Habit {
+        self.header().habit()
+    }
+
+    /// It has been polled, and only what comes after that is left to do.
+    pub(crate) fn is_handed(&self) -> bool {
+        self.header().state.load().has(HANDED)
+    }
+
     pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
         self.header().spawned_at
     }
@@ -67,8 +77,14 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        // SAFETY: our reference, given away here.
-        unsafe { self.0.shutdown() };
+        let unpolled = !self.header().state.unhand();
+        if unpolled {
+            // SAFETY: our reference, given away here.
+            unsafe { self.0.shutdown() };
+        } else {
+            // SAFETY: our reference, given away here; what was handed over is ours by the bit just cleared.
+            unsafe { (self.header().vtable.drop_handed)(self.0) };
+        }
     }
 }
 

@@ -43,7 +43,11 @@ pub(super) const CANCELLED: usize = 1 << 5;
 /// Set by the join handle when it has taken the output.
 pub(super) const CONSUMED: usize = 1 << 6;
 
-const REF_ONE: usize = 1 << 7;
+/// Set while the thread that polled the task has left what comes after a poll to a worker: either RUNNING goes with the
+/// `Task`, or the task is complete and still in a registry.
+pub(super) const HANDED: usize = 1 << 7;
+
+const REF_ONE: usize = 1 << 8;
 const FLAGS: usize = REF_ONE - 1;
 
 /// A new task is in the hands of its spawner as a `Task` and a join handle.
@@ -65,7 +69,7 @@ impl Snapshot {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(usize, &str); 7] = [
+        const NAMES: [(usize, &str); 8] = [
             (RUNNING, "RUNNING"),
             (COMPLETE, "COMPLETE"),
             (NOTIFIED, "NOTIFIED"),
@@ -73,6 +77,7 @@ impl fmt::Debug for Snapshot {
             (JOIN_WAKER, "JOIN_WAKER"),
             (CANCELLED, "CANCELLED"),
             (CONSUMED, "CONSUMED"),
+            (HANDED, "HANDED"),
         ];
         for (bit, name) in NAMES {
             if self.has(bit) {
@@ -92,6 +97,8 @@ pub(super) enum ToRunning {
     Cancel,
     /// A shutdown got there first; only our reference is left to give back.
     Stale,
+    /// It has been polled, and what comes after that is ours to do; RUNNING too, unless it is complete.
+    Handed,
 }
 
 /// What the runner finds after a poll that returned `Pending`.
@@ -137,6 +144,9 @@ impl State {
     /// Turns the notification in hand into the right to run.
     pub(super) fn to_running(&self) -> ToRunning {
         self.update(|s| {
+            if s.has(HANDED) {
+                return (ToRunning::Handed, Some(s.0 & !HANDED));
+            }
             debug_assert!(s.has(NOTIFIED), "ran a task that was not queued: {s:?}");
             if s.has(RUNNING) || s.has(COMPLETE) {
                 // A shutdown cancels queued tasks where they stand.
@@ -166,6 +176,16 @@ impl State {
                 (ToIdle::Idle, Some((s.0 & !RUNNING) - REF_ONE))
             }
         })
+    }
+
+    /// What comes after the poll goes to whoever runs the caller's `Task` next.
+    pub(super) fn hand(&self) {
+        self.0.fetch_or(HANDED, Ordering::AcqRel);
+    }
+
+    /// The holder of a `Task` asks whether it was handed what comes after a poll; from then on it has to do that.
+    pub(super) fn unhand(&self) -> bool {
+        Snapshot(self.0.fetch_and(!HANDED, Ordering::AcqRel)).has(HANDED)
     }
 
     /// Publishes the output. The snapshot is the word as it was at that moment.
@@ -288,5 +308,13 @@ impl fmt::Debug for State {
 }
 
 const _: () = assert!(
-    FLAGS == RUNNING | COMPLETE | NOTIFIED | JOIN_INTEREST | JOIN_WAKER | CANCELLED | CONSUMED
+    FLAGS
+        == RUNNING
+            | COMPLETE
+            | NOTIFIED
+            | JOIN_INTEREST
+            | JOIN_WAKER
+            | CANCELLED
+            | CONSUMED
+            | HANDED
 );

@@ -2,6 +2,7 @@ use super::clock;
 use super::shard::{RemoteId, Shard};
 use super::wheel::Key;
 use super::{Duration, Instant};
+use crate::lane::worker;
 use crate::panics::drop_quietly;
 
 use crate::runtime::Handle;
@@ -92,6 +93,7 @@ impl Sleep {
 
     /// Sets another deadline, earlier or later, whether or not the old one has passed.
     pub fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
+        let _hold = worker::hold();
         self.deadline = deadline;
         // Whoever waits for the old deadline is to wait for the new one. A timer that has fired has woken
         // them, and they will poll.
@@ -179,6 +181,8 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // An IO worker stays one, and with it whose timers it may touch.
+        let _hold = worker::hold();
         if self.is_elapsed() {
             self.cancel();
             return Poll::Ready(());
@@ -207,7 +211,10 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        self.cancel();
+        if self.entry.is_some() {
+            let _hold = worker::hold();
+            self.cancel();
+        }
     }
 }
 

@@ -1,0 +1,79 @@
+//! Polls of IO tasks that are not made by IO workers.
+//!
+//! A task that keeps getting stuck is polled on the compute lane, or on a thread of the blocking pool
+//! ([`Habit`]). It stays a task of the IO lane: it is woken there, and the worker that takes it out of the queue
+//! sends it on. There each poll is measured, so that it can come back.
+
+use super::Host;
+use super::worker;
+use crate::task::{Habit, Place, Task};
+use evenkeel_topology::{current_thread_id, thread_cpu_time};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// A poll that is being measured.
+#[derive(Clone, Copy)]
+struct Measured {
+    place: Place,
+    start: Duration,
+    /// Anything less is a short poll.
+    long: Duration,
+}
+
+thread_local! {
+    static MEASURED: Cell<Option<Measured>> = const { Cell::new(None) };
+}
+
+/// Polls a task that is not to be polled on the IO lane, as [`Task::run`] does. A poll is short if it takes less than
+/// `long`.
+pub(crate) fn run(task: Task, place: Place, long: Duration) -> Option<Task> {
+    let start = clock(place);
+    let measured = Measured { place, start, long };
+    // Not left in place by a panic: there is none that a task's run lets out.
+    let before = MEASURED.replace(Some(measured));
+    let again = task.run();
+    MEASURED.set(before);
+    again
+}
+
+/// What counts on the compute lane is the CPU time, because its threads are preempted; on a blocking thread any.
+fn clock(place: Place) -> Duration {
+    let cpu_time = || thread_cpu_time(current_thread_id());
+    let cpu_time = (place == Place::Compute).then(cpu_time).flatten();
+    cpu_time.unwrap_or_else(|| {
+        thread_local!(static ORIGIN: Instant = Instant::now());
+        ORIGIN.with(Instant::elapsed)
+    })
+}
+
+/// The habit of a task of the IO lane, which the calling thread has just polled.
+#[inline]
+pub(super) fn judge(habit: Habit, host: &dyn Host) -> Habit {
+    if habit.place() == Place::Io {
+        match worker::verdict() {
+            None => habit,
+            Some(place) => tell(habit, habit.struck(place), host),
+        }
+    } else {
+        judge_measured(habit, host)
+    }
+}
+
+#[cold]
+fn judge_measured(habit: Habit, host: &dyn Host) -> Habit {
+    match MEASURED.get() {
+        Some(measured) if measured.place == habit.place() => {
+            let took = clock(measured.place).saturating_sub(measured.start);
+            tell(habit, habit.polled_elsewhere(took < measured.long), host)
+        }
+        _ => habit,
+    }
+}
+
+#[cold]
+fn tell(before: Habit, now: Habit, host: &dyn Host) -> Habit {
+    if now.place() != before.place() {
+        host.task_moved(now.place());
+    }
+    now
+}

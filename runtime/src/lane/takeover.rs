@@ -1,0 +1,81 @@
+//! Taking the seat of a worker that is stuck in a poll.
+//!
+//! The next-slot, the deque, the timers, the registry and the parker all belong to the seat, so whoever sits down there has
+//! them, and nothing is moved. The thread that lost it finds out when it next takes hold ([`tenure`](super::tenure)),
+//! and is a thread like any other until its poll is over: what it wakes or spawns goes through the inbox, its timers
+//! are the driver thread's, and what comes after its poll is left to a worker. When to take a seat, and who sits down
+//! there, is the runtime's business (`runtime::takeover`).
+
+use super::seat::Tenant;
+use super::{Kind, Lane};
+use crate::task::Place;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// A poll, as seen from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Poll {
+    /// Its number among the polls of its worker.
+    number: u64,
+    pub(crate) task: u64,
+    pub(crate) spawned_at: &'static Location<'static>,
+}
+
+impl Poll {
+    pub(super) fn number(self) -> u64 {
+        self.number
+    }
+}
+
+impl Lane {
+    /// The poll that the worker is in.
+    pub(crate) fn current_poll(&self, worker: usize) -> Option<Poll> {
+        let status = &self.seats[worker].status;
+        let number = status.polls();
+        let (task, spawned_at) = status.current()?;
+        Some(Poll {
+            number,
+            task,
+            spawned_at,
+        })
+    }
+
+    /// Tasks wait for some worker.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.has_injected() || (0..self.workers()).any(|worker| self.has_own_waiting(worker))
+    }
+
+    /// Tasks wait for this worker; others may steal them, but for the one in the next-slot.
+    pub(crate) fn has_own_waiting(&self, worker: usize) -> bool {
+        self.seats[worker].queued() > 0
+    }
+
+    /// The thread in the seat.
+    pub(crate) fn tenant(&self, worker: usize) -> Option<Arc<Tenant>> {
+        self.seats[worker].tenant.lock().clone()
+    }
+
+    /// Takes the seat from `tenant`, who is in `poll`. False if it is in it no longer, or is about to touch the seat.
+    /// Called by one thread at a time, which then has to have somebody sit down there.
+    pub(crate) fn try_take_seat(
+        &self,
+        worker: usize,
+        tenant: &Tenant,
+        poll: Poll,
+        verdict: Option<Place>,
+    ) -> bool {
+        debug_assert_eq!(self.kind, Kind::Io);
+        let is_same_poll = || self.current_poll(worker) == Some(poll) && !self.is_shut_down();
+        tenant.set_verdict(verdict);
+        let taken = tenant.tenure.try_take(is_same_poll);
+        if taken {
+            self.seats[worker].status.end();
+        }
+        taken
+    }
+
+    /// A poll took so long that its seat was taken.
+    pub(crate) fn record_stuck(&self, ns: u64) {
+        self.pace.record(1, ns);
+    }
+}

@@ -1,0 +1,95 @@
+use super::Shared;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Numbers about a runtime, from [`Handle::metrics`](super::Handle::metrics). Counts are since it was built.
+///
+/// Each number is read when it is asked for. None of them takes a lock.
+#[derive(Clone)]
+pub struct RuntimeMetrics {
+    shared: Arc<Shared>,
+}
+
+impl RuntimeMetrics {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        RuntimeMetrics { shared }
+    }
+
+    fn count(&self, count: &AtomicU64) -> u64 {
+        count.load(Ordering::Relaxed)
+    }
+
+    /// The number of IO workers.
+    pub fn num_workers(&self) -> usize {
+        self.shared.io.workers()
+    }
+
+    /// The number of threads of the blocking pool.
+    pub fn num_blocking_threads(&self) -> usize {
+        self.shared.blocking.threads()
+    }
+
+    /// How many of them wait for a call.
+    pub fn num_idle_blocking_threads(&self) -> usize {
+        self.shared.blocking.idle_threads()
+    }
+
+    /// How many calls wait for a thread of the blocking pool.
+    pub fn blocking_queue_depth(&self) -> usize {
+        self.shared.blocking.queued()
+    }
+
+    /// How many polls were taken over: their worker was stuck, and another thread took its place. See
+    /// [`TakeoverPolicy`](super::TakeoverPolicy).
+    pub fn takeovers(&self) -> u64 {
+        self.count(&self.shared.takeover.counts.takeovers)
+    }
+
+    /// How often a worker should have been replaced, and could not be: the policy's `max_threads` was reached, or
+    /// the system refused a thread. Tried again, and counted again, for as long as the worker is stuck.
+    pub fn takeovers_refused(&self) -> u64 {
+        self.count(&self.shared.takeover.counts.refused)
+    }
+
+    /// How many threads are in polls that were taken over, or in
+    /// [`block_in_place`](crate::task::block_in_place), at the moment.
+    pub fn num_displaced_threads(&self) -> usize {
+        self.shared.takeover.counts.strays.load(Ordering::Relaxed)
+    }
+
+    /// How many times a task was sent to the compute lane because its polls kept computing for long.
+    pub fn tasks_moved_to_compute(&self) -> u64 {
+        self.count(&self.shared.takeover.counts.moved_to_compute)
+    }
+
+    /// How many times a task was sent to the blocking pool because its polls kept blocking.
+    pub fn tasks_moved_to_blocking(&self) -> u64 {
+        self.count(&self.shared.takeover.counts.moved_to_blocking)
+    }
+
+    /// How many times such a task came back.
+    pub fn tasks_moved_back(&self) -> u64 {
+        self.count(&self.shared.takeover.counts.moved_back)
+    }
+}
+
+impl fmt::Debug for RuntimeMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuntimeMetrics")
+            .field("num_workers", &self.num_workers())
+            .field("num_blocking_threads", &self.num_blocking_threads())
+            .field(
+                "num_idle_blocking_threads",
+                &self.num_idle_blocking_threads(),
+            )
+            .field("blocking_queue_depth", &self.blocking_queue_depth())
+            .field("takeovers", &self.takeovers())
+            .field("takeovers_refused", &self.takeovers_refused())
+            .field("num_displaced_threads", &self.num_displaced_threads())
+            .field("tasks_moved_to_compute", &self.tasks_moved_to_compute())
+            .field("tasks_moved_to_blocking", &self.tasks_moved_to_blocking())
+            .field("tasks_moved_back", &self.tasks_moved_back())
+            .finish()
+    }
+}

@@ -1,0 +1,68 @@
+//! [`block_in_place`].
+
+use super::StuckPoll;
+use crate::lane::worker::{Local, with_fresh_hold};
+use crate::runtime::{Shared, context};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Runs `f`, which may block or compute, without holding up the other tasks of the calling worker.
+///
+/// On an IO worker another thread takes the worker's place first, at once, and the calling thread ends or is put aside
+/// when the current poll is over. Everywhere else (on a compute worker, a blocking thread, in
+/// [`block_on`](crate::runtime::Runtime::block_on), outside a runtime) `f` is just called. Inside `f`, `block_on` is
+/// allowed.
+///
+/// A worker whose task blocks without this is replaced as well, after a millisecond
+/// ([`TakeoverPolicy`](crate::runtime::TakeoverPolicy)), so this saves its neighbours that millisecond, and costs the
+/// waking of a thread, some ten microseconds. [`spawn_blocking`](crate::spawn_blocking) and
+/// [`spawn_compute`](crate::spawn_compute) leave the worker where it is; prefer them where the closure can be `'static`.
+/// What else the task awaits at the same time (other branches of a `select!` or `join!`) stands still until `f` returns.
+///
+/// If no thread can take the worker's place, because the policy's `max_threads` is reached or the system refuses one, `f` is
+/// called all the same, and holds the worker up.
+///
+/// # Panics
+///
+/// If `f` does.
+///
+/// # Examples
+///
+/// ```
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// let words = evenkeel::spawn(async {
+///     let text = String::from("not 'static, if borrowed");
+///     evenkeel::task::block_in_place(|| text.split(' ').count())
+/// });
+/// assert_eq!(words.await.unwrap(), 4);
+/// # });
+/// ```
+pub fn block_in_place<F, R>(f: F) -> R
+where
+    F: FnOnce() -> R,
+{
+    with_fresh_hold(|local| local.host().replace(local));
+    let _may_block = context::allow_blocking();
+    f()
+}
+
+impl Shared {
+    /// The calling worker, in a poll, gives its seat to a spare.
+    pub(in crate::runtime) fn replace(self: &Arc<Self>, local: &Local) {
+        let (worker, tenant) = (local.index(), local.tenant().clone());
+        let Some(poll) = self.io.current_poll(worker) else {
+            return;
+        };
+        let Some(spare) = self.spare() else {
+            return;
+        };
+        local.give_up();
+        let poll = StuckPoll {
+            task: poll.task,
+            spawned_at: poll.spawned_at,
+            since: Instant::now(),
+        };
+        self.takeover.add_stray(tenant, worker, poll, false);
+        self.fill(worker, &spare);
+    }
+}

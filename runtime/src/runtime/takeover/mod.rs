@@ -1,0 +1,277 @@
+//! Nothing starves: a worker that is stuck in a poll loses its seat to a spare thread.
+//!
+//! The driver thread looks at the IO workers ([`monitor`]). One that has been in the same poll for too long, while something
+//! waits for it or nobody else is there, has its seat taken ([`lane::takeover`](crate::lane::takeover)) and given to
+//! a *spare* ([`spares`]), a thread that was made for this beforehand. The thread that lost its seat is now a *stray*: if it
+//! computes, it is lowered to the priority of the compute lane, from outside; if it sleeps, nothing need be done until
+//! it computes. Once its poll is over it ends, or, never lowered, becomes a spare: a lowered thread cannot climb back
+//! without privileges.
+//!
+//! [`block_in_place`](in_place::block_in_place) is the same, by the worker itself and at once.
+
+pub(crate) mod in_place;
+pub(super) mod monitor;
+mod policy;
+mod spares;
+
+pub use policy::TakeoverPolicy;
+
+use super::threads::{Crew, pin};
+use super::{ComputePriority, Shared};
+use crate::lane::Tenant;
+use crate::lane::worker::{Left, Local};
+use crate::task::Place;
+use evenkeel_topology::{
+    CpuSet, lower_thread, set_thread_affinity, thread_cpu_time, thread_is_asleep,
+};
+use parking_lot::Mutex;
+use spares::{Spare, Spares};
+use std::io;
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// What the takeovers of a runtime have in common.
+pub(super) struct Takeover {
+    pub(super) policy: TakeoverPolicy,
+    /// What a stray that computes is lowered to.
+    priority: ComputePriority,
+    /// What a stray may run on, if workers are pinned.
+    cpus: Option<CpuSet>,
+    /// A spare that sits down joins it.
+    crew: Weak<Crew>,
+    spares: Spares,
+    /// Locked by IO workers and the driver thread; others only try.
+    strays: Mutex<Vec<Stray>>,
+    /// The driver thread looks closely already.
+    alert: AtomicBool,
+    pub(super) counts: Counts,
+}
+
+/// What has happened so far.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) takeovers: AtomicU64,
+    /// Seats that should have been taken and could not be.
+    pub(super) refused: AtomicU64,
+    pub(super) strays: AtomicUsize,
+    pub(super) moved_to_compute: AtomicU64,
+    pub(super) moved_to_blocking: AtomicU64,
+    pub(super) moved_back: AtomicU64,
+}
+
+/// A thread without a seat that is still in a poll.
+struct Stray {
+    tenant: Arc<Tenant>,
+    worker: usize,
+    poll: StuckPoll,
+    /// Its CPU time when it was last looked at.
+    cpu_time: Option<Duration>,
+    lowered: bool,
+}
+
+/// What is said about a poll that does not end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StuckPoll {
+    pub(super) task: u64,
+    pub(super) spawned_at: &'static Location<'static>,
+    /// It had begun by then.
+    pub(super) since: Instant,
+}
+
+/// What a dump shows of a stray.
+#[derive(Debug)]
+pub(super) struct StrayReport {
+    pub(super) worker: usize,
+    pub(super) task: u64,
+    pub(super) spawned_at: &'static Location<'static>,
+    pub(super) age: Duration,
+    pub(super) asleep: Option<bool>,
+}
+
+impl Takeover {
+    pub(super) fn new(
+        policy: TakeoverPolicy,
+        priority: ComputePriority,
+        cpus: Option<CpuSet>,
+        keep_alive: Duration,
+        crew: &Arc<Crew>,
+    ) -> Self {
+        Takeover {
+            policy,
+            priority,
+            cpus,
+            crew: Arc::downgrade(crew),
+            spares: Spares::new(keep_alive),
+            strays: Mutex::new(Vec::new()),
+            alert: AtomicBool::new(false),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes no more seats, and lets the spares go.
+    pub(super) fn close(&self) {
+        self.spares.close();
+    }
+
+    /// True if the driver thread is to be told to look closely.
+    pub(super) fn raise_alert(&self) -> bool {
+        self.policy.is_enabled()
+            && !self.alert.load(Ordering::Relaxed)
+            && !self.alert.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn count_move(&self, to: Place) {
+        let count = match to {
+            Place::Io => &self.counts.moved_back,
+            Place::Compute => &self.counts.moved_to_compute,
+            Place::Blocking => &self.counts.moved_to_blocking,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The strays there are; `None` while somebody else has the list.
+    pub(super) fn report(&self) -> Option<Vec<StrayReport>> {
+        let strays = self.strays.try_lock()?;
+        let here = strays.iter().filter(|stray| stray.tenant.is_here());
+        let report = here.map(|stray| StrayReport {
+            worker: stray.worker,
+            task: stray.poll.task,
+            spawned_at: stray.poll.spawned_at,
+            age: stray.poll.since.elapsed(),
+            asleep: thread_is_asleep(stray.tenant.thread()),
+        });
+        Some(report.collect())
+    }
+
+    /// A thread has lost its seat, and is seen to from now on. It is `burning` if it computes.
+    fn add_stray(&self, tenant: Arc<Tenant>, worker: usize, poll: StuckPoll, burning: bool) {
+        let mut stray = Stray {
+            cpu_time: thread_cpu_time(tenant.thread()),
+            tenant,
+            worker,
+            poll,
+            lowered: false,
+        };
+        if burning {
+            stray.lower(self.priority);
+        }
+        if let Some(cpus) = &self.cpus {
+            stray.tenant.if_here(|thread| {
+                if !set_thread_affinity(thread, cpus) {
+                    tracing::debug!(thread, "a stray thread could not be unpinned");
+                }
+            });
+        }
+        self.strays.lock().push(stray);
+    }
+}
+
+impl Stray {
+    fn lower(&mut self, priority: ComputePriority) {
+        self.lowered = true;
+        let tenant = &self.tenant;
+        tenant.if_here(|thread| {
+            if priority != ComputePriority::Normal {
+                tenant.set_lowered();
+                lower_thread(thread, priority);
+            }
+        });
+    }
+}
+
+/// A seat that waits for somebody to sit down.
+struct FreeSeat {
+    worker: usize,
+    crew: Arc<Crew>,
+}
+
+impl Shared {
+    /// A spare for a seat that is about to become free: one that waits, or a new one; and one stray more is counted. `None`
+    /// where there is none to be had, or as many seats have been taken as may be.
+    fn spare(self: &Arc<Self>) -> Option<Arc<Spare>> {
+        let Takeover {
+            policy,
+            spares,
+            counts,
+            ..
+        } = &self.takeover;
+        let strays = counts.strays.fetch_add(1, Ordering::Relaxed);
+        let spare = (strays < policy.max_threads)
+            .then(|| spares.take().or_else(|| self.make_spare().ok()))
+            .flatten();
+        if spare.is_none() {
+            counts.strays.fetch_sub(1, Ordering::Relaxed);
+            counts.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        spare
+    }
+
+    /// It was not needed.
+    fn put_back(&self, spare: Arc<Spare>) {
+        self.takeover.counts.strays.fetch_sub(1, Ordering::Relaxed);
+        self.takeover.spares.list(spare);
+    }
+
+    fn make_spare(self: &Arc<Self>) -> io::Result<Arc<Spare>> {
+        let spare = Arc::new(Spare::default());
+        let (shared, of_thread) = (self.clone(), spare.clone());
+        let name = format!("spr-{}", self.takeover.spares.next_number());
+        self.threads.start(&name, move || {
+            let hooks = shared.threads.hooks().clone();
+            super::context::enter_for_good(super::Handle::new(shared.clone()));
+            super::context::become_worker();
+            hooks.call_start();
+            shared.serve(&of_thread);
+            hooks.call_stop();
+        })?;
+        Ok(spare)
+    }
+
+    /// Has the spare sit down in a seat that was just taken, or given up.
+    fn fill(&self, worker: usize, spare: &Spare) {
+        // Gone only if the runtime is shut down and the poll has just ended.
+        let crew = self.takeover.crew.upgrade();
+        let crew = crew.unwrap_or_else(|| Crew::new(self.watch.clone()));
+        // While it sleeps, so that it wakes up where it belongs.
+        if let (Some(cpu), Some(thread)) = (self.plan.cpu(worker), spare.thread()) {
+            let _ = set_thread_affinity(thread, &std::iter::once(cpu).collect());
+        }
+        spare.call(FreeSeat { worker, crew });
+    }
+
+    /// The life of a spare.
+    fn serve(&self, spare: &Arc<Spare>) {
+        spare.arrive();
+        while let Some(FreeSeat { worker, crew }) = self.takeover.spares.wait(spare) {
+            let local = Local::new(self.io.clone(), worker);
+            let goes_on = self.work(local, self.plan.cpu(worker));
+            drop(crew);
+            if !goes_on || !self.takeover.spares.list(spare.clone()) {
+                return;
+            }
+        }
+    }
+
+    /// What an IO worker's first thread does: it works in the seat until the end, or until the seat is gone. Then it may be a
+    /// spare.
+    pub(super) fn work_then_serve(&self, local: Local, cpu: Option<usize>, crew: Arc<Crew>) {
+        let goes_on = self.work(local, cpu);
+        drop(crew);
+        let spare = Arc::new(Spare::default());
+        if goes_on && self.takeover.spares.list(spare.clone()) {
+            self.serve(&spare);
+        }
+    }
+
+    /// True if the thread has lost its seat, and is as good as any other.
+    fn work(&self, local: Local, cpu: Option<usize>) -> bool {
+        let tenant = local.tenant().clone();
+        let left = local.run(|| pin(cpu));
+        if left == Left::Lost {
+            self.takeover.counts.strays.fetch_sub(1, Ordering::Relaxed);
+        }
+        left == Left::Lost && !tenant.is_lowered()
+    }
+}

@@ -1,0 +1,268 @@
+//! Looking for workers that are stuck, on the driver thread.
+//!
+//! A look compares what each worker is at with what it was at the look before. Looks are [`COARSE`] apart while polls are
+//! short, because each costs a CPU some microseconds and somebody the CPU; once a long poll was seen, and for
+//! [`ALERT`] after the last one, they are half of the policy's `after` apart. A worker that dozes, or that works
+//! beside one that is stuck, raises the alert as well.
+//!
+//! A long poll is one that computes or sleeps. A worker that is just kept from the CPU is not stuck: somebody in its place
+//! would not get the CPU either. The CPU clock of the thread tells the one from the other.
+
+use super::{StuckPoll, Takeover};
+use crate::lane::takeover::Poll;
+use crate::runtime::{ComputePriority, Shared};
+use crate::task::Place;
+use crate::time::clock;
+use crate::time::shard::NEVER;
+use evenkeel_topology::{thread_cpu_time, thread_is_asleep, thread_wait_channel};
+use std::collections::HashSet;
+use std::panic::Location;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Between two looks, as long as nobody is stuck.
+const COARSE: Duration = Duration::from_millis(4);
+
+/// But no less than this.
+const FINEST: Duration = Duration::from_micros(100);
+
+/// For so long after a long poll the looks stay fine.
+const ALERT: Duration = Duration::from_secs(2);
+
+/// So many strays are looked at each time, one after another.
+const STRAYS_A_LOOK: usize = 16;
+
+/// So many spawn sites are logged at most.
+const SITES_MAX: usize = 1024;
+
+pub(in crate::runtime) struct Monitor {
+    seen: Vec<Option<Seen>>,
+    alert_until: Instant,
+    /// Tasks waited at the last look.
+    waiting: bool,
+    /// Where the round over the strays goes on.
+    next_stray: usize,
+    logged: HashSet<*const Location<'static>>,
+    refusal_logged: bool,
+}
+
+/// A worker that was in a poll.
+#[derive(Clone, Copy)]
+struct Seen {
+    poll: Poll,
+    since: Instant,
+    cpu_time: Option<Duration>,
+}
+
+/// A worker that has been in a poll for too long.
+struct Stuck {
+    worker: usize,
+    seen: Seen,
+    /// Computing, asleep, or not known.
+    verdict: Option<Place>,
+}
+
+impl Monitor {
+    pub(in crate::runtime) fn new(shared: &Shared) -> Self {
+        Monitor {
+            seen: vec![None; shared.io.workers()],
+            alert_until: Instant::now(),
+            waiting: false,
+            next_stray: 0,
+            logged: HashSet::new(),
+            refusal_logged: false,
+        }
+    }
+
+    /// To be called while workers are awake. The time until the next look, if there is to be one.
+    pub(in crate::runtime) fn look(&mut self, shared: &Arc<Shared>) -> Option<Duration> {
+        let takeover = &shared.takeover;
+        if !takeover.policy.is_enabled() {
+            return None;
+        }
+        let now = Instant::now();
+        if takeover.alert.swap(false, Ordering::AcqRel) {
+            self.alert_until = now + ALERT;
+        }
+        self.look_at_strays(takeover);
+        let stuck = self.find_stuck(shared, now);
+        if !stuck.is_empty() {
+            self.alert_until = now + ALERT;
+        }
+        self.replace(shared, &stuck, now);
+        if takeover.spares.is_empty() && self.seen.iter().any(Option::is_some) {
+            // For the next time.
+            shared.prepare_spare();
+        }
+        let alert = now < self.alert_until;
+        takeover.alert.store(alert, Ordering::Release);
+        Some(if alert {
+            (takeover.policy.after / 2).clamp(FINEST, COARSE)
+        } else {
+            COARSE
+        })
+    }
+
+    fn find_stuck(&mut self, shared: &Shared, now: Instant) -> Vec<Stuck> {
+        let mut stuck = Vec::new();
+        for (worker, seen) in self.seen.iter_mut().enumerate() {
+            let poll = shared.io.current_poll(worker);
+            match (poll, *seen) {
+                (Some(poll), Some(seen)) if poll == seen.poll => {
+                    stuck.extend(judge(shared, worker, seen, now));
+                }
+                (poll, _) => {
+                    *seen = poll.map(|poll| Seen {
+                        poll,
+                        since: now,
+                        cpu_time: shared.io.thread(worker).and_then(thread_cpu_time),
+                    });
+                }
+            }
+        }
+        stuck
+    }
+
+    /// Replaces those for whom something waits; or all, if nobody else is there.
+    fn replace(&mut self, shared: &Arc<Shared>, stuck: &[Stuck], now: Instant) {
+        let io = &shared.io;
+        let waiting = io.has_waiting();
+        let waited = std::mem::replace(&mut self.waiting, waiting);
+        let nobody_left = stuck.len() == io.workers();
+        for stuck in stuck {
+            let worker = stuck.worker;
+            let due = io.timers(worker).next_ns();
+            let timer_waits = due != NEVER && due <= clock::now_ns();
+            if (waiting && waited) || nobody_left || io.has_own_waiting(worker) || timer_waits {
+                self.take_over(shared, stuck, now);
+            }
+        }
+    }
+
+    fn take_over(&mut self, shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
+        let &Stuck {
+            worker,
+            seen,
+            verdict,
+        } = stuck;
+        let takeover = &shared.takeover;
+        let Some(tenant) = shared.io.tenant(worker) else {
+            return;
+        };
+        let Some(spare) = shared.spare() else {
+            self.log_refusal(takeover);
+            return;
+        };
+        let learnt = verdict.filter(|_| takeover.policy.own_lane);
+        if !shared.io.try_take_seat(worker, &tenant, seen.poll, learnt) {
+            shared.put_back(spare);
+            return;
+        }
+        self.seen[worker] = None;
+        takeover.counts.takeovers.fetch_add(1, Ordering::Relaxed);
+        let age = now - seen.since;
+        shared.io.record_stuck(age.as_nanos() as u64);
+        let poll = StuckPoll {
+            task: seen.poll.task,
+            spawned_at: seen.poll.spawned_at,
+            since: seen.since,
+        };
+        let thread = tenant.thread();
+        takeover.add_stray(tenant, worker, poll, verdict == Some(Place::Compute));
+        shared.fill(worker, &spare);
+        self.log(poll, age, verdict, thread);
+    }
+
+    /// Lowers the strays that have begun to compute.
+    fn look_at_strays(&mut self, takeover: &Takeover) {
+        let Some(mut strays) = takeover.strays.try_lock() else {
+            return;
+        };
+        strays.retain(|stray| stray.tenant.is_here());
+        let count = strays.len();
+        for index in 0..count.min(STRAYS_A_LOOK) {
+            let stray = &mut strays[(self.next_stray + index) % count];
+            if stray.lowered || takeover.priority == ComputePriority::Normal {
+                continue;
+            }
+            let now = thread_cpu_time(stray.tenant.thread());
+            let computed = used(stray.cpu_time, now).unwrap_or_default();
+            if computed >= takeover.policy.after {
+                stray.lower(takeover.priority);
+            }
+        }
+        self.next_stray = self.next_stray.wrapping_add(STRAYS_A_LOOK);
+    }
+
+    fn log(&mut self, poll: StuckPoll, age: Duration, verdict: Option<Place>, thread: u32) {
+        let site = ptr::from_ref(poll.spawned_at);
+        if self.logged.len() >= SITES_MAX || !self.logged.insert(site) {
+            return;
+        }
+        let StuckPoll {
+            task, spawned_at, ..
+        } = poll;
+        match verdict {
+            Some(Place::Blocking) => {
+                let asleep_in = thread_wait_channel(thread).unwrap_or_default();
+                tracing::warn!(task, %spawned_at, ?age, asleep_in, "a task blocks its worker, which was replaced; \
+                    `spawn_blocking` is made for such calls. Said once for each place that spawns");
+            }
+            _ => {
+                tracing::warn!(task, %spawned_at, ?age, "a task computes for long on its worker, which was replaced; \
+                    `spawn_compute` is made for such work. Said once for each place that spawns");
+            }
+        }
+    }
+
+    fn log_refusal(&mut self, takeover: &Takeover) {
+        let max_threads = takeover.policy.max_threads;
+        if !std::mem::replace(&mut self.refusal_logged, true) {
+            tracing::warn!(
+                max_threads,
+                "a worker is stuck and cannot be replaced: so many tasks block already, or the \
+                system refuses a thread. Said once"
+            );
+        }
+    }
+}
+
+impl Shared {
+    /// Has a spare ready, for the next takeover.
+    fn prepare_spare(self: &Arc<Self>) {
+        match self.make_spare() {
+            Ok(spare) => drop(self.takeover.spares.list(spare)),
+            // Tried again when it is needed.
+            Err(error) => tracing::debug!(%error, "a spare thread could not be made"),
+        }
+    }
+}
+
+/// Whether a worker that has been in the same poll since `seen` is stuck.
+fn judge(shared: &Shared, worker: usize, seen: Seen, now: Instant) -> Option<Stuck> {
+    let after = shared.takeover.policy.after;
+    if now - seen.since < after {
+        return None;
+    }
+    let thread = shared.io.thread(worker)?;
+    let verdict = match used(seen.cpu_time, thread_cpu_time(thread)) {
+        Some(used) if used >= after / 2 => Some(Place::Compute),
+        _ => match thread_is_asleep(thread) {
+            Some(true) => Some(Place::Blocking),
+            // It waits for a CPU.
+            Some(false) => return None,
+            None => None,
+        },
+    };
+    Some(Stuck {
+        worker,
+        seen,
+        verdict,
+    })
+}
+
+fn used(before: Option<Duration>, now: Option<Duration>) -> Option<Duration> {
+    Some(now?.saturating_sub(before?))
+}

@@ -1,0 +1,71 @@
+use std::io;
+use std::time::Duration;
+
+/// When a worker that is stuck in a poll is replaced, for [`Builder::takeover`](super::super::Builder::takeover).
+///
+/// An IO worker that has been in the same poll for longer than [`after`](TakeoverPolicy::after), computing or blocked, while
+/// something waits for it, is replaced by another thread, so that other tasks are not held up. The poll goes on where it
+/// is: if it computes, at the priority of the compute lane.
+///
+/// # Examples
+///
+/// ```
+/// use evenkeel::runtime::{Builder, TakeoverPolicy};
+/// use std::time::Duration;
+///
+/// let policy = TakeoverPolicy {
+///     after: Duration::from_millis(5),
+///     ..TakeoverPolicy::default()
+/// };
+/// let runtime = Builder::new().takeover(policy).build()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakeoverPolicy {
+    /// How long a poll may take; 1 ms by default. It is noticed up to as much later, and up to 4 ms later if no poll has
+    /// been that long in the last two seconds. Zero is an error of [`Builder::build`](super::super::Builder::build).
+    pub after: Duration,
+    /// So many threads at most may be in polls that were taken over, or in
+    /// [`block_in_place`](crate::task::block_in_place), at a time; 512 by default. Beyond that a worker that is
+    /// stuck stays so, and the others do its work, until one of those polls ends. Zero: workers are never replaced.
+    pub max_threads: usize,
+    /// Whether a task whose polls were taken over twice is polled elsewhere from then on: on the compute lane if it was
+    /// computing, on a thread of the blocking pool if it was asleep. It comes back after seven short polls in a
+    /// row. `true` by default.
+    pub own_lane: bool,
+}
+
+impl Default for TakeoverPolicy {
+    fn default() -> Self {
+        TakeoverPolicy {
+            after: Duration::from_millis(1),
+            max_threads: 512,
+            own_lane: true,
+        }
+    }
+}
+
+impl TakeoverPolicy {
+    /// Workers are never replaced, as in other runtimes.
+    pub fn disabled() -> Self {
+        TakeoverPolicy {
+            max_threads: 0,
+            ..TakeoverPolicy::default()
+        }
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.max_threads > 0
+    }
+
+    pub(crate) fn check(&self) -> io::Result<()> {
+        if self.after.is_zero() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "`TakeoverPolicy::after` is 0, but every poll takes some time: use `TakeoverPolicy::disabled` for \
+                 no takeovers",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Threads that wait for a seat to become free.
+//!
+//! One is always ready, once the runtime has had something to do, and it waits without a limit: an idle process has no
+//! periodic wake-ups. Those beyond it end after the keep-alive time.
+
+use super::FreeSeat;
+use evenkeel_topology::current_thread_id;
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A thread without a seat. Locked by threads of normal priority only.
+#[derive(Default)]
+pub(super) struct Spare {
+    called: Mutex<Option<Call>>,
+    changed: Condvar,
+    /// Zero until the thread has started.
+    thread: AtomicU32,
+}
+
+enum Call {
+    Sit(FreeSeat),
+    End,
+}
+
+impl Spare {
+    /// To be called by its thread first.
+    pub(super) fn arrive(&self) {
+        self.thread.store(current_thread_id(), Ordering::Relaxed);
+    }
+
+    pub(super) fn thread(&self) -> Option<u32> {
+        let thread = self.thread.load(Ordering::Relaxed);
+        (thread != 0).then_some(thread)
+    }
+
+    /// For a spare that was taken from the list, or never was on it.
+    pub(super) fn call(&self, seat: FreeSeat) {
+        self.wake(Call::Sit(seat));
+    }
+
+    fn wake(&self, call: Call) {
+        *self.called.lock() = Some(call);
+        self.changed.notify_one();
+    }
+
+    /// `None` after `timeout`.
+    fn wait(&self, timeout: Option<Duration>) -> Option<Call> {
+        let mut called = self.called.lock();
+        let none = |called: &mut Option<Call>| called.is_none();
+        match timeout {
+            Some(timeout) => drop(self.changed.wait_while_for(&mut called, none, timeout)),
+            None => self.changed.wait_while(&mut called, none),
+        }
+        called.take()
+    }
+}
+
+/// The spares of a runtime.
+pub(super) struct Spares {
+    list: Mutex<List>,
+    keep_alive: Duration,
+    numbers: AtomicUsize,
+}
+
+#[derive(Default)]
+struct List {
+    /// The one that came last is used first, so that the others may end.
+    waiting: Vec<Arc<Spare>>,
+    closed: bool,
+}
+
+impl Spares {
+    pub(super) fn new(keep_alive: Duration) -> Self {
+        Spares {
+            list: Mutex::new(List::default()),
+            keep_alive,
+            numbers: AtomicUsize::new(0),
+        }
+    }
+
+    /// For the name of a thread.
+    pub(super) fn next_number(&self) -> usize {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.lock().waiting.is_empty()
+    }
+
+    /// A spare that waits. It has to be called, or listed again.
+    pub(super) fn take(&self) -> Option<Arc<Spare>> {
+        self.list.lock().waiting.pop()
+    }
+
+    /// False if there are to be no spares any more; then it is told to end.
+    pub(super) fn list(&self, spare: Arc<Spare>) -> bool {
+        let mut list = self.list.lock();
+        if list.closed {
+            drop(list);
+            spare.wake(Call::End);
+            return false;
+        }
+        list.waiting.push(spare);
+        true
+    }
+
+    pub(super) fn close(&self) {
+        let mut list = self.list.lock();
+        list.closed = true;
+        let waiting = std::mem::take(&mut list.waiting);
+        drop(list);
+        waiting.iter().for_each(|spare| spare.wake(Call::End));
+    }
+
+    /// Waits for a seat. `None` when the thread is to end.
+    pub(super) fn wait(&self, spare: &Arc<Spare>) -> Option<FreeSeat> {
+        loop {
+            let timeout = (!self.is_last(spare)).then_some(self.keep_alive);
+            match spare.wait(timeout) {
+                Some(Call::Sit(seat)) => return Some(seat),
+                Some(Call::End) => return None,
+                None if self.try_leave(spare) => return None,
+                None => {}
+            }
+        }
+    }
+
+    /// No other is ready.
+    fn is_last(&self, spare: &Arc<Spare>) -> bool {
+        match &self.list.lock().waiting[..] {
+            [only] => Arc::ptr_eq(only, spare),
+            _ => false,
+        }
+    }
+
+    /// Takes the spare off the list, unless it is the last; or has been taken from it, and is about to be called.
+    fn try_leave(&self, spare: &Arc<Spare>) -> bool {
+        let mut list = self.list.lock();
+        let before = list.waiting.len();
+        if before > 1 {
+            list.waiting.retain(|other| !Arc::ptr_eq(other, spare));
+        }
+        list.waiting.len() < before
+    }
+}
