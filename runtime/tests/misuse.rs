@@ -214,7 +214,7 @@ fn refused(builder: &mut Builder, words: &[&str]) {
 #[test]
 fn zero_threads_and_too_many_are_refused_by_name() {
     refused(Builder::new().worker_threads(0), &["worker_threads"]);
-    refused(Builder::new().worker_threads(20_000), &["20000", "16382"]);
+    refused(Builder::new().worker_threads(5_000), &["5000", "4094"]);
     refused(Builder::new().compute_threads(0), &["compute_threads"]);
     refused(
         Builder::new().max_blocking_threads(0),

@@ -64,10 +64,20 @@ fn judge_measured(habit: Habit, host: &dyn Host) -> Habit {
     match MEASURED.get() {
         Some(measured) if measured.place == habit.place() => {
             let took = clock(measured.place).saturating_sub(measured.start);
-            tell(habit, habit.polled_elsewhere(took < measured.long), host)
+            let short = took < measured.long;
+            let counts = short && counts(habit.counted_in());
+            tell(habit, habit.polled_elsewhere(short, counts), host)
         }
         _ => habit,
     }
+}
+
+/// True for one in so many of this thread's short polls.
+fn counts(one_in: u32) -> bool {
+    thread_local!(static SHORT: Cell<u32> = const { Cell::new(0) });
+    let short = SHORT.get().wrapping_add(1);
+    SHORT.set(short);
+    short.is_multiple_of(one_in)
 }
 
 #[cold]

@@ -37,7 +37,7 @@ pub(crate) use seat::Tenant;
 use sleep::Sleep;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 use turn::Turn;
@@ -70,6 +70,8 @@ pub(crate) struct Lane {
     partner: Arc<Sleep>,
     /// For the IO lane the IO driver, which its idle workers poll.
     turn: Option<Arc<Turn>>,
+    /// How often a worker that dozed has found events that nobody had looked for.
+    rescues: AtomicU64,
     host: Box<dyn Host>,
     /// A poll of an IO task elsewhere that takes longer than this is none for the IO lane.
     long_poll: Duration,
@@ -132,6 +134,7 @@ impl Lane {
             finished: AtomicBool::new(false),
             partner,
             turn,
+            rescues: AtomicU64::new(0),
             host,
             long_poll,
         })

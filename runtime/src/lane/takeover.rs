@@ -11,6 +11,7 @@ use super::{Kind, Lane};
 use crate::task::Place;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A poll, as seen from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,21 @@ impl Lane {
             task,
             spawned_at,
         })
+    }
+
+    /// How many polls the worker has begun.
+    pub(crate) fn polls(&self, worker: usize) -> u64 {
+        self.seats[worker].status.polls()
+    }
+
+    /// How often a worker that dozed has found events that nobody had looked for.
+    pub(crate) fn rescues(&self) -> u64 {
+        self.rescues.load(Ordering::Relaxed)
+    }
+
+    /// Wakes a worker that sleeps, if there is one and none is on its way already. It finds its work itself.
+    pub(crate) fn wake_somebody(&self) {
+        self.notify(usize::MAX);
     }
 
     /// Tasks wait for some worker.

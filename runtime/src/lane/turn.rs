@@ -63,9 +63,9 @@ impl Turn {
 }
 
 impl MyTurn<'_> {
-    /// Polls without waiting.
-    pub(crate) fn look(&mut self) {
-        self.poll(Some(Duration::ZERO));
+    /// Polls without waiting. Returns the number of events.
+    pub(crate) fn look(&mut self) -> usize {
+        self.poll(Some(Duration::ZERO))
     }
 
     /// Waits for events, for a waker of `parker`, or for `timeout`; may return early. Returns the number

@@ -474,10 +474,12 @@ impl Local {
     }
 
     /// Polls the driver without waiting, if nobody else does.
-    fn look_for_events(&self) {
+    fn look_for_events(&self) -> usize {
+        let mut events = 0;
         if let Some(mut my_turn) = self.lane.turn.as_ref().and_then(|turn| turn.try_take()) {
-            self.gather(|| my_turn.look());
+            self.gather(|| events = my_turn.look());
         }
+        events
     }
 
     fn steal(&self) -> Option<Task> {
@@ -557,8 +559,8 @@ impl Local {
         let now_ns = clock::now_ns();
         self.begin_stretch(now_ns);
         self.looked_ns.set(now_ns);
-        if unpolled {
-            self.look_for_events();
+        if unpolled && self.look_for_events() > 0 {
+            self.lane.rescues.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -64,7 +64,7 @@ impl Builder {
     /// The number of IO workers. By default one for each CPU that the process may use, with its CPU
     /// quota (cgroup) taken into account.
     ///
-    /// Zero, and more than 16,382, are errors of [`build`](Builder::build).
+    /// Zero, and more than 4,094, are errors of [`build`](Builder::build).
     pub fn worker_threads(&mut self, threads: usize) -> &mut Self {
         self.worker_threads = Some(threads);
         self

@@ -20,6 +20,7 @@ use crate::lane::watch::Watching;
 use crate::lane::worker::set_prompt;
 use crate::time::clock;
 use crate::time::shard::{NEVER, wake};
+use evenkeel_topology::shorten_slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -36,6 +37,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// For how long it goes on looking at sleeping workers.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// The least time slice that Linux has.
+const SLICE: Duration = Duration::from_micros(100);
 
 /// A worker's timer is overdue by more than this when the worker must be stuck: 2 ms.
 const OVERDUE_NS: u64 = 2_000_000;
@@ -82,6 +86,8 @@ impl Watch {
 /// The body of the driver thread.
 pub(super) fn run(shared: &Arc<Shared>) {
     set_prompt();
+    // It runs briefly, and others wait for it: those whose worker computes at the same priority.
+    let _ = shorten_slice(SLICE);
     // A waker that drops the runtime here must not wait for this thread to end.
     context::become_worker();
     let watch = &*shared.watch;

@@ -63,8 +63,8 @@ pub(crate) trait Schedule: Send + Sync + 'static {
 pub(crate) struct Shard(pub(crate) usize);
 
 impl Shard {
-    /// There are no more shards than this in a lane, or workers: the cell has fourteen bits for it.
-    pub(crate) const COUNT_MAX: usize = (1 << 14) - 1;
+    /// There are no more shards than this in a lane, or workers: the cell has twelve bits for it.
+    pub(crate) const COUNT_MAX: usize = (1 << 12) - 1;
 }
 
 /// The part of a task that does not depend on its type.

@@ -2,12 +2,18 @@
 //!
 //! A poll that gets stuck on the IO lane is taken over, and that is a strike against its task. After the second the task is
 //! polled elsewhere: on the compute lane if its thread was using the CPU, on a thread of the blocking pool if it was
-//! asleep. It comes back after a row of short polls, with one strike left, so that the next one counts at once.
+//! asleep. It comes back after a row of short polls, with one strike left, so that the next one counts at once. Each time
+//! it comes back it has been at a higher *level*, on which fewer of its short polls count: one that is long now and then
+//! stays where it does no harm.
 //!
-//! Four bits of the task's label, written by whoever polls it.
+//! Seven bits of the task's label, written by whoever polls it.
 
-/// So many short polls in a row bring a task back to the IO lane.
+/// So many short polls in a row, of those that count, bring a task back to the IO lane.
 pub(crate) const SHORT_ROW: u8 = 7;
+
+/// There are so many levels; on each a quarter as many short polls count as on the one below.
+const LEVELS: u8 = 4;
+const COUNTED_SHIFT: u8 = 2;
 
 /// Where a task is to be polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +23,22 @@ pub(crate) enum Place {
     Blocking,
 }
 
+/// From the lowest bit on: three for the row (on the IO lane: the strikes), two for the level, two for the place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Habit(u8);
 
-const ONE_STRIKE: u8 = 1;
-const COMPUTE: u8 = 2;
-const BLOCKING: u8 = COMPUTE + SHORT_ROW;
+const ROW_BITS: u8 = 3;
+const LEVEL_BITS: u8 = 2;
+const PLACE_START: u8 = ROW_BITS + LEVEL_BITS;
+
+const _: () = assert!(SHORT_ROW < 1 << ROW_BITS && LEVELS == 1 << LEVEL_BITS);
 
 impl Habit {
-    pub(crate) const BITS: u32 = 4;
+    pub(crate) const BITS: u32 = 7;
+
+    fn new(place: Place, level: u8, row: u8) -> Habit {
+        Habit(((place as u8) << PLACE_START) | (level << ROW_BITS) | row)
+    }
 
     pub(super) fn from_bits(bits: u8) -> Habit {
         Habit(bits)
@@ -37,43 +50,56 @@ impl Habit {
 
     #[inline]
     pub(crate) fn place(self) -> Place {
-        match self.0 {
-            ..COMPUTE => Place::Io,
-            COMPUTE..BLOCKING => Place::Compute,
-            BLOCKING.. => Place::Blocking,
+        const COMPUTE: u8 = Place::Compute as u8;
+        match self.0 >> PLACE_START {
+            0 => Place::Io,
+            COMPUTE => Place::Compute,
+            _ => Place::Blocking,
         }
+    }
+
+    fn level(self) -> u8 {
+        (self.0 >> ROW_BITS) & (LEVELS - 1)
+    }
+
+    fn row(self) -> u8 {
+        self.0 & ((1 << ROW_BITS) - 1)
     }
 
     /// A poll on the IO lane was taken over; `elsewhere` is where it should have been.
     pub(crate) fn struck(self, elsewhere: Place) -> Habit {
-        match (self.0, elsewhere) {
-            (0, _) => Habit(ONE_STRIKE),
-            (ONE_STRIKE, Place::Compute) => Habit(COMPUTE),
-            (ONE_STRIKE, Place::Blocking) => Habit(BLOCKING),
+        match (self.place(), self.row()) {
+            (Place::Io, 0) => Habit::new(Place::Io, self.level(), 1),
+            (Place::Io, _) => Habit::new(elsewhere, self.level(), 0),
             _ => self,
         }
     }
 
-    /// A poll that was not on the IO lane has ended.
-    pub(crate) fn polled_elsewhere(self, short: bool) -> Habit {
-        let start = match self.place() {
-            Place::Io => return self,
-            Place::Compute => COMPUTE,
-            Place::Blocking => BLOCKING,
-        };
-        match self.0 - start + 1 {
-            _ if !short => Habit(start),
-            SHORT_ROW => Habit(ONE_STRIKE),
-            row => Habit(start + row),
+    /// Of the short polls elsewhere, one in so many counts.
+    pub(crate) fn counted_in(self) -> u32 {
+        1 << (COUNTED_SHIFT * self.level())
+    }
+
+    /// A poll that was not on the IO lane has ended. If it was short, `counts` says whether it counts.
+    pub(crate) fn polled_elsewhere(self, short: bool, counts: bool) -> Habit {
+        let (place, level, row) = (self.place(), self.level(), self.row());
+        match place {
+            Place::Io => self,
+            _ if !short => Habit::new(place, level, 0),
+            _ if !counts => self,
+            _ if row + 1 == SHORT_ROW => Habit::new(Place::Io, (level + 1).min(LEVELS - 1), 1),
+            _ => Habit::new(place, level, row + 1),
         }
     }
 }
 
-const _: () = assert!(BLOCKING + SHORT_ROW <= 1 << Habit::BITS);
-
 #[cfg(all(test, not(evenkeel_loom)))]
 mod tests {
     use super::*;
+
+    fn away(habit: Habit, elsewhere: Place) -> Habit {
+        habit.struck(elsewhere).struck(elsewhere)
+    }
 
     #[test]
     fn one_long_poll_changes_nothing_two_do() {
@@ -87,27 +113,32 @@ mod tests {
     #[test]
     fn a_row_of_short_polls_brings_it_back_with_one_strike_left() {
         for elsewhere in [Place::Compute, Place::Blocking] {
-            let away = Habit::default().struck(elsewhere).struck(elsewhere);
-            let mut habit = away;
+            let first = away(Habit::default(), elsewhere);
+            let mut habit = first;
             for _ in 1..SHORT_ROW {
-                habit = habit.polled_elsewhere(true);
+                habit = habit.polled_elsewhere(true, true);
                 assert_eq!(habit.place(), elsewhere);
+                assert_eq!(habit.polled_elsewhere(true, false), habit);
+                assert_eq!(habit.polled_elsewhere(false, true), first);
             }
-            assert_eq!(habit.polled_elsewhere(false), away, "a long one in between");
-            let back = habit.polled_elsewhere(true);
-            assert_eq!(back, Habit::default().struck(elsewhere));
+            let back = habit.polled_elsewhere(true, true);
+            assert_eq!(back.place(), Place::Io);
             assert_eq!(back.struck(elsewhere).place(), elsewhere);
         }
     }
 
     #[test]
-    fn every_habit_fits() {
-        let mut habit = Habit::default()
-            .struck(Place::Blocking)
-            .struck(Place::Blocking);
-        for _ in 0..100 {
-            assert!(habit.bits() < 1 << Habit::BITS);
-            habit = habit.polled_elsewhere(true);
+    fn coming_back_takes_longer_each_time_up_to_a_limit() {
+        let mut habit = Habit::default().struck(Place::Blocking);
+        let mut counted_in = Vec::new();
+        for _ in 0..6 {
+            habit = habit.struck(Place::Blocking);
+            counted_in.push(habit.counted_in());
+            while habit.place() != Place::Io {
+                habit = habit.polled_elsewhere(true, true);
+                assert!(habit.bits() < 1 << Habit::BITS);
+            }
         }
+        assert_eq!(counted_in, [1, 4, 16, 64, 64, 64]);
     }
 }

@@ -50,13 +50,13 @@ use std::num::NonZeroU64;
 /// The number of a task, unique among the tasks of this process.
 ///
 /// Numbers are handed out to threads in blocks, so they tell nothing about the order of spawning. They begin
-/// again after 2^46 of them, which is ten million tasks a second for eighty days.
+/// again after 2^45 of them, which is ten million tasks a second for forty days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(NonZeroU64);
 
 impl Id {
     /// The cell of a task has so many for it.
-    const BITS: u32 = 46;
+    const BITS: u32 = 45;
     const MASK: u64 = (1 << Id::BITS) - 1;
 
     /// A block is large enough that the shared counter is hardly ever touched.
@@ -75,7 +75,7 @@ impl Id {
                 id = block * Id::BLOCK;
             }
             next.set(id + 1);
-            // All of the bits are zero once in 2^46.
+            // All of the bits are zero once in 2^45.
             Id::from_u64((id + 1) & Id::MASK)
         })
         .unwrap_or_else(Id::next)

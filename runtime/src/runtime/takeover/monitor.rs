@@ -28,6 +28,9 @@ const COARSE: Duration = Duration::from_millis(4);
 /// But no less than this.
 const FINEST: Duration = Duration::from_micros(100);
 
+/// A worker that has begun no more polls than this since the last look, and is in one, is looked at again soon.
+const FEW_POLLS: u64 = 8;
+
 /// For so long after a long poll the looks stay fine.
 const ALERT: Duration = Duration::from_secs(2);
 
@@ -42,6 +45,10 @@ pub(in crate::runtime) struct Monitor {
     alert_until: Instant,
     /// Tasks waited at the last look.
     waiting: bool,
+    /// How many polls each worker had begun by the last look,
+    polls: Vec<u64>,
+    /// and how often a worker had found events that nobody had looked for.
+    rescues: u64,
     /// Where the round over the strays goes on.
     next_stray: usize,
     logged: HashSet<*const Location<'static>>,
@@ -70,6 +77,8 @@ impl Monitor {
             seen: vec![None; shared.io.workers()],
             alert_until: Instant::now(),
             waiting: false,
+            polls: vec![0; shared.io.workers()],
+            rescues: 0,
             next_stray: 0,
             logged: HashSet::new(),
             refusal_logged: false,
@@ -98,11 +107,23 @@ impl Monitor {
         }
         let alert = now < self.alert_until;
         takeover.alert.store(alert, Ordering::Release);
-        Some(if alert {
+        let suspect = self.may_be_stuck(shared);
+        Some(if alert || suspect {
             (takeover.policy.after / 2).clamp(FINEST, COARSE)
         } else {
             COARSE
         })
+    }
+
+    /// A worker is in a poll that may have begun soon after the last look, or before it.
+    fn may_be_stuck(&mut self, shared: &Shared) -> bool {
+        let mut may_be = false;
+        for (worker, before) in self.polls.iter_mut().enumerate() {
+            let polls = shared.io.polls(worker);
+            let begun = polls.wrapping_sub(std::mem::replace(before, polls));
+            may_be |= begun <= FEW_POLLS && self.seen[worker].is_some();
+        }
+        may_be
     }
 
     fn find_stuck(&mut self, shared: &Shared, now: Instant) -> Vec<Stuck> {
@@ -130,12 +151,18 @@ impl Monitor {
         let io = &shared.io;
         let waiting = io.has_waiting();
         let waited = std::mem::replace(&mut self.waiting, waiting);
-        let nobody_left = stuck.len() == io.workers();
+        let rescues = io.rescues();
+        let rescued = std::mem::replace(&mut self.rescues, rescues) != rescues;
+        if stuck.is_empty() {
+            return;
+        }
+        let everybody =
+            (waiting && waited) || rescued || stuck.len() == io.workers() || events_wait(shared);
         for stuck in stuck {
             let worker = stuck.worker;
             let due = io.timers(worker).next_ns();
             let timer_waits = due != NEVER && due <= clock::now_ns();
-            if (waiting && waited) || nobody_left || io.has_own_waiting(worker) || timer_waits {
+            if everybody || io.has_own_waiting(worker) || timer_waits {
                 self.take_over(shared, stuck, now);
             }
         }
@@ -238,6 +265,20 @@ impl Shared {
             Err(error) => tracing::debug!(%error, "a spare thread could not be made"),
         }
     }
+}
+
+/// True if nobody was polling for IO while a worker was stuck, and there was some. Then somebody polls after this.
+fn events_wait(shared: &Shared) -> bool {
+    let Some(mut my_turn) = shared.turn.try_take() else {
+        return false;
+    };
+    let events = my_turn.look();
+    drop(my_turn);
+    if events == 0 {
+        // Somebody who sleeps, so that the next event finds him.
+        shared.io.wake_somebody();
+    }
+    events > 0
 }
 
 /// Whether a worker that has been in the same poll since `seen` is stuck.
