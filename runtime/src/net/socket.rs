@@ -1,8 +1,8 @@
 //! A mio socket that is registered with the current runtime's IO driver: what all types of this
 //! module wrap.
 //!
-//! Everything that waits goes through here, and everything that reads into memory which is not
-//! initialised yet.
+//! Everything that waits goes through here, and takes from the task's budget ([`coop`](crate::task::coop));
+//! and everything that reads into memory which is not initialised yet.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -16,6 +16,7 @@ use evenkeel_io_driver::{Direction, Interest, Io, Ready};
 use socket2::SockRef;
 
 use crate::runtime::context;
+use crate::task::coop::{cooperative, poll_operation};
 
 /// A socket on which a system call can be tried.
 pub trait MioSocket: mio::event::Source + fmt::Debug {
@@ -114,7 +115,7 @@ impl<S: mio::event::Source> Socket<S> {
     }
 
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        Ok(self.io.ready(interest).await?.ready())
+        Ok(cooperative(self.io.ready(interest)).await?.ready())
     }
 
     pub(crate) async fn readable(&self) -> io::Result<()> {
@@ -126,11 +127,11 @@ impl<S: mio::event::Source> Socket<S> {
     }
 
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_read_ready(cx).map_ok(drop)
+        poll_operation(cx, |cx| self.io.poll_read_ready(cx)).map_ok(drop)
     }
 
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_write_ready(cx).map_ok(drop)
+        poll_operation(cx, |cx| self.io.poll_write_ready(cx)).map_ok(drop)
     }
 
     /// Runs `call` if the socket is believed to be ready, and remembers if it turns out not to be.
@@ -149,7 +150,7 @@ impl<S: mio::event::Source> Socket<S> {
         interest: Interest,
         call: impl FnMut(&S) -> io::Result<R>,
     ) -> io::Result<R> {
-        self.io.async_io(interest, call).await
+        cooperative(self.io.async_io(interest, call)).await
     }
 
     pub(crate) fn poll_read_call<R>(
@@ -157,7 +158,7 @@ impl<S: mio::event::Source> Socket<S> {
         cx: &mut Context<'_>,
         call: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.io.poll_io(cx, Direction::Read, call)
+        poll_operation(cx, |cx| self.io.poll_io(cx, Direction::Read, call))
     }
 
     pub(crate) fn poll_write_call<R>(
@@ -165,7 +166,7 @@ impl<S: mio::event::Source> Socket<S> {
         cx: &mut Context<'_>,
         call: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.io.poll_io(cx, Direction::Write, call)
+        poll_operation(cx, |cx| self.io.poll_io(cx, Direction::Write, call))
     }
 }
 
@@ -263,16 +264,17 @@ impl<S: MioStream> Socket<S> {
         len: usize,
         read: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        if S::SHORT_READ_EMPTIES {
-            self.io.poll_stream_io(cx, Direction::Read, len, read)
-        } else {
-            self.io.poll_io(cx, Direction::Read, read)
-        }
+        poll_operation(cx, |cx| {
+            if S::SHORT_READ_EMPTIES {
+                self.io.poll_stream_io(cx, Direction::Read, len, read)
+            } else {
+                self.io.poll_io(cx, Direction::Read, read)
+            }
+        })
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.io
-            .poll_stream_io(cx, Direction::Write, buf.len(), |source| source.write(buf))
+        self.poll_write_with(cx, buf.len(), |source| source.write(buf))
     }
 
     pub(crate) fn poll_write_vectored(
@@ -281,8 +283,17 @@ impl<S: MioStream> Socket<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        self.io.poll_stream_io(cx, Direction::Write, len, |source| {
-            source.write_vectored(bufs)
+        self.poll_write_with(cx, len, |source| source.write_vectored(bufs))
+    }
+
+    fn poll_write_with(
+        &self,
+        cx: &mut Context<'_>,
+        len: usize,
+        write: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        poll_operation(cx, |cx| {
+            self.io.poll_stream_io(cx, Direction::Write, len, write)
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::Handle;
 use super::context::BlockOnGuard;
 use crate::lane::parker::Parker;
+use crate::task::coop;
 use crate::time::clock;
 use crate::time::shard::wake;
 use std::future::Future;
@@ -30,7 +31,7 @@ pub(super) fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+        if let Poll::Ready(output) = coop::with_budget(|| future.as_mut().poll(&mut cx)) {
             return output;
         }
         // Whatever wakes us from here on leaves its mark in the parker, so the park below returns.

@@ -3,7 +3,7 @@ use super::dump::Dump;
 use super::{ComputePriority, RuntimeMetrics, Shared, block_on};
 use crate::lane::worker::{Local, hold};
 use crate::lane::{Kind, Lane, LaneRef};
-use crate::task::{self, Id, JoinHandle, Schedule, Task};
+use crate::task::{self, Id, JoinHandle, Schedule, Task, coop};
 use crate::time::shard::Shard;
 use std::fmt;
 use std::future::Future;
@@ -287,7 +287,8 @@ impl<F: FnOnce() -> R, R> Future for Once<F> {
             .0
             .take()
             .expect("a closure completes in its first poll");
-        Poll::Ready(f())
+        // It may drive futures itself, and cannot yield.
+        Poll::Ready(coop::with_unconstrained(f))
     }
 }
 

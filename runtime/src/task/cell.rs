@@ -5,6 +5,7 @@
 //! touch which field when is written in [`state`](super::state).
 
 use super::Id;
+use super::coop;
 use super::error::Failure;
 use super::habit::Habit;
 use super::join_waker::JoinWaker;
@@ -442,8 +443,10 @@ unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef) -> bool {
     // SAFETY: the caller's reference outlives the poll; not dropped, so it needs none of its own.
     let waker = ManuallyDrop::new(unsafe { waker_of(raw) });
     let polled = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: RUNNING is ours.
-        unsafe { cell.poll(&mut Context::from_waker(&waker)) }
+        coop::with_budget(|| {
+            // SAFETY: RUNNING is ours.
+            unsafe { cell.poll(&mut Context::from_waker(&waker)) }
+        })
     }));
     let result = match polled {
         Ok(Poll::Pending) => {

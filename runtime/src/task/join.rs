@@ -1,10 +1,10 @@
 use super::owners::{Handle, Remote};
-use super::{Id, JoinError};
+use super::{Id, JoinError, coop};
 use std::fmt;
 use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// The right to await the result of a task. Dropping it detaches the task, which goes on.
 ///
@@ -68,16 +68,21 @@ impl<T> JoinHandle<T> {
     pub fn id(&self) -> Id {
         self.task.id()
     }
+
+    /// Polls without a budget.
+    pub(super) fn poll_result(&mut self, waker: &Waker) -> Poll<Result<T, JoinError>> {
+        let id = self.id();
+        self.task
+            .poll_result(waker)
+            .map_err(|failure| JoinError::new(id, failure))
+    }
 }
 
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let id = self.id();
-        self.task
-            .poll_result(cx.waker())
-            .map_err(|failure| JoinError::new(id, failure))
+        coop::poll_operation(cx, |cx| self.poll_result(cx.waker()))
     }
 }
 

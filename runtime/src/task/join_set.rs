@@ -1,10 +1,9 @@
-use super::{AbortHandle, Id, JoinError, JoinHandle};
+use super::{AbortHandle, Id, JoinError, JoinHandle, coop};
 use crate::runtime::Handle;
 use crate::stack::Stack;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -105,18 +104,27 @@ impl<T> JoinSet<T> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<(Id, T), JoinError>>> {
-        if !self.ready.parent.will_wake(cx.waker()) {
-            let parent = cx.waker().clone();
+        if self.is_empty() {
+            return Poll::Ready(None);
+        }
+        coop::poll_operation(cx, |cx| {
+            self.listen(cx.waker());
+            // Without a budget for each member: one that has completed must not be put off, for then its
+            // key would be in the stack again at once, and the search would never end.
+            self.next_completed()
+                .map_or(Poll::Pending, |completed| Poll::Ready(Some(completed)))
+        })
+    }
+
+    /// Makes `waker` the one that is told of completed members.
+    fn listen(&mut self, waker: &Waker) {
+        if !self.ready.parent.will_wake(waker) {
+            let parent = waker.clone();
             self.ready = Arc::new(Ready {
                 keys: Stack::new(),
                 parent,
             });
             self.fresh = self.members.keys().copied().collect();
-        }
-        match self.next_completed() {
-            Some(completed) => Poll::Ready(Some(completed)),
-            None if self.is_empty() => Poll::Ready(None),
-            None => Poll::Pending,
         }
     }
 
@@ -138,7 +146,7 @@ impl<T> JoinSet<T> {
                 key,
                 ready: self.ready.clone(),
             }));
-            if let Poll::Ready(result) = Pin::new(member).poll(&mut Context::from_waker(&waker)) {
+            if let Poll::Ready(result) = member.poll_result(&waker) {
                 self.members.remove(&key);
                 return Some(result.map(|value| (id, value)));
             }

@@ -5,6 +5,7 @@
 //! closure ([`spawn_blocking`]). All four give a [`JoinHandle`].
 
 mod cell;
+pub mod coop;
 mod error;
 mod habit;
 mod inbox;
@@ -23,6 +24,7 @@ mod join_set;
 mod yield_now;
 
 pub(crate) use cell::{Schedule, Shard, TaskRef, new};
+pub use coop::{Unconstrained, consume_budget, unconstrained};
 pub use error::JoinError;
 pub(crate) use habit::{Habit, Place};
 pub(crate) use inbox::Inbox;

@@ -7,6 +7,7 @@ use crate::panics::drop_quietly;
 
 use crate::runtime::Handle;
 use crate::runtime::context::{self, ThreadHandle};
+use crate::task::coop;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -169,18 +170,8 @@ impl Sleep {
         };
         self.entry = Some(entry);
     }
-}
 
-fn wake_driver(runtime: &Handle, wanted: bool) {
-    if wanted {
-        runtime.wake_driver();
-    }
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // An IO worker stays one, and with it whose timers it may touch.
         let _hold = worker::hold();
         if self.is_elapsed() {
@@ -206,6 +197,20 @@ impl Future for Sleep {
              Runtime alive for as long as its timers are awaited"
         );
         Poll::Pending
+    }
+}
+
+fn wake_driver(runtime: &Handle, wanted: bool) {
+    if wanted {
+        runtime.wake_driver();
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        coop::poll_operation(cx, |cx| self.poll_elapsed(cx))
     }
 }
 

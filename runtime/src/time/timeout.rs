@@ -1,5 +1,6 @@
 use super::error::Elapsed;
 use super::{Duration, Instant, Sleep};
+use crate::task::coop;
 use pin_project_lite::pin_project;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -86,9 +87,16 @@ impl<F: Future> Future for Timeout<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let had_budget = coop::has_budget_remaining();
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        Pin::new(this.sleep).poll(cx).map(|()| Err(Elapsed(())))
+        let elapsed = if had_budget && !coop::has_budget_remaining() {
+            // A future that uses up the budget in every poll would otherwise put its own timeout off for ever.
+            coop::with_unconstrained(|| Pin::new(this.sleep).poll(cx))
+        } else {
+            Pin::new(this.sleep).poll(cx)
+        };
+        elapsed.map(|()| Err(Elapsed(())))
     }
 }

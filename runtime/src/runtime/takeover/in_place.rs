@@ -3,6 +3,7 @@
 use super::StuckPoll;
 use crate::lane::worker::{Local, with_fresh_hold};
 use crate::runtime::{Shared, context};
+use crate::task::coop;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,7 +44,7 @@ where
 {
     with_fresh_hold(|local| local.host().replace(local));
     let _may_block = context::allow_blocking();
-    f()
+    coop::with_unconstrained(f)
 }
 
 impl Shared {

@@ -1,0 +1,371 @@
+//! The budget of a poll, by which tasks that always have something to do let the others have a turn.
+//!
+//! A worker runs one task until its poll returns. A task whose sources are always ready (a socket that is
+//! filled faster than it is read, say) would never return from it, and nothing else would run on that
+//! worker. So each poll of a task has a budget of 128 units, as in tokio, and so has each poll of the
+//! future in [`block_on`](crate::runtime::Runtime::block_on). An operation that completes takes a unit;
+//! one that has to wait takes none. Once there are none left, the next operation wakes its own task and
+//! returns `Pending` although it could go on: the task goes to the back of its queue, and comes back with
+//! a new budget.
+//!
+//! The asynchronous operations of [`net`](crate::net), [`io`](crate::io), [`time`](crate::time),
+//! [`JoinHandle`](super::JoinHandle) and [`JoinSet`](super::JoinSet) take part. What does not wait does
+//! not: `try_read` and its like. Code that is no task has no limit: plain threads, other executors on
+//! them, and the closures of [`spawn_blocking`](crate::spawn_blocking) and
+//! [`spawn_compute`](crate::spawn_compute).
+//!
+//! # tokio's channels
+//!
+//! The channels and locks of `tokio::sync` take from tokio's budget, which there is only in tokio's own
+//! runtime. Here they have no limit. A loop that may always find something in a channel says itself that it
+//! takes part, with [`consume_budget`] or [`cooperative`]:
+//!
+//! ```
+//! use evenkeel::task::coop::cooperative;
+//! use tokio::sync::mpsc::Receiver;
+//!
+//! async fn sum(mut numbers: Receiver<u64>) -> u64 {
+//!     let mut sum = 0;
+//!     while let Some(number) = cooperative(numbers.recv()).await {
+//!         sum += number;
+//!     }
+//!     sum
+//! }
+//! # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+//! # let (out, numbers) = tokio::sync::mpsc::channel(1000);
+//! # for number in 0..1000 { out.send(number).await.unwrap(); }
+//! # drop(out);
+//! # assert_eq!(evenkeel::spawn(sum(numbers)).await.unwrap(), 499_500);
+//! # });
+//! ```
+//!
+//! # Executors inside a task
+//!
+//! What polls futures inside the poll of a task must return `Pending` to the task when they do: only the
+//! next poll has a new budget. A `block_on` of another library that is called in a task, which is wrong
+//! because it blocks the worker, would wait for ever once the budget is used up. Call it in
+//! [`spawn_blocking`](crate::spawn_blocking), or give it an [`unconstrained`] future.
+
+use pin_project_lite::pin_project;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// The units that are left, or [`UNLIMITED`](Budget::UNLIMITED).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Budget(u8);
+
+impl Budget {
+    /// Of a poll. (tokio's number: enough to make a turn worth its cost, and a fraction of a millisecond
+    /// for most operations.)
+    const FULL: Budget = Budget(128);
+    const EMPTY: Budget = Budget(0);
+    const UNLIMITED: Budget = Budget(u8::MAX);
+
+    /// Of this thread, at the moment.
+    #[inline]
+    fn get() -> Budget {
+        LEFT.try_with(Cell::get).unwrap_or(Budget::UNLIMITED)
+    }
+
+    #[inline]
+    fn set(self) {
+        let _ = LEFT.try_with(|left| left.set(self));
+    }
+
+    /// Runs `f` with this budget. What was left before is left again afterwards, even if `f` panics.
+    #[inline]
+    fn scope<R>(self, f: impl FnOnce() -> R) -> R {
+        let _before = SetOnDrop(Budget::get());
+        self.set();
+        f()
+    }
+}
+
+thread_local! {
+    static LEFT: Cell<Budget> = const { Cell::new(Budget::UNLIMITED) };
+}
+
+struct SetOnDrop(Budget);
+
+impl Drop for SetOnDrop {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
+/// Runs one poll of a task.
+#[inline]
+pub(crate) fn with_budget<R>(poll: impl FnOnce() -> R) -> R {
+    Budget::FULL.scope(poll)
+}
+
+/// Runs code of a task that is no poll, or whose polls must not be put off.
+#[inline]
+pub(crate) fn with_unconstrained<R>(f: impl FnOnce() -> R) -> R {
+    Budget::UNLIMITED.scope(f)
+}
+
+/// Polls an operation that takes a unit if it completes.
+#[inline]
+pub(crate) fn poll_operation<R>(
+    cx: &mut Context<'_>,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+) -> Poll<R> {
+    let before = ready!(poll_take(cx));
+    let polled = poll(cx);
+    if polled.is_pending() {
+        // Not in a drop: if it panics the poll is over, and code to unwind would be in every read.
+        before.set();
+    }
+    polled
+}
+
+/// Takes a unit. Ready with what was there before.
+#[inline]
+fn poll_take(cx: &mut Context<'_>) -> Poll<Budget> {
+    let before = Budget::get();
+    match before {
+        Budget::UNLIMITED => {}
+        Budget::EMPTY => {
+            // In its own poll, a task that is woken goes to the back of the queue, as in `yield_now`.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Budget(left) => Budget(left - 1).set(),
+    }
+    Poll::Ready(before)
+}
+
+/// True if an operation could go on; false once the budget of this poll is used up.
+///
+/// True where there is no limit. A future that polls several others, of which the first may use up all of the
+/// budget every time, asks this to see to it that the others get on as well.
+///
+/// # Examples
+///
+/// A future that prefers `first`, and still polls `second` when `first` has used up the budget:
+///
+/// ```
+/// use evenkeel::task::coop::{has_budget_remaining, unconstrained};
+/// use std::future::Future;
+/// use std::pin::Pin;
+/// use std::task::{Context, Poll};
+///
+/// fn poll_either<T>(
+///     first: Pin<&mut impl Future<Output = T>>,
+///     mut second: Pin<&mut impl Future<Output = T>>,
+///     cx: &mut Context<'_>,
+/// ) -> Poll<T> {
+///     let had_budget = has_budget_remaining();
+///     if let Poll::Ready(value) = first.poll(cx) {
+///         return Poll::Ready(value);
+///     }
+///     if had_budget && !has_budget_remaining() {
+///         return Pin::new(&mut unconstrained(second.as_mut())).poll(cx);
+///     }
+///     second.poll(cx)
+/// }
+/// # use std::{future::{pending, poll_fn}, pin::pin};
+/// # use evenkeel::{task::consume_budget, time::{Duration, sleep}};
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// # let mut busy = pin!(async { loop { consume_budget().await } });
+/// # let mut timer = pin!(sleep(Duration::from_millis(1)));
+/// # poll_fn(|cx| poll_either(busy.as_mut(), timer.as_mut(), cx)).await;
+/// # });
+/// ```
+#[inline]
+#[must_use = "it tells, and changes nothing"]
+pub fn has_budget_remaining() -> bool {
+    Budget::get() != Budget::EMPTY
+}
+
+/// Takes a unit of the budget. With none left, it wakes the task and returns `Pending`, which the caller is
+/// to return as well.
+///
+/// The unit is given back when the [`RestoreOnPending`] is dropped, unless
+/// [`made_progress`](RestoreOnPending::made_progress) was called on it.
+///
+/// # Examples
+///
+/// ```
+/// use evenkeel::task::coop;
+/// use std::collections::VecDeque;
+/// use std::task::{Context, Poll, Waker, ready};
+///
+/// struct Source {
+///     items: VecDeque<u32>,
+///     waiting: Option<Waker>,
+/// }
+///
+/// impl Source {
+///     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<u32> {
+///         let unit = ready!(coop::poll_proceed(cx));
+///         match self.items.pop_front() {
+///             Some(item) => {
+///                 unit.made_progress();
+///                 Poll::Ready(item)
+///             }
+///             None => {
+///                 self.waiting = Some(cx.waker().clone());
+///                 Poll::Pending
+///             }
+///         }
+///     }
+/// }
+/// # let mut source = Source { items: (0..1000).collect(), waiting: None };
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// #     for item in 0..1000 {
+/// #         assert_eq!(std::future::poll_fn(|cx| source.poll_next(cx)).await, item);
+/// #     }
+/// # });
+/// ```
+#[inline]
+pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
+    poll_take(cx).map(|before| RestoreOnPending {
+        before: Cell::new(before),
+        not_send: PhantomData,
+    })
+}
+
+/// A unit of the budget, given by [`poll_proceed`], that is not spent yet.
+///
+/// Dropping it makes the budget what it was before `poll_proceed`, whatever was spent since, unless
+/// [`made_progress`](RestoreOnPending::made_progress) was called.
+#[derive(Debug)]
+#[must_use = "dropping it gives the unit back: call `made_progress` when the operation has completed"]
+pub struct RestoreOnPending {
+    /// No limit stands for nothing to give back, too.
+    before: Cell<Budget>,
+    /// The budget is of this thread.
+    not_send: PhantomData<*mut ()>,
+}
+
+impl RestoreOnPending {
+    /// The operation has completed: the unit stays spent.
+    #[inline]
+    pub fn made_progress(&self) {
+        self.before.set(Budget::UNLIMITED);
+    }
+}
+
+impl Drop for RestoreOnPending {
+    #[inline]
+    fn drop(&mut self) {
+        let before = self.before.get();
+        if before != Budget::UNLIMITED {
+            before.set();
+        }
+    }
+}
+
+/// Takes a unit of the budget, and lets the others have a turn if there is none left.
+///
+/// For loops that use nothing that takes part by itself. It costs a nanosecond or two as long as there are
+/// units, where [`yield_now`](super::yield_now) gives up the worker each time. A task that runs on
+/// for long between two calls keeps others waiting still: on the IO lane, 128 rounds of such a loop should
+/// not take more than some tens of microseconds.
+///
+/// # Cancel safety
+///
+/// Cancel safe: it holds nothing.
+///
+/// # Examples
+///
+/// ```
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// let mut sum = 0_u64;
+/// for number in 0..10_000 {
+///     sum += number;
+///     evenkeel::task::consume_budget().await;
+/// }
+/// assert_eq!(sum, 49_995_000);
+/// # });
+/// ```
+pub async fn consume_budget() {
+    poll_fn(|cx| poll_operation(cx, |_| Poll::Ready(()))).await;
+}
+
+/// Polls `future` without a limit: it is never made to wait although it could go on.
+///
+/// If its sources are always ready, nothing else runs on its worker until it ends. The budget of the task
+/// around it stays as it is.
+///
+/// # Cancel safety
+///
+/// As cancel safe as `future`.
+///
+/// # Examples
+///
+/// ```
+/// use evenkeel::task::{consume_budget, unconstrained};
+///
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// unconstrained(async {
+///     for _ in 0..1000 {
+///         // All in one poll.
+///         consume_budget().await;
+///     }
+/// })
+/// .await;
+/// # });
+/// ```
+pub fn unconstrained<F>(future: F) -> Unconstrained<F> {
+    Unconstrained { future }
+}
+
+pin_project! {
+    /// The future of [`unconstrained`].
+    #[must_use = "futures do nothing unless they are awaited or polled"]
+    #[derive(Debug)]
+    pub struct Unconstrained<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Unconstrained<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        with_unconstrained(|| self.project().future.poll(cx))
+    }
+}
+
+/// Makes `future` take part: it takes a unit when it completes, and is not polled while there is none left.
+///
+/// For a future that is the next item of something and may be ready each time, of a library that knows
+/// nothing of budgets. One that takes part already would pay twice.
+///
+/// # Cancel safety
+///
+/// As cancel safe as `future`.
+///
+/// # Examples
+///
+/// See [tokio's channels](self#tokios-channels).
+pub fn cooperative<F: Future>(future: F) -> Coop<F> {
+    Coop { future }
+}
+
+pin_project! {
+    /// The future of [`cooperative`].
+    #[must_use = "futures do nothing unless they are awaited or polled"]
+    #[derive(Debug)]
+    pub struct Coop<F: Future> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Coop<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        poll_operation(cx, |cx| self.project().future.poll(cx))
+    }
+}
