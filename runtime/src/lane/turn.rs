@@ -68,10 +68,9 @@ impl MyTurn<'_> {
         self.poll(Some(Duration::ZERO))
     }
 
-    /// Waits for events, for a waker of `parker`, or for `timeout`; may return early. Returns the number
-    /// of events.
-    pub(crate) fn wait(&mut self, parker: &Parker, timeout: Option<Duration>) -> usize {
-        parker.park_in_driver(|| self.poll(timeout)).unwrap_or(0)
+    /// Waits for events, for a waker of `parker`, or for `timeout`; may return early.
+    pub(crate) fn wait(&mut self, parker: &Parker, timeout: Option<Duration>) {
+        parker.park_in_driver(|| self.poll(timeout));
     }
 
     fn poll(&mut self, timeout: Option<Duration>) -> usize {

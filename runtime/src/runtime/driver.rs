@@ -9,7 +9,7 @@
 //!
 //! It stops looking only while somebody is in the poll: a worker that has to sleep elsewhere, because
 //! another thread is polling, cannot know that this thread is about to leave. If that was the driver
-//! thread, it looks again; if it was a worker, that one is awake, and is watched over.
+//! thread, it has a worker take the turn; if it was a worker, that one is awake, and is watched over.
 
 use super::cores::Cores;
 use super::takeover::monitor::Monitor;
@@ -108,6 +108,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
         if looking {
             cores.look(shared);
             next_look = Some(monitor.look(shared).unwrap_or(LOOK_INTERVAL));
+            fill_turn(shared);
         }
         // Somebody has to be in the poll before this thread goes to sleep for long.
         let due_poll = polls.until_due(watch.turn.polls());
@@ -115,8 +116,9 @@ pub(super) fn run(shared: &Arc<Shared>) {
         let timeout = shortest([retries[0], retries[1], due, next_look, next_poll]);
         let wanted = !looking || due_poll.is_none();
         if wanted && let Some(mut my_turn) = watch.turn.try_take() {
-            let events = my_turn.wait(&watch.parker, timeout);
-            polls.polled(watch.turn.polls(), events);
+            my_turn.wait(&watch.parker, timeout);
+            drop(my_turn);
+            polls.polled(watch.turn.polls());
         } else {
             watch.parker.park(timeout);
         }
@@ -148,15 +150,20 @@ impl Polls {
         (!left.is_zero()).then_some(left)
     }
 
-    /// This thread has polled.
-    fn polled(&mut self, count: u64, events: usize) {
-        if events == 0 {
-            // Nothing came, so it may poll again soon. After events it may not: the worker that was woken is to
-            // have the next turn, without this thread in between.
-            self.count = count;
-        }
-        self.since = Instant::now();
-        self.patience = POLL_AGAIN_AFTER;
+    /// This thread has polled, and may have to again soon: that it had to means that they may be stuck.
+    fn polled(&mut self, count: u64) {
+        *self = Polls {
+            patience: POLL_AGAIN_AFTER,
+            ..Polls::new(count)
+        };
+    }
+}
+
+/// Sees to it that a worker polls, where all of them sleep and none does: the last that fell asleep found the turn taken,
+/// and whoever had it has left since, this thread most likely.
+fn fill_turn(shared: &Shared) {
+    if shared.io.awake_count() == 0 && shared.turn.try_take().is_some() {
+        shared.io.wake_somebody();
     }
 }
 

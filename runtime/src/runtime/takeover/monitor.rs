@@ -1,9 +1,10 @@
 //! Looking for workers that are stuck, on the driver thread.
 //!
 //! A look compares what each worker is at with what it was at the look before. Looks are [`COARSE`] apart while polls are
-//! short, because each costs a CPU some microseconds and somebody the CPU; once a long poll was seen, and for
-//! [`ALERT`] after the last one, they are half of the policy's `after` apart. A worker that dozes, or that works
-//! beside one that is stuck, raises the alert as well.
+//! short, because each costs a CPU some microseconds and somebody the CPU. Once a long poll was seen, and for
+//! [`ALERT`] after the last one, they are half of the policy's `after` apart, or less where a poll is about to be too long;
+//! and so is the next one, if a worker is in a poll after having begun but few since the last. A worker that dozes, or that
+//! works beside one that is stuck, raises the alert as well.
 //!
 //! A long poll is one that computes or sleeps. A worker that is just kept from the CPU is not stuck: somebody in its place
 //! would not get the CPU either. The CPU clock of the thread tells the one from the other.
@@ -100,7 +101,7 @@ impl Monitor {
         if !stuck.is_empty() {
             self.alert_until = now + ALERT;
         }
-        self.replace(shared, &stuck, now);
+        let replaced = self.replace(shared, &stuck, now);
         if takeover.spares.is_empty() && self.seen.iter().any(Option::is_some) {
             // For the next time.
             shared.prepare_spare();
@@ -108,11 +109,23 @@ impl Monitor {
         let alert = now < self.alert_until;
         takeover.alert.store(alert, Ordering::Release);
         let suspect = self.may_be_stuck(shared);
-        Some(if alert || suspect {
-            (takeover.policy.after / 2).clamp(FINEST, COARSE)
+        Some(if replaced {
+            // The next task in the queue may be like the last one.
+            FINEST
+        } else if alert || suspect {
+            self.until_next_is_long(takeover.policy.after)
         } else {
             COARSE
         })
+    }
+
+    /// The time until the first poll that was seen has taken too long, but for no longer than half of that.
+    fn until_next_is_long(&self, after: Duration) -> Duration {
+        let age = self.seen.iter().flatten().map(|seen| seen.since.elapsed());
+        let left = age.map(|age| after.saturating_sub(age));
+        let left = left.filter(|left| !left.is_zero()).min();
+        let half = after / 2;
+        left.unwrap_or(half).min(half).clamp(FINEST, COARSE)
     }
 
     /// A worker is in a poll that may have begun soon after the last look, or before it.
@@ -147,28 +160,32 @@ impl Monitor {
     }
 
     /// Replaces those for whom something waits; or all, if nobody else is there.
-    fn replace(&mut self, shared: &Arc<Shared>, stuck: &[Stuck], now: Instant) {
+    /// True if there was one.
+    fn replace(&mut self, shared: &Arc<Shared>, stuck: &[Stuck], now: Instant) -> bool {
         let io = &shared.io;
         let waiting = io.has_waiting();
         let waited = std::mem::replace(&mut self.waiting, waiting);
         let rescues = io.rescues();
         let rescued = std::mem::replace(&mut self.rescues, rescues) != rescues;
         if stuck.is_empty() {
-            return;
+            return false;
         }
         let everybody =
             (waiting && waited) || rescued || stuck.len() == io.workers() || events_wait(shared);
+        let mut replaced = false;
         for stuck in stuck {
             let worker = stuck.worker;
             let due = io.timers(worker).next_ns();
             let timer_waits = due != NEVER && due <= clock::now_ns();
             if everybody || io.has_own_waiting(worker) || timer_waits {
-                self.take_over(shared, stuck, now);
+                replaced |= self.take_over(shared, stuck, now);
             }
         }
+        replaced
     }
 
-    fn take_over(&mut self, shared: &Arc<Shared>, stuck: &Stuck, now: Instant) {
+    /// True if it was.
+    fn take_over(&mut self, shared: &Arc<Shared>, stuck: &Stuck, now: Instant) -> bool {
         let &Stuck {
             worker,
             seen,
@@ -176,16 +193,16 @@ impl Monitor {
         } = stuck;
         let takeover = &shared.takeover;
         let Some(tenant) = shared.io.tenant(worker) else {
-            return;
+            return false;
         };
         let Some(spare) = shared.spare() else {
             self.log_refusal(takeover);
-            return;
+            return false;
         };
         let learnt = verdict.filter(|_| takeover.policy.own_lane);
         if !shared.io.try_take_seat(worker, &tenant, seen.poll, learnt) {
             shared.put_back(spare);
-            return;
+            return false;
         }
         self.seen[worker] = None;
         takeover.counts.takeovers.fetch_add(1, Ordering::Relaxed);
@@ -200,6 +217,7 @@ impl Monitor {
         takeover.add_stray(tenant, worker, poll, verdict == Some(Place::Compute));
         shared.fill(worker, &spare);
         self.log(poll, age, verdict, thread);
+        true
     }
 
     /// Lowers the strays that have begun to compute.
