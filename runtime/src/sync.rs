@@ -65,8 +65,9 @@ mod imp {
         atomic::fence(atomic::Ordering::SeqCst);
     }
 
-    pub(crate) fn heavy_fence() {
+    pub(crate) fn heavy_fence() -> bool {
         atomic::fence(atomic::Ordering::SeqCst);
+        true
     }
 
     /// loom's mutex with parking_lot's interface.

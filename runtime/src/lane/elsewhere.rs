@@ -36,6 +36,11 @@ pub(crate) fn run(task: Task, place: Place, long: Duration) -> Option<Task> {
     again
 }
 
+/// True in a poll of a task that is not polled on the IO lane.
+pub(super) fn is_polling() -> bool {
+    MEASURED.get().is_some()
+}
+
 /// What counts on the compute lane is the CPU time, because its threads are preempted; on a blocking thread any.
 fn clock(place: Place) -> Duration {
     let cpu_time = || thread_cpu_time(current_thread_id());
@@ -49,13 +54,11 @@ fn clock(place: Place) -> Duration {
 /// The habit of a task of the IO lane, which the calling thread has just polled.
 #[inline]
 pub(super) fn judge(habit: Habit, host: &dyn Host) -> Habit {
-    if habit.place() == Place::Io {
-        match worker::verdict() {
-            None => habit,
-            Some(place) => tell(habit, habit.struck(place), host),
-        }
-    } else {
-        judge_measured(habit, host)
+    match worker::verdict() {
+        None if habit.is_default() => habit,
+        None if habit.place() == Place::Io => habit.polled_well(counts(habit.counted_in())),
+        None => judge_measured(habit, host),
+        Some(place) => tell(habit, habit.struck(place), host),
     }
 }
 
@@ -72,12 +75,12 @@ fn judge_measured(habit: Habit, host: &dyn Host) -> Habit {
     }
 }
 
-/// True for one in so many of this thread's short polls.
+/// True for one in so many polls of this thread that ask.
 fn counts(one_in: u32) -> bool {
-    thread_local!(static SHORT: Cell<u32> = const { Cell::new(0) });
-    let short = SHORT.get().wrapping_add(1);
-    SHORT.set(short);
-    short.is_multiple_of(one_in)
+    thread_local!(static POLLS: Cell<u32> = const { Cell::new(0) });
+    let polls = POLLS.get().wrapping_add(1);
+    POLLS.set(polls);
+    polls.is_multiple_of(one_in)
 }
 
 #[cold]

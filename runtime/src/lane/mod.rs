@@ -85,11 +85,14 @@ pub(crate) trait Host: Send + Sync {
     /// A worker has seen that another one does not get on.
     fn worker_stuck(&self);
 
+    /// A task would not have to wait at `place` for what may be waiting for it.
+    fn has_room(&self, place: Place) -> bool;
+
     /// Has a task of the IO lane polled at `place`.
     fn send(&self, task: Task, place: Place);
 
-    /// The calling IO worker gives its seat away for the rest of the poll that it is in.
-    fn replace(&self, worker: &Local);
+    /// The calling IO worker is to give its seat away for the rest of the poll that it is in; true if it has.
+    fn replace(&self, worker: &Local) -> bool;
 
     /// A task is polled somewhere else from now on.
     fn task_moved(&self, to: Place);

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 pub(crate) struct Parker {
     state: ParkState,
+    /// Who slept here last: the thread of a worker may change.
     #[cfg(not(target_os = "linux"))]
-    thread: std::sync::OnceLock<std::thread::Thread>,
+    thread: parking_lot::Mutex<Option<std::thread::Thread>>,
 }
 
 impl Parker {
@@ -17,7 +18,7 @@ impl Parker {
         Parker {
             state: ParkState::new(),
             #[cfg(not(target_os = "linux"))]
-            thread: std::sync::OnceLock::new(),
+            thread: parking_lot::Mutex::new(None),
         }
     }
 
@@ -80,7 +81,7 @@ impl Parker {
     /// May return for no reason.
     fn wait(&self, timeout: Option<Duration>) {
         use std::sync::atomic::{Ordering, fence};
-        self.thread.get_or_init(std::thread::current);
+        *self.thread.lock() = Some(std::thread::current());
         // A waker that came before the line above found no thread to wake.
         fence(Ordering::SeqCst);
         if !self.state.is_parked() {
@@ -94,7 +95,7 @@ impl Parker {
 
     fn wake(&self) {
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-        if let Some(thread) = self.thread.get() {
+        if let Some(thread) = &*self.thread.lock() {
             thread.unpark();
         }
     }

@@ -10,7 +10,7 @@
 //! the thread in the seat                    the taker; one at a time
 //! takes hold:                               1. word: MINE -> ASKED
 //! 1. held = true                            2. heavy fence
-//! 2. light fence                            3. held: ASKED -> MINE, and give up
+//! 2. light fence                            3. held (or no fence): ASKED -> MINE, and give up
 //! 3. word is MINE: it has hold              4. it is still the same poll, and ASKED -> LOST sticks:
 //!    ASKED -> MINE sticks: it has hold         the seat is the taker's
 //!    LOST: the seat is gone
@@ -94,9 +94,10 @@ impl Tenure {
         if !self.replace(MINE, ASKED) {
             return false;
         }
-        heavy_fence();
+        let fenced = heavy_fence();
         // After `held`, which is let go of after the poll was noted.
-        if !self.held.load(Ordering::Acquire) && is_same_poll() && self.replace(ASKED, LOST) {
+        let free = fenced && !self.held.load(Ordering::Acquire) && is_same_poll();
+        if free && self.replace(ASKED, LOST) {
             return true;
         }
         self.replace(ASKED, MINE);

@@ -3,7 +3,7 @@
 use super::elsewhere;
 use super::patience::Patience;
 use super::seat::{Seat, Tenant};
-use super::{Host, Kind, Lane};
+use super::{Kind, Lane};
 use crate::task::{Place, Task};
 use crate::time::clock;
 use crate::time::shard::wake;
@@ -75,10 +75,14 @@ impl Drop for Hold {
 /// Some if the thread is a prompt one, which it then stays until the result is dropped.
 #[inline]
 pub(crate) fn hold() -> Option<Hold> {
-    if !PROMPT.try_with(Cell::get).unwrap_or(false) {
+    if !is_marked_prompt() {
         return None;
     }
     Local::of_thread(|local| local.map_or(Some(Hold::nothing()), Local::hold))
+}
+
+fn is_marked_prompt() -> bool {
+    PROMPT.try_with(Cell::get).unwrap_or(false)
 }
 
 /// Some if the thread is a worker of the lane, which it then stays until the result is dropped.
@@ -87,17 +91,39 @@ pub(super) fn hold_in(lane: &Lane) -> Option<Hold> {
     Local::of_thread(|local| local.filter(|local| local.is_in(lane))?.hold())
 }
 
-/// Calls `f` if the thread is an IO worker in the midst of a poll, with nothing else held.
-pub(crate) fn with_fresh_hold(f: impl FnOnce(&Local)) {
+/// Where code is that wants to block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spot {
+    /// On a thread without a seat, or in a poll of one that has just given it away.
+    NoSeat,
+    /// On a worker, whose tasks will have to wait.
+    Seat,
+}
+
+/// Has another thread take the place of the calling one, if that is an IO worker in a poll.
+pub(crate) fn leave_seat() -> Spot {
     Local::of_thread(|local| {
-        let local =
-            local.filter(|local| local.lane.kind == Kind::Io && !local.tenant.tenure.is_held());
-        if let Some(local) = local
-            && let Some(_hold) = local.hold()
-        {
-            f(local);
+        let Some(local) = local else {
+            // The driver thread has none, and is no less needed.
+            return if is_marked_prompt() {
+                Spot::Seat
+            } else {
+                Spot::NoSeat
+            };
+        };
+        let tenure = &local.tenant.tenure;
+        // Held: this is not the code of a task, but a waker that the worker calls.
+        let given_up = !tenure.is_held()
+            && match local.hold() {
+                None => true,
+                Some(_hold) => local.lane.kind == Kind::Io && local.lane.host.replace(local),
+            };
+        if given_up || elsewhere::is_polling() {
+            Spot::NoSeat
+        } else {
+            Spot::Seat
         }
-    });
+    })
 }
 
 /// Where the poll that the thread is in should have been, if it was taken over.
@@ -247,10 +273,6 @@ impl Local {
         self.tenant.tenure.let_go();
     }
 
-    pub(crate) fn host(&self) -> &dyn Host {
-        &*self.lane.host
-    }
-
     /// Gives the seat away for the rest of the poll that this thread is in.
     pub(crate) fn give_up(&self) {
         self.seat().status.end();
@@ -363,7 +385,7 @@ impl Local {
             }
         }
         let place = task.habit().place();
-        if place != Place::Io && !task.is_handed() {
+        if place != Place::Io && self.is_for_elsewhere(&task, place) {
             return self.poll_elsewhere(task, place);
         }
         let status = &self.seat().status;
@@ -386,6 +408,12 @@ impl Local {
         if !alone || self.lane.kind == Kind::Compute {
             self.notify();
         }
+    }
+
+    /// Not if there is nothing left to poll.
+    #[cold]
+    fn is_for_elsewhere(&self, task: &Task, place: Place) -> bool {
+        !task.is_handed() && !task.is_cancelled() && self.lane.host.has_room(place)
     }
 
     /// Has an IO task polled where it does not get stuck; or polls it, if that is here.

@@ -153,7 +153,7 @@ impl Builder {
     /// # Errors
     ///
     /// - [`InvalidInput`](io::ErrorKind::InvalidInput): a number of threads is zero or too large, polls are to be taken
-    ///   over after no time at all, the name has
+    ///   over after no time, the name has
     ///   a NUL byte, or the pinning names a CPU that the process may not use; the message says which it
     ///   may use.
     /// - What the system says when it refuses one of these threads, or a descriptor.
@@ -254,6 +254,7 @@ impl Builder {
                 self.thread_keep_alive,
                 &crew,
             ),
+            max_blocking_threads: self.max_blocking_threads,
             plan,
             compute_start: ComputeStart::new(compute_plan, self.compute_priority, crew.clone()),
             threads: Threads::new(

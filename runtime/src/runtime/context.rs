@@ -15,6 +15,7 @@ thread_local! {
             runtime: RefCell::new(None),
             entered: Cell::new(0),
             role: Cell::new(Role::Outside),
+            may_block: Cell::new(false),
             timers: RefCell::new(None),
         }
     };
@@ -29,6 +30,8 @@ struct Context {
     /// How many `enter` guards there are.
     entered: Cell<usize>,
     role: Cell<Role>,
+    /// It may drive a future all the same.
+    may_block: Cell<bool>,
     /// The timers of a thread in `block_on`.
     timers: RefCell<Option<Arc<Shard>>>,
 }
@@ -167,23 +170,48 @@ pub(crate) fn role() -> Role {
         .unwrap_or(Role::Outside)
 }
 
-/// Until this is dropped, the thread may block, and drive a future with `block_on`.
-pub(crate) struct MayBlock(Role);
-
-pub(crate) fn allow_blocking() -> MayBlock {
-    let before = CONTEXT.try_with(|context| context.role.replace(Role::Outside));
-    MayBlock(before.unwrap_or(Role::Outside))
+/// What a thread is for as long as this lives.
+pub(crate) struct Playing {
+    role: Role,
+    may_block: bool,
 }
 
-impl Drop for MayBlock {
+/// The thread may drive a future with `block_on`, whatever else it is.
+pub(crate) fn allow_blocking() -> Playing {
+    play(role(), true)
+}
+
+/// The thread does what a worker does.
+pub(crate) fn play_worker() -> Playing {
+    play(Role::Worker, false)
+}
+
+fn play(role: Role, may_block: bool) -> Playing {
+    let before = CONTEXT.try_with(|context| Playing {
+        role: context.role.replace(role),
+        may_block: context.may_block.replace(may_block),
+    });
+    before.unwrap_or(Playing {
+        role: Role::Outside,
+        may_block: false,
+    })
+}
+
+impl Drop for Playing {
     fn drop(&mut self) {
-        let _ = CONTEXT.try_with(|context| context.role.set(self.0));
+        let _ = CONTEXT.try_with(|context| {
+            context.role.set(self.role);
+            context.may_block.set(self.may_block);
+        });
     }
 }
 
 /// A thread that drives one future.
 pub(crate) struct BlockOnGuard {
-    timers: Arc<Shard>,
+    /// None on a thread of the runtime: it may be of low priority, and others take the lock of these.
+    timers: Option<Arc<Shard>>,
+    timers_before: Option<Arc<Shard>>,
+    _playing: Playing,
     _entered: EnterGuard,
 }
 
@@ -193,41 +221,45 @@ impl BlockOnGuard {
     /// On a thread that drives tasks already.
     #[track_caller]
     pub(crate) fn new(runtime: Handle) -> BlockOnGuard {
-        match role() {
+        let role = role();
+        let may_block = CONTEXT
+            .try_with(|context| context.may_block.get())
+            .unwrap_or(false);
+        match role {
+            _ if may_block => {}
             Role::Outside => {}
             Role::BlockOn => panic!(
                 "`block_on` was called inside another `block_on`: it would block the thread that drives \
-                 the outer future. Use `.await`, or call it in `spawn_blocking`"
+                 the outer future. Use `.await`, or call it in `spawn_blocking` or `block_in_place`"
             ),
             Role::Worker => panic!(
                 "`block_on` was called on a worker of a runtime: it would block the thread that drives \
-                 the other tasks. Use `.await`, or call it in `spawn_blocking`"
+                 the other tasks. Use `.await`, or call it in `spawn_blocking` or `block_in_place`"
             ),
         }
         let entered = enter(runtime);
-        let timers = Arc::new(Shard::new());
-        CONTEXT.with(|context| {
-            context.role.set(Role::BlockOn);
-            context.timers.replace(Some(timers.clone()));
-        });
+        let timers = (role != Role::Worker).then(|| Arc::new(Shard::new()));
+        let timers_before = CONTEXT.with(|context| context.timers.replace(timers.clone()));
         BlockOnGuard {
             timers,
+            timers_before,
+            // A runtime that is dropped in there must not wait for a thread of its own.
+            _playing: play(Role::BlockOn, false),
             _entered: entered,
         }
     }
 
-    pub(crate) fn timers(&self) -> &Shard {
-        &self.timers
+    pub(crate) fn timers(&self) -> Option<&Shard> {
+        self.timers.as_deref()
     }
 }
 
 impl Drop for BlockOnGuard {
     fn drop(&mut self) {
-        let _ = CONTEXT.try_with(|context| {
-            context.role.set(Role::Outside);
-            context.timers.replace(None);
-        });
+        let before = self.timers_before.take();
+        let _ = CONTEXT.try_with(|context| context.timers.replace(before));
         // Timers that were moved to other threads look for another home when they are polled.
-        self.timers.drain().into_iter().for_each(wake);
+        let left = self.timers.as_ref().map(|timers| timers.drain());
+        left.into_iter().flatten().for_each(wake);
     }
 }

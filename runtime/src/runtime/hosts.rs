@@ -1,7 +1,7 @@
 //! What the lanes ask of their runtime.
 
-use super::Shared;
 use super::driver::Watch;
+use super::{Shared, context};
 use crate::lane::worker::Local;
 use crate::lane::{Host, elsewhere};
 use crate::task::{Place, Task};
@@ -25,19 +25,22 @@ impl Host for IoHost {
     }
 
     fn worker_stuck(&self) {
-        if upgrade(&self.runtime).is_some_and(|shared| shared.takeover.raise_alert()) {
+        if upgrade(&self.runtime).is_some_and(|shared| shared.takeover.raise_alarm()) {
             self.watch.unpark();
         }
+    }
+
+    fn has_room(&self, place: Place) -> bool {
+        place != Place::Blocking
+            || upgrade(&self.runtime).is_none_or(|shared| shared.has_blocking_room())
     }
 
     fn send(&self, task: Task, place: Place) {
         send(&self.runtime, task, place);
     }
 
-    fn replace(&self, worker: &Local) {
-        if let Some(shared) = upgrade(&self.runtime) {
-            shared.replace(worker);
-        }
+    fn replace(&self, worker: &Local) -> bool {
+        upgrade(&self.runtime).is_some_and(|shared| shared.replace(worker))
     }
 
     fn task_moved(&self, to: Place) {
@@ -56,13 +59,29 @@ impl Host for ComputeHost {
 
     fn worker_stuck(&self) {}
 
+    fn has_room(&self, _: Place) -> bool {
+        true
+    }
+
     fn send(&self, task: Task, place: Place) {
         send(&self.runtime, task, place);
     }
 
-    fn replace(&self, _: &Local) {}
+    fn replace(&self, _: &Local) -> bool {
+        false
+    }
 
     fn task_moved(&self, _: Place) {}
+}
+
+impl Shared {
+    /// The next call would find a thread of the blocking pool. (What is in the queue may be waiting for the very task that
+    /// would come after it.)
+    fn has_blocking_room(&self) -> bool {
+        let pool = &self.blocking;
+        let busy = pool.threads().saturating_sub(pool.idle_threads());
+        busy + pool.queued() < self.max_blocking_threads
+    }
 }
 
 /// Without a runtime the task is dropped, which cancels it.
@@ -80,6 +99,8 @@ fn send(runtime: &Runtime, task: Task, place: Place) {
             let (io, long) = (shared.io.clone(), shared.takeover.policy.after);
             // Refused, the job is dropped, and with it the task.
             let _ = shared.blocking.execute(move || {
+                // It sees a worker here as elsewhere.
+                let _playing = context::play_worker();
                 let again = elsewhere::run(task, Place::Blocking, long);
                 again.into_iter().for_each(|task| io.submit(task));
             });

@@ -76,6 +76,7 @@ pub(crate) struct Shared {
     plan: Plan,
     compute_start: ComputeStart,
     takeover: Takeover,
+    max_blocking_threads: usize,
     threads: Threads,
     shut_down: AtomicBool,
 }

@@ -2,7 +2,7 @@
 //!
 //! A poll that gets stuck on the IO lane is taken over, and that is a strike against its task. After the second the task is
 //! polled elsewhere: on the compute lane if its thread was using the CPU, on a thread of the blocking pool if it was
-//! asleep. It comes back after a row of short polls, with one strike left, so that the next one counts at once. Each time
+//! asleep. A first strike is forgotten after some hundred polls. The task comes back after a row of short polls, with one strike left, so that the next one counts at once. Each time
 //! it comes back it has been at a higher *level*, on which fewer of its short polls count: one that is long now and then
 //! stays where it does no harm.
 //!
@@ -10,6 +10,9 @@
 
 /// So many short polls in a row, of those that count, bring a task back to the IO lane.
 pub(crate) const SHORT_ROW: u8 = 7;
+
+/// Of the polls of a task with a strike one in so many counts, and [`SHORT_ROW`] of these take the strike away.
+const FORGET_COUNTED_IN: u32 = 64;
 
 /// There are so many levels; on each a quarter as many short polls count as on the one below.
 const LEVELS: u8 = 4;
@@ -23,7 +26,8 @@ pub(crate) enum Place {
     Blocking,
 }
 
-/// From the lowest bit on: three for the row (on the IO lane: the strikes), two for the level, two for the place.
+/// From the lowest bit on: three for the row (on the IO lane: what is left of a strike), two for the level, two for the
+/// place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Habit(u8);
 
@@ -69,15 +73,33 @@ impl Habit {
     /// A poll on the IO lane was taken over; `elsewhere` is where it should have been.
     pub(crate) fn struck(self, elsewhere: Place) -> Habit {
         match (self.place(), self.row()) {
-            (Place::Io, 0) => Habit::new(Place::Io, self.level(), 1),
+            (Place::Io, 0) => Habit::new(Place::Io, self.level(), SHORT_ROW),
             (Place::Io, _) => Habit::new(elsewhere, self.level(), 0),
             _ => self,
         }
     }
 
-    /// Of the short polls elsewhere, one in so many counts.
+    /// Nothing has happened that is not forgotten.
+    #[inline]
+    pub(crate) fn is_default(self) -> bool {
+        self.0 == 0
+    }
+
+    /// A poll on the IO lane was not taken over.
+    pub(crate) fn polled_well(self, counts: bool) -> Habit {
+        match (self.place(), self.row()) {
+            (Place::Io, 1) if counts => Habit::default(),
+            (Place::Io, 2..) if counts => Habit(self.0 - 1),
+            _ => self,
+        }
+    }
+
+    /// Of the polls that may change something, one in so many counts.
     pub(crate) fn counted_in(self) -> u32 {
-        1 << (COUNTED_SHIFT * self.level())
+        match self.place() {
+            Place::Io => FORGET_COUNTED_IN,
+            _ => 1 << (COUNTED_SHIFT * self.level()),
+        }
     }
 
     /// A poll that was not on the IO lane has ended. If it was short, `counts` says whether it counts.
@@ -87,7 +109,9 @@ impl Habit {
             Place::Io => self,
             _ if !short => Habit::new(place, level, 0),
             _ if !counts => self,
-            _ if row + 1 == SHORT_ROW => Habit::new(Place::Io, (level + 1).min(LEVELS - 1), 1),
+            _ if row + 1 == SHORT_ROW => {
+                Habit::new(Place::Io, (level + 1).min(LEVELS - 1), SHORT_ROW)
+            }
             _ => Habit::new(place, level, row + 1),
         }
     }
@@ -125,6 +149,19 @@ mod tests {
             assert_eq!(back.place(), Place::Io);
             assert_eq!(back.struck(elsewhere).place(), elsewhere);
         }
+    }
+
+    #[test]
+    fn a_strike_is_forgotten() {
+        let mut habit = Habit::default().struck(Place::Compute);
+        assert_eq!(habit.counted_in(), FORGET_COUNTED_IN);
+        for _ in 0..SHORT_ROW {
+            assert!(!habit.is_default());
+            assert_eq!(habit.polled_well(false), habit);
+            assert_eq!(habit.struck(Place::Compute).place(), Place::Compute);
+            habit = habit.polled_well(true);
+        }
+        assert!(habit.is_default());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::Id;
 use super::cell::{Header, TaskRef};
 use super::error::Failure;
 use super::habit::Habit;
-use super::state::{COMPLETE, HANDED};
+use super::state::{CANCELLED, COMPLETE, HANDED};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -53,6 +53,11 @@ impl Task {
     /// It has been polled, and only what comes after that is left to do.
     pub(crate) fn is_handed(&self) -> bool {
         self.header().state.load().has(HANDED)
+    }
+
+    /// It is to be dropped instead of being polled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.header().state.load().has(CANCELLED)
     }
 
     pub(crate) fn spawned_at(&self) -> &'static Location<'static> {

@@ -1,7 +1,7 @@
 //! [`block_in_place`].
 
 use super::StuckPoll;
-use crate::lane::worker::{Local, with_fresh_hold};
+use crate::lane::worker::{Local, Spot, leave_seat};
 use crate::runtime::{Shared, context};
 use crate::task::coop;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::time::Instant;
 ///
 /// On an IO worker another thread takes the worker's place first, at once, and the calling thread ends or is put aside
 /// when the current poll is over. Everywhere else (on a compute worker, a blocking thread, in
-/// [`block_on`](crate::runtime::Runtime::block_on), outside a runtime) `f` is just called. Inside `f`, `block_on` is
-/// allowed.
+/// [`block_on`](crate::runtime::Runtime::block_on), outside a runtime) `f` is just called. If `f` computes for long rather
+/// than blocks, it does so at the priority of the compute lane.
 ///
 /// A worker whose task blocks without this is replaced as well, after a millisecond
 /// ([`TakeoverPolicy`](crate::runtime::TakeoverPolicy)), so this saves its neighbours that millisecond, and costs the
@@ -20,8 +20,9 @@ use std::time::Instant;
 /// [`spawn_compute`](crate::spawn_compute) leave the worker where it is; prefer them where the closure can be `'static`.
 /// What else the task awaits at the same time (other branches of a `select!` or `join!`) stands still until `f` returns.
 ///
-/// If no thread can take the worker's place, because the policy's `max_threads` is reached or the system refuses one, `f` is
-/// called all the same, and holds the worker up.
+/// Inside `f`, `block_on` is allowed, but in work of the compute lane. If no thread can take the worker's place, because the
+/// policy's `max_threads` is reached or the system refuses one, `f` is called all the same, holds the worker up, and
+/// `block_on` panics, since what it waits for might wait for the worker.
 ///
 /// # Panics
 ///
@@ -42,20 +43,19 @@ pub fn block_in_place<F, R>(f: F) -> R
 where
     F: FnOnce() -> R,
 {
-    with_fresh_hold(|local| local.host().replace(local));
-    let _may_block = context::allow_blocking();
+    let _may_block = (leave_seat() == Spot::NoSeat).then(context::allow_blocking);
     coop::with_unconstrained(f)
 }
 
 impl Shared {
-    /// The calling worker, in a poll, gives its seat to a spare.
-    pub(in crate::runtime) fn replace(self: &Arc<Self>, local: &Local) {
+    /// The calling worker, in a poll, gives its seat to a spare. False if there is none.
+    pub(in crate::runtime) fn replace(self: &Arc<Self>, local: &Local) -> bool {
         let (worker, tenant) = (local.index(), local.tenant().clone());
         let Some(poll) = self.io.current_poll(worker) else {
-            return;
+            return false;
         };
         let Some(spare) = self.spare() else {
-            return;
+            return false;
         };
         local.give_up();
         let poll = StuckPoll {
@@ -65,5 +65,6 @@ impl Shared {
         };
         self.takeover.add_stray(tenant, worker, poll, false);
         self.fill(worker, &spare);
+        true
     }
 }

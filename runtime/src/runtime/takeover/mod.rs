@@ -17,14 +17,15 @@ mod spares;
 pub use policy::TakeoverPolicy;
 
 use super::threads::{Crew, pin};
-use super::{ComputePriority, Shared};
+use super::{ComputePriority, Handle, Shared, context};
 use crate::lane::Tenant;
 use crate::lane::worker::{Left, Local};
+use crate::stack::Stack;
 use crate::task::Place;
 use evenkeel_topology::{
     CpuSet, lower_thread, set_thread_affinity, thread_cpu_time, thread_is_asleep,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use spares::{Spare, Spares};
 use std::io;
 use std::panic::Location;
@@ -42,9 +43,13 @@ pub(super) struct Takeover {
     /// A spare that sits down joins it.
     crew: Weak<Crew>,
     spares: Spares,
-    /// Locked by IO workers and the driver thread; others only try.
+    /// Strays that the driver thread has not seen yet,
+    new_strays: Stack<Stray>,
+    /// and those that it has. It only tries to lock this, since a dump may be made by a thread of low priority.
     strays: Mutex<Vec<Stray>>,
-    /// The driver thread looks closely already.
+    /// Somebody wants the driver thread to look closely;
+    alarm: AtomicBool,
+    /// it does already.
     alert: AtomicBool,
     pub(super) counts: Counts,
 }
@@ -66,8 +71,8 @@ struct Stray {
     tenant: Arc<Tenant>,
     worker: usize,
     poll: StuckPoll,
-    /// Its CPU time when it was last looked at.
-    cpu_time: Option<Duration>,
+    /// When it was last looked at, and its CPU time then.
+    seen: (Instant, Option<Duration>),
     lowered: bool,
 }
 
@@ -104,7 +109,9 @@ impl Takeover {
             cpus,
             crew: Arc::downgrade(crew),
             spares: Spares::new(keep_alive),
+            new_strays: Stack::new(),
             strays: Mutex::new(Vec::new()),
+            alarm: AtomicBool::new(false),
             alert: AtomicBool::new(false),
             counts: Counts::default(),
         }
@@ -116,10 +123,10 @@ impl Takeover {
     }
 
     /// True if the driver thread is to be told to look closely.
-    pub(super) fn raise_alert(&self) -> bool {
+    pub(super) fn raise_alarm(&self) -> bool {
         self.policy.is_enabled()
             && !self.alert.load(Ordering::Relaxed)
-            && !self.alert.swap(true, Ordering::AcqRel)
+            && !self.alarm.swap(true, Ordering::AcqRel)
     }
 
     pub(super) fn count_move(&self, to: Place) {
@@ -148,7 +155,7 @@ impl Takeover {
     /// A thread has lost its seat, and is seen to from now on. It is `burning` if it computes.
     fn add_stray(&self, tenant: Arc<Tenant>, worker: usize, poll: StuckPoll, burning: bool) {
         let mut stray = Stray {
-            cpu_time: thread_cpu_time(tenant.thread()),
+            seen: (Instant::now(), thread_cpu_time(tenant.thread())),
             tenant,
             worker,
             poll,
@@ -158,17 +165,31 @@ impl Takeover {
             stray.lower(self.priority);
         }
         if let Some(cpus) = &self.cpus {
-            stray.tenant.if_here(|thread| {
-                if !set_thread_affinity(thread, cpus) {
-                    tracing::debug!(thread, "a stray thread could not be unpinned");
-                }
-            });
+            // Refused, it stays where it is.
+            let unpin = |thread| set_thread_affinity(thread, cpus);
+            let _ = stray.tenant.if_here(unpin);
         }
-        self.strays.lock().push(stray);
+        self.new_strays.push(stray);
+    }
+
+    /// The strays that are left; `None` while somebody else has them. For the driver thread.
+    fn sweep(&self) -> Option<MutexGuard<'_, Vec<Stray>>> {
+        let mut strays = self.strays.try_lock()?;
+        strays.extend(self.new_strays.take_all());
+        strays.retain(|stray| stray.tenant.is_here());
+        Some(strays)
     }
 }
 
 impl Stray {
+    /// True if it has computed half of the time since the last look.
+    fn is_burning(&mut self, now: Instant) -> bool {
+        let seen = (now, thread_cpu_time(self.tenant.thread()));
+        let before = std::mem::replace(&mut self.seen, seen);
+        let used = used(before.1, seen.1).unwrap_or_default();
+        2 * used >= now - before.0
+    }
+
     fn lower(&mut self, priority: ComputePriority) {
         self.lowered = true;
         let tenant = &self.tenant;
@@ -214,19 +235,46 @@ impl Shared {
         self.takeover.spares.list(spare);
     }
 
+    /// A new thread, which is to be called.
     fn make_spare(self: &Arc<Self>) -> io::Result<Arc<Spare>> {
         let spare = Arc::new(Spare::default());
-        let (shared, of_thread) = (self.clone(), spare.clone());
+        let of_thread = spare.clone();
+        self.start_spare(move |shared| shared.serve(&of_thread))?;
+        Ok(spare)
+    }
+
+    /// Has a spare ready, for the next takeover, if there is none.
+    fn prepare_spare(self: &Arc<Self>) {
+        let spares = &self.takeover.spares;
+        if !spares.is_one_wanted() {
+            return;
+        }
+        let started = self.start_spare(|shared| {
+            let spare = Arc::new(Spare::default());
+            if shared.takeover.spares.list(spare.clone()) {
+                shared.serve(&spare);
+            }
+        });
+        if started.is_err() {
+            // Tried again when it is needed.
+            spares.none_comes();
+        }
+    }
+
+    fn start_spare(
+        self: &Arc<Self>,
+        serve: impl FnOnce(&Shared) + Send + 'static,
+    ) -> io::Result<()> {
+        let shared = self.clone();
         let name = format!("spr-{}", self.takeover.spares.next_number());
         self.threads.start(&name, move || {
             let hooks = shared.threads.hooks().clone();
-            super::context::enter_for_good(super::Handle::new(shared.clone()));
-            super::context::become_worker();
+            context::enter_for_good(Handle::new(shared.clone()));
+            context::become_worker();
             hooks.call_start();
-            shared.serve(&of_thread);
+            serve(&shared);
             hooks.call_stop();
-        })?;
-        Ok(spare)
+        })
     }
 
     /// Has the spare sit down in a seat that was just taken, or given up.
@@ -274,4 +322,8 @@ impl Shared {
         }
         left == Left::Lost && !tenant.is_lowered()
     }
+}
+
+fn used(before: Option<Duration>, now: Option<Duration>) -> Option<Duration> {
+    Some(now?.saturating_sub(before?))
 }

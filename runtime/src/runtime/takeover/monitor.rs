@@ -9,9 +9,9 @@
 //! A long poll is one that computes or sleeps. A worker that is just kept from the CPU is not stuck: somebody in its place
 //! would not get the CPU either. The CPU clock of the thread tells the one from the other.
 
-use super::{StuckPoll, Takeover};
+use super::{StuckPoll, Takeover, used};
 use crate::lane::takeover::Poll;
-use crate::runtime::{ComputePriority, Shared};
+use crate::runtime::Shared;
 use crate::task::Place;
 use crate::time::clock;
 use crate::time::shard::NEVER;
@@ -34,6 +34,12 @@ const FEW_POLLS: u64 = 8;
 
 /// For so long after a long poll the looks stay fine.
 const ALERT: Duration = Duration::from_secs(2);
+
+/// After nobody could take a worker's place, the next try for it comes so much later.
+const REFUSED_PAUSE: Duration = Duration::from_millis(20);
+
+/// Where the system does not tell what a thread is doing, a poll must take so many times as long.
+const UNKNOWN_FACTOR: u32 = 10;
 
 /// So many strays are looked at each time, one after another.
 const STRAYS_A_LOOK: usize = 16;
@@ -62,14 +68,20 @@ struct Seen {
     poll: Poll,
     since: Instant,
     cpu_time: Option<Duration>,
+    /// What was found out about it when it had taken too long.
+    verdict: Option<Verdict>,
+    /// Nobody could take its place, so that is not tried before then.
+    refused_until: Option<Instant>,
 }
+
+/// Computing, asleep, or not known.
+type Verdict = Option<Place>;
 
 /// A worker that has been in a poll for too long.
 struct Stuck {
     worker: usize,
     seen: Seen,
-    /// Computing, asleep, or not known.
-    verdict: Option<Place>,
+    verdict: Verdict,
 }
 
 impl Monitor {
@@ -89,21 +101,21 @@ impl Monitor {
     /// To be called while workers are awake. The time until the next look, if there is to be one.
     pub(in crate::runtime) fn look(&mut self, shared: &Arc<Shared>) -> Option<Duration> {
         let takeover = &shared.takeover;
-        if !takeover.policy.is_enabled() {
+        let now = Instant::now();
+        self.look_at_strays(takeover, now);
+        // In a shutdown the workers are about to leave, or their threads are waited for where they are.
+        if !takeover.policy.is_enabled() || shared.shut_down.load(Ordering::Acquire) {
             return None;
         }
-        let now = Instant::now();
-        if takeover.alert.swap(false, Ordering::AcqRel) {
+        if takeover.alarm.swap(false, Ordering::AcqRel) {
             self.alert_until = now + ALERT;
         }
-        self.look_at_strays(takeover);
         let stuck = self.find_stuck(shared, now);
         if !stuck.is_empty() {
             self.alert_until = now + ALERT;
         }
         let replaced = self.replace(shared, &stuck, now);
-        if takeover.spares.is_empty() && self.seen.iter().any(Option::is_some) {
-            // For the next time.
+        if self.seen.iter().any(Option::is_some) {
             shared.prepare_spare();
         }
         let alert = now < self.alert_until;
@@ -122,10 +134,10 @@ impl Monitor {
     /// The time until the first poll that was seen has taken too long, but for no longer than half of that.
     fn until_next_is_long(&self, after: Duration) -> Duration {
         let age = self.seen.iter().flatten().map(|seen| seen.since.elapsed());
-        let left = age.map(|age| after.saturating_sub(age));
-        let left = left.filter(|left| !left.is_zero()).min();
+        // A little more, since a poll's CPU time is what counts.
+        let left = age.filter_map(|age| (after + FINEST / 2).checked_sub(age));
         let half = after / 2;
-        left.unwrap_or(half).min(half).clamp(FINEST, COARSE)
+        left.min().unwrap_or(half).min(half).clamp(FINEST, COARSE)
     }
 
     /// A worker is in a poll that may have begun soon after the last look, or before it.
@@ -143,15 +155,23 @@ impl Monitor {
         let mut stuck = Vec::new();
         for (worker, seen) in self.seen.iter_mut().enumerate() {
             let poll = shared.io.current_poll(worker);
-            match (poll, *seen) {
+            match (poll, &mut *seen) {
                 (Some(poll), Some(seen)) if poll == seen.poll => {
-                    stuck.extend(judge(shared, worker, seen, now));
+                    let verdict = seen.judge(shared, worker, now);
+                    let seen = *seen;
+                    stuck.extend(verdict.map(|verdict| Stuck {
+                        worker,
+                        seen,
+                        verdict,
+                    }));
                 }
                 (poll, _) => {
                     *seen = poll.map(|poll| Seen {
                         poll,
                         since: now,
                         cpu_time: shared.io.thread(worker).and_then(thread_cpu_time),
+                        verdict: None,
+                        refused_until: None,
                     });
                 }
             }
@@ -195,8 +215,16 @@ impl Monitor {
         let Some(tenant) = shared.io.tenant(worker) else {
             return false;
         };
+        if seen.refused_until.is_some_and(|until| now < until) {
+            return false;
+        }
         let Some(spare) = shared.spare() else {
-            self.log_refusal(takeover);
+            let refused_until = Some(now + REFUSED_PAUSE);
+            self.seen[worker] = Some(Seen {
+                refused_until,
+                ..seen
+            });
+            self.log_refusal(shared);
             return false;
         };
         let learnt = verdict.filter(|_| takeover.policy.own_lane);
@@ -216,73 +244,73 @@ impl Monitor {
         let thread = tenant.thread();
         takeover.add_stray(tenant, worker, poll, verdict == Some(Place::Compute));
         shared.fill(worker, &spare);
-        self.log(poll, age, verdict, thread);
+        self.log(shared, poll, age, verdict, thread);
         true
     }
 
     /// Lowers the strays that have begun to compute.
-    fn look_at_strays(&mut self, takeover: &Takeover) {
-        let Some(mut strays) = takeover.strays.try_lock() else {
+    fn look_at_strays(&mut self, takeover: &Takeover, now: Instant) {
+        let Some(mut strays) = takeover.sweep() else {
             return;
         };
-        strays.retain(|stray| stray.tenant.is_here());
         let count = strays.len();
         for index in 0..count.min(STRAYS_A_LOOK) {
             let stray = &mut strays[(self.next_stray + index) % count];
-            if stray.lowered || takeover.priority == ComputePriority::Normal {
-                continue;
-            }
-            let now = thread_cpu_time(stray.tenant.thread());
-            let computed = used(stray.cpu_time, now).unwrap_or_default();
-            if computed >= takeover.policy.after {
+            if !stray.lowered && stray.is_burning(now) {
                 stray.lower(takeover.priority);
             }
         }
         self.next_stray = self.next_stray.wrapping_add(STRAYS_A_LOOK);
     }
 
-    fn log(&mut self, poll: StuckPoll, age: Duration, verdict: Option<Place>, thread: u32) {
-        let site = ptr::from_ref(poll.spawned_at);
-        if self.logged.len() >= SITES_MAX || !self.logged.insert(site) {
-            return;
-        }
+    fn log(
+        &mut self,
+        shared: &Shared,
+        poll: StuckPoll,
+        age: Duration,
+        verdict: Verdict,
+        thread: u32,
+    ) {
         let StuckPoll {
             task, spawned_at, ..
         } = poll;
-        match verdict {
-            Some(Place::Blocking) => {
-                let asleep_in = thread_wait_channel(thread).unwrap_or_default();
+        let site = ptr::from_ref(spawned_at);
+        if self.logged.len() >= SITES_MAX || !self.logged.insert(site) {
+            return;
+        }
+        let asleep = verdict == Some(Place::Blocking);
+        let asleep_in = asleep.then(|| thread_wait_channel(thread)).flatten();
+        log_elsewhere(shared, move || match asleep_in {
+            Some(asleep_in) => {
                 tracing::warn!(task, %spawned_at, ?age, asleep_in, "a task blocks its worker, which was replaced; \
                     `spawn_blocking` is made for such calls. Said once for each place that spawns");
             }
-            _ => {
-                tracing::warn!(task, %spawned_at, ?age, "a task computes for long on its worker, which was replaced; \
-                    `spawn_compute` is made for such work. Said once for each place that spawns");
+            None => {
+                tracing::warn!(task, %spawned_at, ?age, asleep, "a task keeps its worker from others, and it was \
+                    replaced; `spawn_compute` and `spawn_blocking` are made for such work. Said once for each \
+                    place that spawns");
             }
-        }
+        });
     }
 
-    fn log_refusal(&mut self, takeover: &Takeover) {
-        let max_threads = takeover.policy.max_threads;
+    fn log_refusal(&mut self, shared: &Shared) {
+        let max_threads = shared.takeover.policy.max_threads;
         if !std::mem::replace(&mut self.refusal_logged, true) {
-            tracing::warn!(
-                max_threads,
-                "a worker is stuck and cannot be replaced: so many tasks block already, or the \
-                system refuses a thread. Said once"
-            );
+            log_elsewhere(shared, move || {
+                tracing::warn!(
+                    max_threads,
+                    "a worker is stuck and cannot be replaced: so many tasks block already, \
+                    or the system refuses a thread. Said once"
+                );
+            });
         }
     }
 }
 
-impl Shared {
-    /// Has a spare ready, for the next takeover.
-    fn prepare_spare(self: &Arc<Self>) {
-        match self.make_spare() {
-            Ok(spare) => drop(self.takeover.spares.list(spare)),
-            // Tried again when it is needed.
-            Err(error) => tracing::debug!(%error, "a spare thread could not be made"),
-        }
-    }
+/// Not on the driver thread: the stuck poll may hold the lock of whatever writes the log.
+fn log_elsewhere(shared: &Shared, log: impl FnOnce() + Send + 'static) {
+    // Refused only when the runtime shuts down.
+    let _ = shared.blocking.execute(log);
 }
 
 /// True if nobody was polling for IO while a worker was stuck, and there was some. Then somebody polls after this.
@@ -299,29 +327,31 @@ fn events_wait(shared: &Shared) -> bool {
     events > 0
 }
 
-/// Whether a worker that has been in the same poll since `seen` is stuck.
-fn judge(shared: &Shared, worker: usize, seen: Seen, now: Instant) -> Option<Stuck> {
-    let after = shared.takeover.policy.after;
-    if now - seen.since < after {
-        return None;
+impl Seen {
+    /// Whether the worker is stuck, and in what.
+    fn judge(&mut self, shared: &Shared, worker: usize, now: Instant) -> Option<Verdict> {
+        if self.verdict.is_none() {
+            self.verdict = self.find_out(shared, worker, now);
+        }
+        self.verdict
     }
-    let thread = shared.io.thread(worker)?;
-    let verdict = match used(seen.cpu_time, thread_cpu_time(thread)) {
-        Some(used) if used >= after / 2 => Some(Place::Compute),
-        _ => match thread_is_asleep(thread) {
-            Some(true) => Some(Place::Blocking),
-            // It waits for a CPU.
-            Some(false) => return None,
-            None => None,
-        },
-    };
-    Some(Stuck {
-        worker,
-        seen,
-        verdict,
-    })
-}
 
-fn used(before: Option<Duration>, now: Option<Duration>) -> Option<Duration> {
-    Some(now?.saturating_sub(before?))
+    fn find_out(&self, shared: &Shared, worker: usize, now: Instant) -> Option<Verdict> {
+        let after = shared.takeover.policy.after;
+        let age = now - self.since;
+        if age < after {
+            return None;
+        }
+        let thread = shared.io.thread(worker)?;
+        match used(self.cpu_time, thread_cpu_time(thread)) {
+            Some(used) if used >= after => return Some(Some(Place::Compute)),
+            _ => {}
+        }
+        match thread_is_asleep(thread) {
+            Some(true) => Some(Some(Place::Blocking)),
+            // It waits for a CPU.
+            Some(false) => None,
+            None => (age >= after * UNKNOWN_FACTOR).then_some(None),
+        }
+    }
 }

@@ -22,12 +22,14 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakeoverPolicy {
-    /// How long a poll may take; 1 ms by default. It is noticed up to as much later, and up to 4 ms later if no poll has
-    /// been that long in the last two seconds. Zero is an error of [`Builder::build`](super::super::Builder::build).
+    /// How long a poll may take; 1 ms by default. It is noticed up to half as much later, and up to 5 ms later if no poll
+    /// has been that long in the last two seconds. [`Duration::MAX`]: workers are not replaced. Zero is an error of
+    /// [`Builder::build`](super::super::Builder::build).
     pub after: Duration,
     /// So many threads at most may be in polls that were taken over, or in
     /// [`block_in_place`](crate::task::block_in_place), at a time; 512 by default. Beyond that a worker that is
-    /// stuck stays so, and the others do its work, until one of those polls ends. Zero: workers are never replaced.
+    /// stuck stays so, and the others do its work, until one of those polls ends. Zero is an error of
+    /// [`Builder::build`](super::super::Builder::build).
     pub max_threads: usize,
     /// Whether a task whose polls were taken over twice is polled elsewhere from then on: on the compute lane if it was
     /// computing, on a thread of the blocking pool if it was asleep. It comes back after seven short polls in a
@@ -46,25 +48,27 @@ impl Default for TakeoverPolicy {
 }
 
 impl TakeoverPolicy {
-    /// Workers are never replaced, as in other runtimes.
+    /// Workers are not replaced, as in other runtimes, but for [`block_in_place`](crate::task::block_in_place).
     pub fn disabled() -> Self {
         TakeoverPolicy {
-            max_threads: 0,
+            after: Duration::MAX,
             ..TakeoverPolicy::default()
         }
     }
 
     pub(crate) fn is_enabled(&self) -> bool {
-        self.max_threads > 0
+        self.after < Duration::MAX
     }
 
     pub(crate) fn check(&self) -> io::Result<()> {
+        let refuse = |message| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         if self.after.is_zero() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "`TakeoverPolicy::after` is 0, but every poll takes some time: use `TakeoverPolicy::disabled` for \
-                 no takeovers",
-            ));
+            return refuse("`TakeoverPolicy::after` is 0, but every poll takes some time");
+        }
+        if self.max_threads == 0 {
+            return refuse(
+                "`TakeoverPolicy::max_threads` is 0: use `TakeoverPolicy::disabled` for no takeovers",
+            );
         }
         Ok(())
     }

@@ -21,6 +21,8 @@ pub(super) struct Spare {
 
 enum Call {
     Sit(FreeSeat),
+    /// Another one has come, so this one need not be ready without end.
+    Reconsider,
     End,
 }
 
@@ -68,6 +70,8 @@ pub(super) struct Spares {
 struct List {
     /// The one that came last is used first, so that the others may end.
     waiting: Vec<Arc<Spare>>,
+    /// One that is to be ready is on its way.
+    coming: bool,
     closed: bool,
 }
 
@@ -85,8 +89,17 @@ impl Spares {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.lock().waiting.is_empty()
+    /// True if none is ready, nor on its way: then the caller has to see to it that one comes.
+    pub(super) fn is_one_wanted(&self) -> bool {
+        let mut list = self.list.lock();
+        let wanted = list.waiting.is_empty() && !list.coming && !list.closed;
+        list.coming |= wanted;
+        wanted
+    }
+
+    /// The one that was wanted does not come.
+    pub(super) fn none_comes(&self) {
+        self.list.lock().coming = false;
     }
 
     /// A spare that waits. It has to be called, or listed again.
@@ -101,6 +114,11 @@ impl Spares {
             drop(list);
             spare.wake(Call::End);
             return false;
+        }
+        list.coming = false;
+        if let [only] = &list.waiting[..] {
+            // Not called meanwhile: it is on the list, which is locked.
+            only.wake(Call::Reconsider);
         }
         list.waiting.push(spare);
         true
@@ -122,7 +140,7 @@ impl Spares {
                 Some(Call::Sit(seat)) => return Some(seat),
                 Some(Call::End) => return None,
                 None if self.try_leave(spare) => return None,
-                None => {}
+                Some(Call::Reconsider) | None => {}
             }
         }
     }
