@@ -191,7 +191,8 @@ fn play(role: Role, may_block: bool) -> Playing {
         role: context.role.replace(role),
         may_block: context.may_block.replace(may_block),
     });
-    before.unwrap_or(Playing {
+    // Made only when it is needed: its drop changes what the thread is.
+    before.unwrap_or_else(|_| Playing {
         role: Role::Outside,
         may_block: false,
     })
