@@ -58,12 +58,12 @@ impl Lane {
 
     /// Tasks wait for some worker.
     pub(crate) fn has_waiting(&self) -> bool {
-        self.has_injected() || (0..self.workers()).any(|worker| self.has_own_waiting(worker))
+        self.has_injected() || self.seats.iter().any(|seat| seat.queued() > 0)
     }
 
-    /// Tasks wait for this worker; others may steal them, but for the one in the next-slot.
-    pub(crate) fn has_own_waiting(&self, worker: usize) -> bool {
-        self.seats[worker].queued() > 0
+    /// Which task is in the worker's next-slot, where nobody else can get it: an address, for comparison.
+    pub(crate) fn next_task(&self, worker: usize) -> Option<usize> {
+        self.seats[worker].next.peek()
     }
 
     /// The thread in the seat.

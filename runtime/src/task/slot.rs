@@ -48,6 +48,12 @@ impl Slot {
         self.task.load(Ordering::Relaxed).is_null()
     }
 
+    /// Where the task is that is in the slot: no more than a number, since it may be gone by now.
+    pub(crate) fn peek(&self) -> Option<usize> {
+        let address = self.task.load(Ordering::Relaxed).addr();
+        (address != 0).then_some(address)
+    }
+
     fn from_raw(raw: *mut Header) -> Option<Task> {
         // SAFETY: null, or from `into_raw` in `put`, and alive by the reference that came with it.
         let raw = unsafe { TaskRef::from_ptr(raw) }?;

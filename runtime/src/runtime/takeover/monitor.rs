@@ -38,6 +38,9 @@ const ALERT: Duration = Duration::from_secs(2);
 /// After nobody could take a worker's place, the next try for it comes so much later.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
+/// Tasks that other workers can take may wait for a worker that is stuck so many times as long.
+const SHARED_FACTOR: u32 = 8;
+
 /// Where the system does not tell what a thread is doing, a poll must take so many times as long.
 const UNKNOWN_FACTOR: u32 = 10;
 
@@ -68,6 +71,8 @@ struct Seen {
     poll: Poll,
     since: Instant,
     cpu_time: Option<Duration>,
+    /// What was in its next-slot.
+    next: Option<usize>,
     /// What was found out about it when it had taken too long.
     verdict: Option<Verdict>,
     /// Nobody could take its place, so that is not tried before then.
@@ -170,6 +175,7 @@ impl Monitor {
                         poll,
                         since: now,
                         cpu_time: shared.io.thread(worker).and_then(thread_cpu_time),
+                        next: shared.io.next_task(worker),
                         verdict: None,
                         refused_until: None,
                     });
@@ -179,25 +185,27 @@ impl Monitor {
         stuck
     }
 
-    /// Replaces those for whom something waits; or all, if nobody else is there.
-    /// True if there was one.
+    /// Replaces those for whom something waits; or all, if nobody else is there. True if there was one.
     fn replace(&mut self, shared: &Arc<Shared>, stuck: &[Stuck], now: Instant) -> bool {
         let io = &shared.io;
         let waiting = io.has_waiting();
-        let waited = std::mem::replace(&mut self.waiting, waiting);
+        let waited = std::mem::replace(&mut self.waiting, waiting) && waiting;
         let rescues = io.rescues();
         let rescued = std::mem::replace(&mut self.rescues, rescues) != rescues;
         if stuck.is_empty() {
             return false;
         }
-        let everybody =
-            (waiting && waited) || rescued || stuck.len() == io.workers() || events_wait(shared);
+        let everybody = rescued || stuck.len() == io.workers() || events_wait(shared);
+        // What others can steal is on its way, if not as fast as with one more to do it.
+        let patience = shared.takeover.policy.after.saturating_mul(SHARED_FACTOR);
         let mut replaced = false;
         for stuck in stuck {
-            let worker = stuck.worker;
+            let (worker, seen) = (stuck.worker, &stuck.seen);
             let due = io.timers(worker).next_ns();
             let timer_waits = due != NEVER && due <= clock::now_ns();
-            if everybody || io.has_own_waiting(worker) || timer_waits {
+            let next_waits = seen.next.is_some() && seen.next == io.next_task(worker);
+            let others_wait = waited && now - seen.since >= patience;
+            if everybody || next_waits || timer_waits || others_wait {
                 replaced |= self.take_over(shared, stuck, now);
             }
         }
