@@ -6,6 +6,8 @@
 mod cells;
 mod inboxes;
 mod sleepers;
+mod strays;
+mod tenures;
 mod timers;
 mod turns;
 

@@ -82,8 +82,9 @@ impl Tenure {
     /// Gives the seat, which is held, away in the midst of a poll.
     pub(crate) fn give_up(&self) {
         debug_assert!(self.is_held());
-        // A taker that has asked sees that the seat is held, or that it is LOST.
-        self.word.store(LOST, Ordering::Release);
+        // A taker that has asked sees that the seat is held, or that it is LOST. An exchange as everywhere, so that there is one
+        // order of them.
+        self.word.swap(LOST, Ordering::AcqRel);
         self.let_go();
     }
 

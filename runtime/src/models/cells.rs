@@ -3,20 +3,21 @@
 use super::explore;
 use crate::task::{Habit, Id, Inbox, Registry, Schedule, Shard, Task, TaskRef, new};
 use loom::sync::Arc;
-use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::Location;
 use std::task::{Poll, Wake, Waker};
 
 /// A lane that is a queue and a registry.
-struct Lane {
-    queue: Inbox,
+pub(super) struct Lane {
+    pub(super) queue: Inbox,
     registry: Registry,
 }
 
 impl Lane {
-    fn new() -> Arc<Lane> {
+    pub(super) fn new() -> Arc<Lane> {
         Arc::new(Lane {
             queue: Inbox::new(),
             registry: Registry::new(),
@@ -24,7 +25,7 @@ impl Lane {
     }
 
     /// Runs what is queued until nothing is.
-    fn run(&self) {
+    pub(super) fn run(&self) {
         loop {
             let mut idle = true;
             for task in self.queue.take_all() {
@@ -39,21 +40,60 @@ impl Lane {
         }
     }
 
-    fn close(&self) {
+    pub(super) fn schedule(&self, task: Task) {
+        if let Err(task) = self.queue.push(task) {
+            task.abandon();
+        }
+    }
+
+    pub(super) fn registered(&self) -> usize {
+        self.registry.len()
+    }
+
+    pub(super) fn close(&self) {
         drop(self.queue.close());
         self.registry.close();
     }
 }
 
-struct LaneRef(Arc<Lane>);
+loom::thread_local! {
+    /// The thread has no seat: it may not settle what it has polled.
+    static STRAY: Cell<bool> = Cell::new(false);
+}
+
+/// Calls `f` as on a thread that has lost its seat, or never had one.
+pub(super) fn astray(f: impl FnOnce()) {
+    STRAY.with(|stray| stray.set(true));
+    f();
+    STRAY.with(|stray| stray.set(false));
+}
+
+struct LaneRef {
+    lane: Arc<Lane>,
+    /// The task's cell, and this with it, was freed. Not loom's `Arc`: nothing is modelled with it.
+    freed: std::sync::Arc<AtomicBool>,
+}
+
+impl LaneRef {
+    fn new(lane: &Arc<Lane>) -> LaneRef {
+        LaneRef {
+            lane: lane.clone(),
+            freed: std::sync::Arc::new(AtomicBool::new(false)),
+        }
+    }
+}
+
+impl Drop for LaneRef {
+    fn drop(&mut self) {
+        self.freed.store(true, Ordering::Relaxed);
+    }
+}
 
 impl Schedule for LaneRef {
     type Hold = ();
 
     fn schedule(&self, task: Task) {
-        if let Err(task) = self.0.queue.push(task) {
-            task.abandon();
-        }
+        self.lane.schedule(task);
     }
 
     fn may_wake(&self) -> Option<()> {
@@ -65,11 +105,15 @@ impl Schedule for LaneRef {
     }
 
     fn may_settle(&self) -> Option<()> {
-        Some(())
+        (!STRAY.with(Cell::get)).then_some(())
     }
 
     fn hand_back(&self, task: Task) -> Result<(), Task> {
-        self.0.queue.push(task)
+        let freed = self.freed.clone();
+        self.lane.queue.push(task)?;
+        // The lane's own then wakes a worker.
+        assert!(!freed.load(Ordering::Relaxed), "the scheduler is gone");
+        Ok(())
     }
 
     fn judge(&self, habit: Habit) -> Habit {
@@ -77,11 +121,11 @@ impl Schedule for LaneRef {
     }
 
     fn register(&self, task: TaskRef) -> Option<Shard> {
-        self.0.registry.insert(task).then_some(Shard(0))
+        self.lane.registry.insert(task).then_some(Shard(0))
     }
 
     fn unregister(&self, task: TaskRef, _: Shard) -> bool {
-        self.0.registry.remove(task)
+        self.lane.registry.remove(task)
     }
 }
 
@@ -98,7 +142,7 @@ impl Wake for Count {
     }
 }
 
-fn counter() -> (Waker, Arc<AtomicUsize>) {
+pub(super) fn counter() -> (Waker, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     (
         Waker::from(std::sync::Arc::new(Count(count.clone()))),
@@ -106,16 +150,11 @@ fn counter() -> (Waker, Arc<AtomicUsize>) {
     )
 }
 
-fn spawn<F: Future<Output: Send> + Send + 'static>(
+pub(super) fn spawn<F: Future<Output: Send> + Send + 'static>(
     lane: &Arc<Lane>,
     future: F,
 ) -> (Task, crate::task::Handle<F::Output>) {
-    new(
-        future,
-        LaneRef(lane.clone()),
-        Id::next(),
-        Location::caller(),
-    )
+    new(future, LaneRef::new(lane), Id::next(), Location::caller())
 }
 
 /// The runner completes while the handle sets its waker. Either the handle finds the output, or it is
@@ -254,7 +293,7 @@ fn shutdown_against_a_poll_and_a_wake() {
             }
         });
         if let Some(again) = task.run() {
-            LaneRef(lane.clone()).schedule(again);
+            lane.schedule(again);
         }
         waker.join().unwrap();
         lane.close();

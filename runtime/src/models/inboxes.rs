@@ -43,7 +43,7 @@ impl Schedule for Nowhere {
     }
 }
 
-fn task(runs: &Arc<AtomicUsize>) -> Task {
+pub(super) fn task(runs: &Arc<AtomicUsize>) -> Task {
     let runs = runs.clone();
     let future = async move {
         runs.fetch_add(1, Ordering::SeqCst);
@@ -159,6 +159,6 @@ fn next_slot_against_shutdown() {
     });
 }
 
-fn run(task: Task) {
+pub(super) fn run(task: Task) {
     assert!(task.run().is_none());
 }

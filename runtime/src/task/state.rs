@@ -23,6 +23,21 @@
 //!
 //! Both sides move the same word by read-modify-write, so one of them sees the other: either the
 //! handle finds COMPLETE, or the runner finds JOIN_WAKER. Loom model: `models::cells`.
+//!
+//! # A poll on a thread that may not settle
+//!
+//! ```text
+//! the thread that polled                    a worker, or whoever drops the `Task`
+//! 1. a reference, for the scheduler         1. take the `Task` out of the queue
+//! 2. set HANDED; the task is RUNNING, or    2. HANDED seen, and cleared: what comes after the poll is ours.
+//!    COMPLETE and in a registry                RUNNING: into the registry, then idle, queued or
+//! 3. queue the `Task`; closed: drop it,        cancelled (dropped: cancelled at once);
+//!    which is step 2 of the other side         COMPLETE: out of the registry
+//! 4. give the reference back
+//! ```
+//!
+//! A wake in between sees RUNNING and sets NOTIFIED, so there is one `Task`. Only a shutdown makes another where one is queued
+//! still; whichever is taken out first does what was handed over, and the other is stale. Loom models: `models::strays`.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::fmt;
