@@ -39,6 +39,9 @@ Options:
       --json FILE      also write everything that was measured to FILE
       --list           list the cases and end
   -h, --help           show this text and end
+
+Environment:
+  EVENKEEL_TAKEOVER=off  measure Evenkeel without the replacing of workers that are stuck
 ";
 
 /// How long a case may be measured.

@@ -11,6 +11,15 @@ use super::Runtime;
 
 pub(crate) struct Evenkeel(runtime::Runtime);
 
+/// The defaults, but for what the environment asks for (see the help text).
+pub(crate) fn evenkeel_builder() -> runtime::Builder {
+    let mut builder = runtime::Builder::new();
+    if std::env::var_os("EVENKEEL_TAKEOVER").is_some_and(|takeover| takeover == "off") {
+        builder.takeover(runtime::TakeoverPolicy::disabled());
+    }
+    builder
+}
+
 impl Runtime for Evenkeel {
     type Handle<T: Send + 'static> = task::JoinHandle<T>;
     type Sleep = time::Sleep;
@@ -18,7 +27,7 @@ impl Runtime for Evenkeel {
     type Stream = TcpStream;
 
     fn new() -> io::Result<Self> {
-        runtime::Runtime::new().map(Self)
+        evenkeel_builder().build().map(Self)
     }
 
     fn spawn<F>(&self, future: F) -> Self::Handle<F::Output>

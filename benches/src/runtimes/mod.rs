@@ -10,7 +10,7 @@ use std::net;
 use std::sync::mpsc;
 use std::time::Duration;
 
-pub(crate) use self::evenkeel::Evenkeel;
+pub(crate) use self::evenkeel::{Evenkeel, evenkeel_builder};
 pub(crate) use self::smol::Smol;
 pub(crate) use self::tokio::Tokio;
 use crate::suite;

@@ -224,11 +224,16 @@ impl Lane {
         // Until the worker is unparked.
         let hold = worker::hold();
         let first = Local::with(|local| local.map_or(0, Local::index));
+        self.notify_near(first, tasks, hold.is_some());
+    }
+
+    /// As [`notify`](Lane::notify), for a caller that knows who it is: its worker, and whether it is prompt.
+    fn notify_near(&self, first: usize, tasks: usize, is_prompt: bool) {
         // A compute worker gets nowhere beside a busy IO worker.
         let also = (self.kind == Kind::Compute).then_some(&*self.partner);
         let little = self.kind == Kind::Io && self.pace.is_little(tasks);
         // The worker on the caller's core finds what the caller has just written in its cache.
-        let worker = if hold.is_some() {
+        let worker = if is_prompt {
             self.sleep.notify(first, also, little)
         } else {
             self.sleep.notify_without_claim(first, also, little)

@@ -365,7 +365,9 @@ impl Local {
     }
 
     fn notify(&self) {
-        self.lane.notify(self.queue().len() + 1);
+        let is_prompt = self.lane.kind == Kind::Io;
+        let tasks = self.queue().len() + 1;
+        self.lane.notify_near(self.index, tasks, is_prompt);
     }
 
     fn push_back(&self, task: Task) {
@@ -402,6 +404,7 @@ impl Local {
         true
     }
 
+    #[inline]
     fn queue_again(&self, task: Task) {
         let alone = self.queue().is_empty() && self.seat().next.is_empty();
         self.queue().push(task);

@@ -472,25 +472,15 @@ unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef) -> bool {
 ///
 /// # Safety
 /// As for [`poll_once`].
+#[inline]
 unsafe fn settle<F: Future, S: Schedule>(raw: TaskRef) -> bool {
     // SAFETY: the caller's reference keeps it alive until it is given away.
-    let cell = unsafe { raw.cell::<F, S>() };
-    if cell.header.shard().is_none() {
-        let Some(hold) = cell.scheduler.may_settle() else {
-            // SAFETY: RUNNING and the caller's reference are ours.
-            unsafe { hand_back::<F, S>(raw) };
-            return false;
-        };
-        // SAFETY: RUNNING is ours.
-        let registered = unsafe { cell.register(raw) };
-        drop(hold);
-        if !registered {
-            // SAFETY: as the caller's.
-            unsafe { cancel_and_complete::<F, S>(raw) };
-            return false;
-        }
+    let header = unsafe { raw.header() };
+    // SAFETY: RUNNING and the caller's reference are ours.
+    if header.shard().is_none() && !unsafe { enter::<F, S>(raw) } {
+        return false;
     }
-    match cell.header.state.to_idle() {
+    match header.state.to_idle() {
         ToIdle::Idle => false,
         ToIdle::Notified => true,
         ToIdle::Cancel => {
@@ -499,6 +489,28 @@ unsafe fn settle<F: Future, S: Schedule>(raw: TaskRef) -> bool {
             false
         }
     }
+}
+
+/// Into the registry. False if that was not possible, and all has been given away.
+///
+/// # Safety
+/// As for [`poll_once`].
+unsafe fn enter<F: Future, S: Schedule>(raw: TaskRef) -> bool {
+    // SAFETY: the caller's reference keeps it alive until it is given away.
+    let cell = unsafe { raw.cell::<F, S>() };
+    let Some(hold) = cell.scheduler.may_settle() else {
+        // SAFETY: RUNNING and the caller's reference are ours.
+        unsafe { hand_back::<F, S>(raw) };
+        return false;
+    };
+    // SAFETY: RUNNING is ours.
+    let registered = unsafe { cell.register(raw) };
+    drop(hold);
+    if !registered {
+        // SAFETY: as the caller's.
+        unsafe { cancel_and_complete::<F, S>(raw) };
+    }
+    registered
 }
 
 /// Leaves what comes after a poll to a worker, or does it here if there is none any more.

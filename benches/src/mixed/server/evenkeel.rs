@@ -5,12 +5,13 @@ use std::io;
 use std::net;
 
 use evenkeel::net::TcpListener;
-use evenkeel::runtime::{self, Builder, Runtime};
+use evenkeel::runtime::{self, Runtime};
 use evenkeel::task;
 
 use super::{BLOCKING_SLEEP, Handler, Job, Server, echo};
 use crate::mixed::JOBS_IN_FLIGHT;
 use crate::mixed::cases::{Background, Pinning};
+use crate::runtimes::evenkeel_builder;
 
 pub(super) struct Evenkeel {
     runtime: Runtime,
@@ -23,7 +24,7 @@ impl Evenkeel {
             Pinning::PerCore => runtime::Pinning::PerCore,
             Pinning::None => runtime::Pinning::None,
         };
-        let runtime = Builder::new().pinning(pinning).build()?;
+        let runtime = evenkeel_builder().pinning(pinning).build()?;
         Ok(Self { runtime })
     }
 }
