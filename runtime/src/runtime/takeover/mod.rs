@@ -294,9 +294,9 @@ impl Shared {
         spare.arrive();
         while let Some(FreeSeat { worker, crew }) = self.takeover.spares.wait(spare) {
             let local = Local::new(self.io.clone(), worker);
-            let goes_on = self.work(local, self.plan.cpu(worker));
+            let left = self.work(local, self.plan.cpu(worker));
             drop(crew);
-            if !goes_on || !self.takeover.spares.list(spare.clone()) {
+            if !self.goes_on(left, spare) {
                 return;
             }
         }
@@ -305,23 +305,48 @@ impl Shared {
     /// What an IO worker's first thread does: it works in the seat until the end, or until the seat is gone. Then it may be a
     /// spare.
     pub(super) fn work_then_serve(&self, local: Local, cpu: Option<usize>, crew: Arc<Crew>) {
-        let goes_on = self.work(local, cpu);
+        let left = self.work(local, cpu);
         drop(crew);
         let spare = Arc::new(Spare::default());
-        if goes_on && self.takeover.spares.list(spare.clone()) {
+        if self.goes_on(left, &spare) {
             self.serve(&spare);
         }
     }
 
-    /// True if the thread has lost its seat, and is as good as any other.
-    fn work(&self, local: Local, cpu: Option<usize>) -> bool {
+    fn work(&self, local: Local, cpu: Option<usize>) -> HowLeft {
         let tenant = local.tenant().clone();
-        let left = local.run(|| pin(cpu));
-        if left == Left::Lost {
-            self.takeover.counts.strays.fetch_sub(1, Ordering::Relaxed);
+        if local.run(|| pin(cpu)) == Left::ShutDown {
+            return HowLeft::ShutDown;
         }
-        left == Left::Lost && !tenant.is_lowered()
+        self.takeover.counts.strays.fetch_sub(1, Ordering::Relaxed);
+        if tenant.is_lowered() {
+            HowLeft::Lowered
+        } else {
+            HowLeft::AsGoodAsAny
+        }
     }
+
+    /// True if the thread has become a spare.
+    fn goes_on(&self, left: HowLeft, spare: &Arc<Spare>) -> bool {
+        let spares = &self.takeover.spares;
+        match left {
+            HowLeft::ShutDown => false,
+            HowLeft::AsGoodAsAny => spares.list(spare.clone()),
+            HowLeft::Lowered => {
+                spares.retire();
+                false
+            }
+        }
+    }
+}
+
+/// How a thread's work in a seat has ended.
+enum HowLeft {
+    ShutDown,
+    /// It has lost the seat, and its priority.
+    Lowered,
+    /// It has lost the seat only.
+    AsGoodAsAny,
 }
 
 fn used(before: Option<Duration>, now: Option<Duration>) -> Option<Duration> {

@@ -2,13 +2,18 @@
 //!
 //! One is always ready, once the runtime has had something to do, and it waits without a limit: an idle process has no
 //! periodic wake-ups. Those beyond it end after the keep-alive time.
+//!
+//! Threads of low priority cannot be spares, but wait here as well before they end: *retired*. To end, a thread unmaps its
+//! stacks, and the kernel's lock for that is one for the whole process. Held by a thread that does not get the CPU, it stops
+//! every other that maps memory or makes a thread. (A dozen of them that ended while a dozen computed kept the driver thread
+//! waiting for 75 ms.) So they end later, when the storm is over, and one after another.
 
 use super::FreeSeat;
 use evenkeel_topology::current_thread_id;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A thread without a seat. Locked by threads of normal priority only.
 #[derive(Default)]
@@ -72,8 +77,14 @@ struct List {
     waiting: Vec<Arc<Spare>>,
     /// One that is to be ready is on its way.
     coming: bool,
+    retired: Vec<Arc<Spare>>,
+    /// When the next of them may end.
+    next_end: Option<Instant>,
     closed: bool,
 }
+
+/// Between the ends of two retired threads.
+const END_PAUSE: Duration = Duration::from_millis(2);
 
 impl Spares {
     pub(super) fn new(keep_alive: Duration) -> Self {
@@ -128,8 +139,34 @@ impl Spares {
         let mut list = self.list.lock();
         list.closed = true;
         let waiting = std::mem::take(&mut list.waiting);
+        let retired = std::mem::take(&mut list.retired);
         drop(list);
-        waiting.iter().for_each(|spare| spare.wake(Call::End));
+        let all = waiting.iter().chain(&retired);
+        all.for_each(|spare| spare.wake(Call::End));
+    }
+
+    /// Waits until the calling thread, which is of low priority, may end.
+    pub(super) fn retire(&self) {
+        let spare = Arc::new(Spare::default());
+        let mut list = self.list.lock();
+        if list.closed {
+            return;
+        }
+        list.retired.push(spare.clone());
+        drop(list);
+        let mut wait = self.keep_alive / 2;
+        while spare.wait(Some(wait)).is_none() {
+            let now = Instant::now();
+            let mut list = self.list.lock();
+            match list.next_end.filter(|next| *next > now) {
+                Some(next) => wait = next - now,
+                None => {
+                    list.next_end = Some(now + END_PAUSE);
+                    list.retired.retain(|other| !Arc::ptr_eq(other, &spare));
+                    return;
+                }
+            }
+        }
     }
 
     /// Waits for a seat. `None` when the thread is to end.
