@@ -26,6 +26,7 @@ pub(crate) mod worker;
 
 use crate::panics::drop_quietly;
 use crate::stack::Stack;
+use crate::sync::heavy_fence;
 use crate::task::{Habit, Inbox, Place, Schedule, Shard as TaskShard, Task, TaskRef};
 use crate::time::shard::{Shard as TimerShard, wake};
 use crossbeam_deque::Steal;
@@ -262,6 +263,10 @@ impl Lane {
             || self.seats.iter().any(|seat| !seat.stealer.is_empty())
     }
 
+    fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Relaxed)
+    }
+
     fn is_shut_down(&self) -> bool {
         self.shutdown.load(Ordering::SeqCst)
     }
@@ -276,6 +281,9 @@ impl Lane {
     /// stuck in a poll may be waiting for one of these tasks to go away.
     pub(crate) fn finish_shutdown(&self) {
         self.finished.store(true, Ordering::SeqCst);
+        // Mirrors `Local::push`: what is in a worker's places and not seen here is dropped there. (Without the fence it is
+        // dropped when the worker's poll is over.)
+        let _ = heavy_fence();
         drop(self.inbox.close());
         self.drop_deferred();
         for seat in &self.seats {

@@ -61,6 +61,24 @@ impl Lane {
         self.has_injected() || self.seats.iter().any(|seat| seat.queued() > 0)
     }
 
+    /// Takes the tasks of the IO lane out of this one, the compute lane, where they wait, to be polled at `home`.
+    pub(crate) fn send_home(&self, home: &Lane) {
+        let waiting = self.inbox.take_all();
+        let queued = self.seats.iter().flat_map(|seat| {
+            // No more than there are now: what is not to go home comes back.
+            let stealer = &seat.stealer;
+            (0..stealer.len()).map_while(|_| stealer.steal().success())
+        });
+        for task in waiting.chain(queued) {
+            if task.habit().place() == Place::Compute {
+                task.forgive();
+                home.submit(task);
+            } else {
+                self.submit(task);
+            }
+        }
+    }
+
     /// Which task is in the worker's next-slot, where nobody else can get it: an address, for comparison.
     pub(crate) fn next_task(&self, worker: usize) -> Option<usize> {
         self.seats[worker].next.peek()

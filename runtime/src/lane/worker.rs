@@ -4,6 +4,7 @@ use super::elsewhere;
 use super::patience::Patience;
 use super::seat::{Seat, Tenant};
 use super::{Kind, Lane};
+use crate::sync::light_fence;
 use crate::task::{Place, Task};
 use crate::time::clock;
 use crate::time::shard::wake;
@@ -308,9 +309,7 @@ impl Local {
         }
         self.lane.finish_shutdown();
         // A future's drop may wake or spawn others, which come here as well.
-        while let Some(task) = self.seat().next.take().or_else(|| self.queue().pop()) {
-            drop(task);
-        }
+        self.drop_queued();
         self.tenant.leave();
         Left::ShutDown
     }
@@ -343,6 +342,18 @@ impl Local {
                 .for_each(|task| self.push_back(task)),
             // A compute task may run for long, and nobody could steal what is in the slot.
             Kind::Compute => self.push_back(task),
+        }
+        light_fence();
+        if self.lane.is_finished() {
+            self.drop_queued();
+        }
+    }
+
+    /// After a shutdown: the poll may be waiting for what it has just queued.
+    #[cold]
+    fn drop_queued(&self) {
+        while let Some(task) = self.seat().next.take().or_else(|| self.queue().pop()) {
+            drop(task);
         }
     }
 

@@ -255,7 +255,7 @@ impl Quiet {
     /// sleep until somebody unparks it.
     fn keep_looking(&mut self, shared: &Shared) -> bool {
         let watching = &shared.watch.watching;
-        if shared.io.awake_count() > 0 {
+        if shared.io.awake_count() > 0 || shared.is_compute_watched() {
             watching.resume();
             self.since = None;
             return true;

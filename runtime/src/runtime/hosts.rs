@@ -32,7 +32,7 @@ impl Host for IoHost {
 
     fn has_room(&self, place: Place) -> bool {
         place != Place::Blocking
-            || upgrade(&self.runtime).is_none_or(|shared| shared.has_blocking_room())
+            || upgrade(&self.runtime).is_none_or(|shared| shared.has_room(place))
     }
 
     fn send(&self, task: Task, place: Place) {
@@ -72,16 +72,6 @@ impl Host for ComputeHost {
     }
 
     fn task_moved(&self, _: Place) {}
-}
-
-impl Shared {
-    /// The next call would find a thread of the blocking pool. (What is in the queue may be waiting for the very task that
-    /// would come after it.)
-    fn has_blocking_room(&self) -> bool {
-        let pool = &self.blocking;
-        let busy = pool.threads().saturating_sub(pool.idle_threads());
-        busy + pool.queued() < self.max_blocking_threads
-    }
 }
 
 /// Without a runtime the task is dropped, which cancels it.

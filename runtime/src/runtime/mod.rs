@@ -36,6 +36,9 @@ use std::time::{Duration, Instant};
 use takeover::Takeover;
 use threads::{Crew, Threads};
 
+/// A worker that has not left so long after a shutdown has begun is stuck.
+const STUCK_AFTER: Duration = Duration::from_millis(50);
+
 /// A running runtime. Dropping it shuts it down.
 ///
 /// # Shutdown
@@ -207,10 +210,14 @@ impl Runtime {
         }
         // The last worker that leaves stops the driver thread, so that this one need not wake up for it.
         drop(crew);
-        shared.threads.wait(deadline);
-        // For the case that a worker is stuck.
-        shared.io.finish_shutdown();
-        shared.compute.finish_shutdown();
+        let soon = Instant::now() + STUCK_AFTER;
+        let soon = deadline.map_or(soon, |deadline| deadline.min(soon));
+        if !shared.threads.wait(Some(soon)) {
+            // Workers are stuck, in polls that may be waiting for one of these tasks to go away.
+            shared.io.finish_shutdown();
+            shared.compute.finish_shutdown();
+            shared.threads.wait(deadline);
+        }
         shared.watch.stop();
         shared.turn.close();
         shared.driver_timers.drain().into_iter().for_each(wake);

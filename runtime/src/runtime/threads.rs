@@ -228,8 +228,8 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits until no thread runs; not after `deadline`.
-    pub(super) fn wait(&self, deadline: Option<Instant>) {
+    /// Waits until no thread runs; not after `deadline`. True if none does.
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
         let Running {
             count,
             lock,
@@ -239,10 +239,13 @@ impl Threads {
         while count.load(Ordering::Acquire) > 0 {
             match deadline {
                 None => none_left.wait(&mut locked),
-                Some(deadline) if none_left.wait_until(&mut locked, deadline).timed_out() => return,
+                Some(deadline) if none_left.wait_until(&mut locked, deadline).timed_out() => {
+                    return count.load(Ordering::Acquire) == 0;
+                }
                 Some(_) => {}
             }
         }
+        true
     }
 
     /// Joins threads that are known to end; those that are still stuck are left to themselves.

@@ -260,6 +260,11 @@ impl Header {
     pub(super) fn habit(&self) -> Habit {
         self.label.habit()
     }
+
+    /// Only for the one who has RUNNING, or the `Task`.
+    pub(super) fn set_habit(&self, habit: Habit) {
+        self.label.set_habit(habit);
+    }
 }
 
 /// Called once, after COMPLETE was set while JOIN_WAKER was.
@@ -453,7 +458,7 @@ unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef) -> bool {
             let habit = cell.header.habit();
             let now = cell.scheduler.judge(habit);
             if now != habit {
-                cell.header.label.set_habit(now);
+                cell.header.set_habit(now);
             }
             // SAFETY: as the caller's.
             return unsafe { settle::<F, S>(raw) };

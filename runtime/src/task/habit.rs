@@ -94,6 +94,11 @@ impl Habit {
         }
     }
 
+    /// It is not polled elsewhere any more, whatever it was like.
+    pub(crate) fn back(self) -> Habit {
+        Habit::new(Place::Io, self.level(), SHORT_ROW)
+    }
+
     /// Of the polls that may change something, one in so many counts.
     pub(crate) fn counted_in(self) -> u32 {
         match self.place() {

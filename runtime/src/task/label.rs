@@ -10,7 +10,8 @@ const NO_SHARD: u64 = Shard::COUNT_MAX as u64;
 const SHARD_START: u32 = Id::BITS + Habit::BITS;
 const HABIT_MASK: u64 = (1 << Habit::BITS) - 1;
 
-/// Changed only by whoever has RUNNING.
+/// Changed only by whoever has RUNNING, or the `Task`, without which nobody else can get RUNNING but a shutdown, which
+/// changes nothing here.
 pub(super) struct Label(AtomicU64);
 
 impl Label {
@@ -43,7 +44,7 @@ impl Label {
         self.0.store(word, Ordering::Relaxed);
     }
 
-    /// Only for the one who has RUNNING.
+    /// Only for the one who has RUNNING, or the `Task`.
     pub(super) fn set_habit(&self, habit: Habit) {
         let rest = self.load() & !(HABIT_MASK << Id::BITS);
         let word = (u64::from(habit.bits()) << Id::BITS) | rest;

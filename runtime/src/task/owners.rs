@@ -50,6 +50,12 @@ impl Task {
         self.header().habit()
     }
 
+    /// It is polled on the IO lane again, with a strike left.
+    pub(crate) fn forgive(&self) {
+        let header = self.header();
+        header.set_habit(header.habit().back());
+    }
+
     /// It has been polled, and only what comes after that is left to do.
     pub(crate) fn is_handed(&self) -> bool {
         self.header().state.load().has(HANDED)

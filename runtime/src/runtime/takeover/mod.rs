@@ -51,6 +51,8 @@ pub(super) struct Takeover {
     alarm: AtomicBool,
     /// it does already.
     alert: AtomicBool,
+    /// The compute lane does not get on.
+    compute_stalled: AtomicBool,
     pub(super) counts: Counts,
 }
 
@@ -113,6 +115,7 @@ impl Takeover {
             strays: Mutex::new(Vec::new()),
             alarm: AtomicBool::new(false),
             alert: AtomicBool::new(false),
+            compute_stalled: AtomicBool::new(false),
             counts: Counts::default(),
         }
     }
@@ -136,6 +139,18 @@ impl Takeover {
             Place::Blocking => &self.counts.moved_to_blocking,
         };
         count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Some task of the IO lane may belong elsewhere.
+    fn has_moved(&self) -> bool {
+        let Counts {
+            moved_to_compute,
+            moved_to_blocking,
+            ..
+        } = &self.counts;
+        [moved_to_compute, moved_to_blocking]
+            .iter()
+            .any(|count| count.load(Ordering::Relaxed) > 0)
     }
 
     /// The strays there are; `None` while somebody else has the list.
@@ -209,6 +224,24 @@ struct FreeSeat {
 }
 
 impl Shared {
+    /// True if a task of the IO lane would not have to wait there for what may be waiting for it.
+    pub(super) fn has_room(&self, place: Place) -> bool {
+        match place {
+            Place::Io => true,
+            Place::Compute => !self.takeover.compute_stalled.load(Ordering::Relaxed),
+            Place::Blocking => {
+                let pool = &self.blocking;
+                let busy = pool.threads().saturating_sub(pool.idle_threads());
+                busy + pool.queued() < self.max_blocking_threads
+            }
+        }
+    }
+
+    /// Tasks of the IO lane may be waiting in the compute lane, and somebody has to look whether it gets on.
+    pub(super) fn is_compute_watched(&self) -> bool {
+        self.takeover.has_moved() && self.compute.has_waiting()
+    }
+
     /// A spare for a seat that is about to become free: one that waits, or a new one; and one stray more is counted. `None`
     /// where there is none to be had, or as many seats have been taken as may be.
     fn spare(self: &Arc<Self>) -> Option<Arc<Spare>> {

@@ -29,8 +29,8 @@ const COARSE: Duration = Duration::from_millis(4);
 /// But no less than this.
 const FINEST: Duration = Duration::from_micros(100);
 
-/// A worker that has begun no more polls than this since the last look, and is in one, is looked at again soon.
-const FEW_POLLS: u64 = 8;
+/// A worker that has begun no more polls than this between two coarse looks, and is in one, is looked at again soon.
+const FEW_POLLS: u64 = 3;
 
 /// For so long after a long poll the looks stay fine.
 const ALERT: Duration = Duration::from_secs(2);
@@ -43,6 +43,9 @@ const SHARED_FACTOR: u32 = 8;
 
 /// Where the system does not tell what a thread is doing, a poll must take so many times as long.
 const UNKNOWN_FACTOR: u32 = 10;
+
+/// If the compute lane has begun nothing for so long, though something waits there, it does not get on.
+const COMPUTE_STALLED: Duration = Duration::from_millis(100);
 
 /// So many strays are looked at each time, one after another.
 const STRAYS_A_LOOK: usize = 16;
@@ -57,8 +60,12 @@ pub(in crate::runtime) struct Monitor {
     waiting: bool,
     /// How many polls each worker had begun by the last look,
     polls: Vec<u64>,
+    /// how many were few since then,
+    few_polls: u64,
     /// and how often a worker had found events that nobody had looked for.
     rescues: u64,
+    /// How many polls the compute lane had begun, and when that, or nothing waiting there, was last seen to change.
+    compute: (u64, Instant),
     /// Where the round over the strays goes on.
     next_stray: usize,
     logged: HashSet<*const Location<'static>>,
@@ -96,7 +103,9 @@ impl Monitor {
             alert_until: Instant::now(),
             waiting: false,
             polls: vec![0; shared.io.workers()],
+            few_polls: FEW_POLLS,
             rescues: 0,
+            compute: (0, Instant::now()),
             next_stray: 0,
             logged: HashSet::new(),
             refusal_logged: false,
@@ -108,6 +117,7 @@ impl Monitor {
         let takeover = &shared.takeover;
         let now = Instant::now();
         self.look_at_strays(takeover, now);
+        self.look_at_compute(shared, now);
         // In a shutdown the workers are about to leave, or their threads are waited for where they are.
         if !takeover.policy.is_enabled() || shared.shut_down.load(Ordering::Acquire) {
             return None;
@@ -126,14 +136,16 @@ impl Monitor {
         let alert = now < self.alert_until;
         takeover.alert.store(alert, Ordering::Release);
         let suspect = self.may_be_stuck(shared);
-        Some(if replaced {
+        let next = if replaced {
             // The next task in the queue may be like the last one.
             FINEST
         } else if alert || suspect {
             self.until_next_is_long(takeover.policy.after)
         } else {
             COARSE
-        })
+        };
+        self.few_polls = if next < COARSE { 0 } else { FEW_POLLS };
+        Some(next)
     }
 
     /// The time until the first poll that was seen has taken too long, but for no longer than half of that.
@@ -145,13 +157,33 @@ impl Monitor {
         left.min().unwrap_or(half).min(half).clamp(FINEST, COARSE)
     }
 
+    /// Finds out whether the compute lane gets on. If it does not, tasks of the IO lane are not to wait there: its closures
+    /// may be waiting for them.
+    fn look_at_compute(&mut self, shared: &Shared, now: Instant) {
+        let takeover = &shared.takeover;
+        if !takeover.has_moved() {
+            return;
+        }
+        let compute = &shared.compute;
+        let polls = (0..compute.workers())
+            .fold(0_u64, |sum, worker| sum.wrapping_add(compute.polls(worker)));
+        if polls != self.compute.0 || !compute.has_waiting() {
+            self.compute = (polls, now);
+        }
+        let stalled = now - self.compute.1 >= COMPUTE_STALLED;
+        takeover.compute_stalled.store(stalled, Ordering::Relaxed);
+        if stalled {
+            compute.send_home(&shared.io);
+        }
+    }
+
     /// A worker is in a poll that may have begun soon after the last look, or before it.
     fn may_be_stuck(&mut self, shared: &Shared) -> bool {
         let mut may_be = false;
         for (worker, before) in self.polls.iter_mut().enumerate() {
             let polls = shared.io.polls(worker);
             let begun = polls.wrapping_sub(std::mem::replace(before, polls));
-            may_be |= begun <= FEW_POLLS && self.seen[worker].is_some();
+            may_be |= begun <= self.few_polls && self.seen[worker].is_some();
         }
         may_be
     }
