@@ -4,133 +4,44 @@
 //! `EVENKEEL_STRESS_SEED` repeats a run as far as threads can be repeated; `EVENKEEL_STRESS_SECS` makes it
 //! longer.
 
+mod random_support;
 mod support;
 
 use evenkeel::net::{TcpListener, TcpStream, UnixStream};
 use evenkeel::runtime::{Handle, Runtime};
-use evenkeel::task::{JoinError, JoinHandle, JoinSet, yield_now};
-use evenkeel::time::{Duration, Instant, interval, sleep, timeout};
+use evenkeel::task::{JoinHandle, JoinSet, yield_now};
+use evenkeel::time::{Duration, interval, sleep, timeout};
+use random_support::{
+    Current, OnPurpose, Random, Tally, Token, check, panic_on_purpose, run_rounds,
+};
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, mpsc};
 use std::task::{Poll, Waker};
 use std::thread;
 use support::{Gate, builder, foreign_block_on, poll_once};
 
-/// Without progress for so long, something is stuck.
-const STUCK: Duration = Duration::from_secs(20);
-
-fn env(name: &str) -> Option<u64> {
-    std::env::var(name)
-        .ok()
-        .map(|value| value.parse().expect("a number"))
-}
-
-/// xorshift64*; each task has its own, seeded by whoever spawned it.
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Random {
-        Random(seed | 1)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        (self.next() >> 16) % n
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn fork(&mut self) -> Random {
-        Random::new(self.next())
-    }
-
-    fn micros(&mut self) -> Duration {
-        Duration::from_micros(self.below(1_500))
-    }
-}
-
 /// What all tasks of a round share.
 struct World {
-    /// Futures and closures that have been made and not dropped.
-    live: AtomicI64,
-    made: AtomicU64,
-    progress: Arc<AtomicU64>,
+    tally: Arc<Tally>,
     /// Wakers of tasks that wait for a plain thread to wake them.
     asleep: mpsc::Sender<Waker>,
-}
-
-impl World {
-    fn advance(&self) {
-        self.progress.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Owned by each future and closure: drops are counted, and a second drop of one is seen.
-struct Token {
-    world: Arc<World>,
-    alive: bool,
-}
-
-impl Token {
-    fn new(world: &Arc<World>) -> Token {
-        world.live.fetch_add(1, Ordering::SeqCst);
-        world.made.fetch_add(1, Ordering::SeqCst);
-        Token {
-            world: world.clone(),
-            alive: true,
-        }
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        assert!(std::mem::replace(&mut self.alive, false), "dropped twice");
-        self.world.live.fetch_sub(1, Ordering::SeqCst);
-        self.world.advance();
-    }
-}
-
-/// What tasks panic with on purpose. Raised so that no hook prints it.
-struct OnPurpose;
-
-fn panic_on_purpose() -> ! {
-    std::panic::resume_unwind(Box::new(OnPurpose))
-}
-
-/// An error that the test itself has caused.
-fn check(error: JoinError) {
-    if !error.is_cancelled() {
-        let panic = error.into_panic();
-        if !panic.is::<OnPurpose>() {
-            std::panic::resume_unwind(panic);
-        }
-    }
 }
 
 type Boxed = Pin<Box<dyn Future<Output = u64> + Send>>;
 
 /// A task that does some things at random, its children included.
 fn task(world: Arc<World>, mut random: Random, depth: u32) -> Boxed {
-    let token = Token::new(&world);
+    let token = Token::new(&world.tally);
     Box::pin(async move {
-        let world = &token.world;
+        let (_token, world) = (token, &world);
         let mut sum = 0;
         for _ in 0..1 + random.below(4) {
             sum += act(world, &mut random, depth).await;
-            world.advance();
+            world.tally.advance();
         }
         sum
     })
@@ -237,7 +148,7 @@ async fn aborted(world: &Arc<World>, random: &mut Random, depth: u32) -> u64 {
 }
 
 async fn closure(world: &Arc<World>, random: &mut Random) -> u64 {
-    let token = Token::new(world);
+    let token = Token::new(&world.tally);
     let (rounds, panics) = (random.below(20_000), random.one_in(8));
     // A task that needs no compute worker.
     let inner = random.one_in(6).then(|| child(world, random, 0));
@@ -259,7 +170,7 @@ async fn closure(world: &Arc<World>, random: &mut Random) -> u64 {
 }
 
 async fn blocking(world: &Arc<World>, random: &mut Random, depth: u32) -> u64 {
-    let token = Token::new(world);
+    let token = Token::new(&world.tally);
     let (kind, pause) = (random.below(5), random.micros());
     let inner = child(world, random, depth.min(1));
     let handle = evenkeel::spawn_blocking(move || {
@@ -397,7 +308,7 @@ async fn ping_pong(stream: impl Stream, rounds: u64) -> io::Result<()> {
 
 async fn exchange_tcp(world: &Arc<World>, random: &mut Random) {
     let rounds = 1 + random.below(20);
-    let token = Token::new(world);
+    let token = Token::new(&world.tally);
     let Ok(listener) = TcpListener::bind("127.0.0.1:0").await else {
         return;
     };
@@ -426,7 +337,7 @@ async fn exchange_tcp(world: &Arc<World>, random: &mut Random) {
 
 async fn exchange_unix(world: &Arc<World>, random: &mut Random) {
     let rounds = 1 + random.below(20);
-    let token = Token::new(world);
+    let token = Token::new(&world.tally);
     let Ok((ours, theirs)) = UnixStream::pair() else {
         return;
     };
@@ -442,7 +353,7 @@ async fn exchange_unix(world: &Arc<World>, random: &mut Random) {
 }
 
 /// A runtime, work from several sides, and its end, with or without work in flight.
-fn round(mut random: Random, progress: Arc<AtomicU64>, current: &Mutex<Option<Handle>>) {
+fn round(mut random: Random, progress: Arc<AtomicU64>, current: &Current) {
     let workers = 1 + random.below(3) as usize;
     let runtime = builder(workers)
         .compute_threads(1 + random.below(3) as usize)
@@ -450,12 +361,10 @@ fn round(mut random: Random, progress: Arc<AtomicU64>, current: &Mutex<Option<Ha
         .thread_keep_alive(Duration::from_millis(random.below(5)))
         .build()
         .unwrap();
-    *current.lock().unwrap() = Some(runtime.handle().clone());
+    *current.lock().unwrap() = vec![runtime.handle().clone()];
     let (asleep, wakers) = mpsc::channel::<Waker>();
     let world = Arc::new(World {
-        live: AtomicI64::new(0),
-        made: AtomicU64::new(0),
-        progress,
+        tally: Tally::new(progress),
         asleep,
     });
     let ends = Gate::new();
@@ -485,8 +394,8 @@ fn round(mut random: Random, progress: Arc<AtomicU64>, current: &Mutex<Option<Ha
         drop(runtime);
     }
     // A shutdown that did not wait leaves threads that are still in a poll or a closure.
-    support::until(|| world.live.load(Ordering::SeqCst) == 0);
-    world.advance();
+    support::until(|| world.tally.live() == 0);
+    world.tally.advance();
     drop(world);
     alarm.join().unwrap();
 }
@@ -556,60 +465,12 @@ fn spawner(
         ends.block();
         for task in tasks {
             foreign_block_on(joined(task));
-            world.advance();
+            world.tally.advance();
         }
     })
 }
 
 #[test]
 fn everything_at_once() {
-    let seed = env("EVENKEEL_STRESS_SEED").unwrap_or_else(|| {
-        let time = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap();
-        time.as_nanos() as u64
-    });
-    let length = Duration::from_secs(env("EVENKEEL_STRESS_SECS").unwrap_or(5));
-    println!("EVENKEEL_STRESS_SEED={seed}");
-    let progress = Arc::new(AtomicU64::new(0));
-    let current = Arc::new(Mutex::new(None));
-    let (counted, runtime) = (progress.clone(), current.clone());
-    let work = thread::spawn(move || {
-        let mut random = Random::new(seed);
-        let begin = Instant::now();
-        let mut rounds = 0;
-        while begin.elapsed() < length {
-            round(random.fork(), counted.clone(), &runtime);
-            rounds += 1;
-        }
-        rounds
-    });
-    let mut seen = (progress.load(Ordering::Relaxed), Instant::now());
-    while !work.is_finished() {
-        thread::sleep(Duration::from_millis(20));
-        let now = progress.load(Ordering::Relaxed);
-        if now != seen.0 {
-            seen = (now, Instant::now());
-        } else if seen.1.elapsed() > STUCK {
-            let dump = current
-                .lock()
-                .unwrap()
-                .as_ref()
-                .map(|handle| handle.dump().to_string());
-            panic!(
-                "no progress for {STUCK:?}; EVENKEEL_STRESS_SEED={seed}\n{}",
-                dump.unwrap_or_default()
-            );
-        }
-    }
-    match work.join() {
-        Ok(rounds) => println!(
-            "{rounds} rounds, {} steps",
-            progress.load(Ordering::Relaxed)
-        ),
-        Err(panic) => {
-            eprintln!("EVENKEEL_STRESS_SEED={seed}");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    run_rounds("STRESS", 5, round);
 }

@@ -36,11 +36,6 @@ pub(crate) fn run(task: Task, place: Place, long: Duration) -> Option<Task> {
     again
 }
 
-/// True in a poll of a task that is not polled on the IO lane.
-pub(super) fn is_polling() -> bool {
-    MEASURED.get().is_some()
-}
-
 /// What counts on the compute lane is the CPU time, because its threads are preempted; on a blocking thread any.
 fn clock(place: Place) -> Duration {
     let cpu_time = || thread_cpu_time(current_thread_id());

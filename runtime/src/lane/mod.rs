@@ -26,7 +26,6 @@ pub(crate) mod worker;
 
 use crate::panics::drop_quietly;
 use crate::stack::Stack;
-use crate::sync::heavy_fence;
 use crate::task::{Habit, Inbox, Place, Schedule, Shard as TaskShard, Task, TaskRef};
 use crate::time::shard::{Shard as TimerShard, wake};
 use crossbeam_deque::Steal;
@@ -277,13 +276,10 @@ impl Lane {
         (0..self.seats.len()).for_each(|worker| self.unpark(worker));
     }
 
-    /// Cancels all that is left. Called by every worker that leaves, not only by the last: one that is
-    /// stuck in a poll may be waiting for one of these tasks to go away.
+    /// Cancels all that is left. Called by every worker that leaves, not only by the last, and again and again by who waits
+    /// for them: one that is stuck in a poll may be waiting for one of these tasks to go away.
     pub(crate) fn finish_shutdown(&self) {
         self.finished.store(true, Ordering::SeqCst);
-        // Mirrors `Local::push`: what is in a worker's places and not seen here is dropped there. (Without the fence it is
-        // dropped when the worker's poll is over.)
-        let _ = heavy_fence();
         drop(self.inbox.close());
         self.drop_deferred();
         for seat in &self.seats {

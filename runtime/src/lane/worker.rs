@@ -4,7 +4,6 @@ use super::elsewhere;
 use super::patience::Patience;
 use super::seat::{Seat, Tenant};
 use super::{Kind, Lane};
-use crate::sync::light_fence;
 use crate::task::{Place, Task};
 use crate::time::clock;
 use crate::time::shard::wake;
@@ -117,13 +116,11 @@ pub(crate) fn leave_seat() -> Spot {
         let given_up = !tenure.is_held()
             && match local.hold() {
                 None => true,
-                Some(_hold) => local.lane.kind == Kind::Io && local.lane.host.replace(local),
+                // Its lane is for work that keeps its thread.
+                Some(_hold) if local.lane.kind == Kind::Compute => true,
+                Some(_hold) => local.lane.host.replace(local),
             };
-        if given_up || elsewhere::is_polling() {
-            Spot::NoSeat
-        } else {
-            Spot::Seat
-        }
+        if given_up { Spot::NoSeat } else { Spot::Seat }
     })
 }
 
@@ -309,7 +306,9 @@ impl Local {
         }
         self.lane.finish_shutdown();
         // A future's drop may wake or spawn others, which come here as well.
-        self.drop_queued();
+        while let Some(task) = self.seat().next.take().or_else(|| self.queue().pop()) {
+            drop(task);
+        }
         self.tenant.leave();
         Left::ShutDown
     }
@@ -333,6 +332,10 @@ impl Local {
             self.queue().push(task);
             return;
         }
+        if self.lane.is_finished() {
+            // The poll may be waiting for it.
+            return task.abandon();
+        }
         match self.lane.kind {
             Kind::Io => self
                 .seat()
@@ -342,18 +345,6 @@ impl Local {
                 .for_each(|task| self.push_back(task)),
             // A compute task may run for long, and nobody could steal what is in the slot.
             Kind::Compute => self.push_back(task),
-        }
-        light_fence();
-        if self.lane.is_finished() {
-            self.drop_queued();
-        }
-    }
-
-    /// After a shutdown: the poll may be waiting for what it has just queued.
-    #[cold]
-    fn drop_queued(&self) {
-        while let Some(task) = self.seat().next.take().or_else(|| self.queue().pop()) {
-            drop(task);
         }
     }
 
@@ -439,7 +430,11 @@ impl Local {
         }
         let status = &self.seat().status;
         status.begin(&task);
+        self.let_go();
         let again = elsewhere::run(task, place, self.lane.long_poll);
+        // Nobody takes a seat of the compute lane.
+        let held = self.tenant.tenure.take_hold();
+        debug_assert!(held);
         status.end();
         let Some(task) = again else { return true };
         match task.habit().place() {

@@ -210,20 +210,30 @@ impl Runtime {
         }
         // The last worker that leaves stops the driver thread, so that this one need not wake up for it.
         drop(crew);
-        let soon = Instant::now() + STUCK_AFTER;
-        let soon = deadline.map_or(soon, |deadline| deadline.min(soon));
-        if !shared.threads.wait(Some(soon)) {
-            // Workers are stuck, in polls that may be waiting for one of these tasks to go away.
-            shared.io.finish_shutdown();
-            shared.compute.finish_shutdown();
-            shared.threads.wait(deadline);
-        }
+        shared.wait_for_threads(deadline);
         shared.watch.stop();
         shared.turn.close();
         shared.driver_timers.drain().into_iter().for_each(wake);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         shared.blocking.shutdown(left);
         shared.threads.join_finished();
+    }
+}
+
+impl Shared {
+    /// Waits for all threads, but not after `deadline`, and cancels meanwhile what is left: a worker may be stuck in a poll
+    /// that waits for one of these tasks to go away, or for one that it has spawned since.
+    fn wait_for_threads(&self, deadline: Option<Instant>) {
+        loop {
+            let next = Instant::now() + STUCK_AFTER;
+            let until = deadline.map_or(next, |deadline| deadline.min(next));
+            let none_left = self.threads.wait(Some(until));
+            self.io.finish_shutdown();
+            self.compute.finish_shutdown();
+            if none_left || deadline == Some(until) {
+                return;
+            }
+        }
     }
 }
 

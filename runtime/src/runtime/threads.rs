@@ -169,7 +169,7 @@ struct Handles {
 }
 
 impl Handles {
-    const PRUNE_MIN: usize = 64;
+    const PRUNE_MIN: usize = 16;
 
     fn push(&mut self, handle: JoinHandle<()>) {
         if self.list.len() >= self.prune_at.max(Handles::PRUNE_MIN) {

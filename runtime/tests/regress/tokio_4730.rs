@@ -1,11 +1,12 @@
 //! tokio#4730: the worker that had polled the driver last went into a long poll, and nobody else took the
 //! driver over: all timers and sockets stood still until it came back.
 
-use crate::support::{Gate, foreign_block_on, in_block_on, on_runtime};
+use crate::support::{Gate, builder, foreign_block_on, in_block_on, on_runtime, watchdog};
 use evenkeel::net::{TcpListener, TcpStream};
-use evenkeel::runtime::Runtime;
+use evenkeel::runtime::{Runtime, TakeoverPolicy};
 use evenkeel::time::{Duration, interval, sleep};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 async fn ping_pong(rounds: usize) {
     async fn exchange(stream: &TcpStream, writes_first: bool, rounds: usize) {
@@ -108,10 +109,49 @@ fn the_timers_behind_the_one_that_blocks() {
     });
 }
 
-/// All workers stuck: timers and sockets that are not theirs go on.
+/// All workers block for good, or compute: others take their places.
+#[test]
+fn timers_and_io_go_on_with_all_workers_stuck_for_good() {
+    for workers in [1, 2] {
+        for computes in [false, true] {
+            on_runtime(workers, move |runtime| {
+                let (release, released) = (Gate::new(), Arc::new(AtomicBool::new(false)));
+                let stuck: Vec<_> = (0..workers)
+                    .map(|_| {
+                        let begun = Gate::new();
+                        let inside = (begun.clone(), release.clone(), released.clone());
+                        let stuck = runtime.spawn(async move {
+                            inside.0.open();
+                            if !computes {
+                                inside.1.block();
+                            }
+                            while !inside.2.load(Ordering::SeqCst) {
+                                std::hint::spin_loop();
+                            }
+                        });
+                        begun.block();
+                        stuck
+                    })
+                    .collect();
+                others_go_on(runtime);
+                released.store(true, Ordering::SeqCst);
+                release.open();
+                for stuck in stuck {
+                    foreign_block_on(stuck).unwrap();
+                }
+            });
+        }
+    }
+}
+
+/// All workers stuck, and nobody takes their places: timers and sockets that are not theirs go on.
 #[test]
 fn block_on_and_the_compute_lane_go_on_without_any_worker() {
-    on_runtime(1, |runtime| {
+    watchdog(|| {
+        let runtime = builder(1)
+            .takeover(TakeoverPolicy::disabled())
+            .build()
+            .unwrap();
         let (begun, release) = (Gate::new(), Gate::new());
         let inside = (begun.clone(), release.clone());
         let stuck = runtime.spawn(async move {
@@ -142,12 +182,12 @@ fn block_on_and_the_compute_lane_go_on_without_any_worker() {
 #[test]
 fn timers_and_io_go_on_beside_tasks_that_yield_without_end() {
     in_block_on(2, || async {
-        let end = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let end = Arc::new(AtomicBool::new(false));
         let spinners: Vec<_> = (0..4)
             .map(|_| {
                 let end = end.clone();
                 evenkeel::spawn(async move {
-                    while !end.load(std::sync::atomic::Ordering::SeqCst) {
+                    while !end.load(Ordering::SeqCst) {
                         evenkeel::task::yield_now().await;
                     }
                 })
@@ -159,7 +199,7 @@ fn timers_and_io_go_on_beside_tasks_that_yield_without_end() {
         })
         .await
         .unwrap();
-        end.store(true, std::sync::atomic::Ordering::SeqCst);
+        end.store(true, Ordering::SeqCst);
         for spinner in spinners {
             spinner.await.unwrap();
         }

@@ -2,16 +2,23 @@
 //! blocked, no other worker came for them.
 
 use crate::support::{Gate, foreign_block_on, on_runtime};
+use evenkeel::runtime::Runtime;
 use evenkeel::task::yield_now;
 use evenkeel::time::{Duration, sleep};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
+/// With two, the other worker must come. With one, it is replaced.
+fn with_one_and_two_workers(body: fn(&Runtime)) {
+    on_runtime(1, body);
+    on_runtime(2, body);
+}
+
 /// A task that yields all the time beside one that a timer wakes, and that then blocks the thread until
-/// the first has run again: the other worker must come for it.
+/// the first has run again.
 #[test]
 fn a_yielded_task_runs_when_a_timer_wakes_a_task_that_blocks() {
-    on_runtime(2, |runtime| {
+    with_one_and_two_workers(|runtime| {
         for _ in 0..100 {
             let blocks = runtime.spawn(async {
                 let blocked = Arc::new(AtomicBool::new(false));
@@ -36,7 +43,7 @@ fn a_yielded_task_runs_when_a_timer_wakes_a_task_that_blocks() {
 /// As above, woken by another thread instead of a timer.
 #[test]
 fn a_yielded_task_runs_when_a_task_from_outside_blocks() {
-    on_runtime(2, |runtime| {
+    with_one_and_two_workers(|runtime| {
         for _ in 0..300 {
             let (blocked, ran) = (Gate::new(), Gate::new());
             let inside = (blocked.clone(), ran.clone());
@@ -59,7 +66,7 @@ fn a_yielded_task_runs_when_a_task_from_outside_blocks() {
 /// Many yield, then one blocks until all the others have run.
 #[test]
 fn many_yielded_tasks_run_while_one_blocks() {
-    on_runtime(2, |runtime| {
+    with_one_and_two_workers(|runtime| {
         for _ in 0..200 {
             let task = runtime.spawn(async {
                 let (ran, run) = mpsc::channel();

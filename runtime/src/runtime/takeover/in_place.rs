@@ -20,7 +20,7 @@ use std::time::Instant;
 /// [`spawn_compute`](crate::spawn_compute) leave the worker where it is; prefer them where the closure can be `'static`.
 /// What else the task awaits at the same time (other branches of a `select!` or `join!`) stands still until `f` returns.
 ///
-/// Inside `f`, `block_on` is allowed, but in work of the compute lane. If no thread can take the worker's place, because the
+/// Inside `f`, `block_on` is allowed. If no thread can take the worker's place, because the
 /// policy's `max_threads` is reached or the system refuses one, `f` is called all the same, holds the worker up, and
 /// `block_on` panics, since what it waits for might wait for the worker.
 ///
