@@ -1,10 +1,10 @@
 //! Looking for workers that are stuck, on the driver thread.
 //!
 //! A look compares what each worker is at with what it was at the look before. Looks are [`COARSE`] apart while polls are
-//! short, because each costs a CPU some microseconds and somebody the CPU. Once a long poll was seen, and for
-//! [`ALERT`] after the last one, they are half of the policy's `after` apart, or less where a poll is about to be too long;
-//! and so is the next one, if a worker is in a poll after having begun but few since the last. A worker that dozes, or that
-//! works beside one that is stuck, raises the alert as well.
+//! short, because each costs a CPU some microseconds and somebody the CPU. Once a worker was replaced,
+//! and for [`ALERT`] after that, they are half of the policy's `after` apart, or less where a poll is about to be too long.
+//! So is the next one, if a worker is in a poll after having begun but few since the last, or if another worker, one
+//! that dozes or works beside one that does not get on, has raised the alarm.
 //!
 //! A long poll is one that computes or sleeps. A worker that is just kept from the CPU is not stuck: somebody in its place
 //! would not get the CPU either. The CPU clock of the thread tells the one from the other.
@@ -32,7 +32,7 @@ const FINEST: Duration = Duration::from_micros(100);
 /// A worker that has begun no more polls than this between two coarse looks, and is in one, is looked at again soon.
 const FEW_POLLS: u64 = 3;
 
-/// For so long after a long poll the looks stay fine.
+/// For so long after a worker was replaced the looks stay fine.
 const ALERT: Duration = Duration::from_secs(2);
 
 /// After nobody could take a worker's place, the next try for it comes so much later.
@@ -122,14 +122,12 @@ impl Monitor {
         if !takeover.policy.is_enabled() || shared.shut_down.load(Ordering::Acquire) {
             return None;
         }
-        if takeover.alarm.swap(false, Ordering::AcqRel) {
-            self.alert_until = now + ALERT;
-        }
+        let alarm = takeover.alarm.swap(false, Ordering::AcqRel);
         let stuck = self.find_stuck(shared, now);
-        if !stuck.is_empty() {
+        let replaced = self.replace(shared, &stuck, now);
+        if replaced {
             self.alert_until = now + ALERT;
         }
-        let replaced = self.replace(shared, &stuck, now);
         if self.seen.iter().any(Option::is_some) {
             shared.prepare_spare();
         }
@@ -139,7 +137,7 @@ impl Monitor {
         let next = if replaced {
             // The next task in the queue may be like the last one.
             FINEST
-        } else if alert || suspect {
+        } else if alert || suspect || alarm {
             self.until_next_is_long(takeover.policy.after)
         } else {
             COARSE

@@ -22,8 +22,8 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakeoverPolicy {
-    /// How long a poll may take; 1 ms by default. It is noticed up to half as much later, and up to 5 ms later if no poll
-    /// has been that long in the last two seconds. [`Duration::MAX`]: workers are not replaced. Zero is an error of
+    /// How long a poll may take; 1 ms by default. It is noticed up to half as much later, and up to 5 ms later if no worker
+    /// was replaced in the last two seconds. [`Duration::MAX`]: workers are not replaced. Zero is an error of
     /// [`Builder::build`](super::super::Builder::build).
     pub after: Duration,
     /// So many threads at most may be in polls that were taken over, or in
