@@ -20,9 +20,11 @@ use std::time::Duration;
 /// beat with a program's own patterns.)
 const LOOK_INTERVAL: u32 = 61;
 
-/// With long polls that would be too seldom: then it looks once in so many nanoseconds, and at the same time whether another
-/// worker is stuck.
-const LOOK_INTERVAL_NS: u64 = 1_000_000;
+/// With long polls that would be too seldom: then it looks once in so many nanoseconds.
+const LOOK_INTERVAL_NS: u64 = 250_000;
+
+/// And once in so many whether another worker is stuck.
+const NEIGHBOUR_INTERVAL_NS: u64 = 1_000_000;
 
 /// So many tasks in a row may come from the next-slot; then its task goes to the back of the queue. A
 /// pair of tasks that keep waking each other would otherwise have the worker for themselves
@@ -171,8 +173,9 @@ pub(crate) struct Local {
     stretch: Cell<(u64, u64)>,
     /// When it last looked for events, or slept.
     looked_ns: Cell<u64>,
-    /// The poll that the next worker was in at the last look.
+    /// The poll that the next worker was in at the last look at it, and when that was.
     neighbour: Cell<Option<u64>>,
+    neighbour_ns: Cell<u64>,
 }
 
 impl Local {
@@ -202,6 +205,7 @@ impl Local {
             stretch: Cell::new((now_ns, polls)),
             looked_ns: Cell::new(now_ns),
             neighbour: Cell::new(None),
+            neighbour_ns: Cell::new(now_ns),
         }
     }
 
@@ -466,10 +470,11 @@ impl Local {
 
     fn look_around(&self, now_ns: u64) {
         self.end_stretch(now_ns);
-        if now_ns.saturating_sub(self.looked_ns.get()) >= LOOK_INTERVAL_NS {
+        self.looked_ns.set(now_ns);
+        if now_ns.saturating_sub(self.neighbour_ns.get()) >= NEIGHBOUR_INTERVAL_NS {
+            self.neighbour_ns.set(now_ns);
             self.look_at_neighbour();
         }
-        self.looked_ns.set(now_ns);
         self.look_for_events();
     }
 
