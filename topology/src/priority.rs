@@ -68,7 +68,8 @@ fn lower(thread: u32, wanted: ComputePriority) -> ComputePriority {
 /// and briefly. `false` where the system refuses, or cannot.
 ///
 /// Linux has this since 6.12, for threads of normal priority (EEVDF: the shorter slice has the earlier deadline, and may
-/// preempt a longer one); its limits are 0.1 and 100 ms. Before that it does nothing. Children inherit it.
+/// preempt a longer one); its limits are 0.1 and 100 ms. Before that it does nothing. Threads that it starts have the
+/// system's slice.
 pub fn shorten_slice(slice: Duration) -> bool {
     let is_normal = current_priority() != ComputePriority::Idle;
     is_normal && sys::set_slice(u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX))

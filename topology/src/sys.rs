@@ -68,6 +68,7 @@ mod linux {
         let attributes = Attributes {
             size: size_of::<Attributes>() as u32,
             policy: libc::SCHED_OTHER as u32,
+            flags: libc::SCHED_FLAG_RESET_ON_FORK as u64,
             nice,
             runtime: slice_ns,
             ..Attributes::default()

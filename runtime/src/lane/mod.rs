@@ -37,7 +37,7 @@ pub(crate) use seat::Tenant;
 use sleep::Sleep;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 use turn::Turn;
@@ -72,6 +72,8 @@ pub(crate) struct Lane {
     turn: Option<Arc<Turn>>,
     /// How often a worker that dozed has found events that nobody had looked for.
     rescues: AtomicU64,
+    /// So many tasks of the IO lane wait in this one.
+    guests: AtomicUsize,
     host: Box<dyn Host>,
     /// A poll of an IO task elsewhere that takes longer than this is none for the IO lane.
     long_poll: Duration,
@@ -138,6 +140,7 @@ impl Lane {
             partner,
             turn,
             rescues: AtomicU64::new(0),
+            guests: AtomicUsize::new(0),
             host,
             long_poll,
         })

@@ -8,7 +8,7 @@
 
 use super::seat::Tenant;
 use super::{Kind, Lane};
-use crate::task::Place;
+use crate::task::{Place, Task};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,22 +61,43 @@ impl Lane {
         self.has_injected() || self.seats.iter().any(|seat| seat.queued() > 0)
     }
 
-    /// Takes the tasks of the IO lane out of this one, the compute lane, where they wait, to be polled at `home`.
-    pub(crate) fn send_home(&self, home: &Lane) {
+    /// Queues a task of the IO lane in this one, the compute lane.
+    pub(crate) fn submit_guest(&self, task: Task) {
+        // Before anybody can take it out; and sequentially consistent, for the driver thread that is about to rest.
+        self.guests.fetch_add(1, Ordering::SeqCst);
+        self.submit(task);
+    }
+
+    pub(crate) fn has_guests(&self) -> bool {
+        self.guests.load(Ordering::SeqCst) > 0
+    }
+
+    /// A task of the IO lane was taken out of the queues of this one.
+    pub(super) fn guest_leaves(&self) {
+        self.guests.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes the tasks of the IO lane out of this one, the compute lane, where they wait, to be polled at `home`. Returns
+    /// how many.
+    pub(crate) fn send_home(&self, home: &Lane) -> u64 {
         let waiting = self.inbox.take_all();
         let queued = self.seats.iter().flat_map(|seat| {
             // No more than there are now: what is not to go home comes back.
             let stealer = &seat.stealer;
             (0..stealer.len()).map_while(|_| stealer.steal().success())
         });
+        let mut sent = 0;
         for task in waiting.chain(queued) {
             if task.habit().place() == Place::Compute {
+                self.guest_leaves();
                 task.forgive();
                 home.submit(task);
+                sent += 1;
             } else {
                 self.submit(task);
             }
         }
+        sent
     }
 
     /// Which task is in the worker's next-slot, where nobody else can get it: an address, for comparison.

@@ -422,6 +422,9 @@ impl Local {
     /// Not if there is nothing left to poll.
     #[cold]
     fn is_for_elsewhere(&self, task: &Task, place: Place) -> bool {
+        if self.lane.kind == Kind::Compute {
+            self.lane.guest_leaves();
+        }
         !task.is_handed() && !task.is_cancelled() && self.lane.host.has_room(place)
     }
 
@@ -440,10 +443,9 @@ impl Local {
         let held = self.tenant.tenure.take_hold();
         debug_assert!(held);
         status.end();
-        let Some(task) = again else { return true };
-        match task.habit().place() {
-            Place::Compute => self.queue_again(task),
-            place => self.lane.host.send(task, place),
+        if let Some(task) = again {
+            let place = task.habit().place();
+            self.lane.host.send(task, place);
         }
         true
     }

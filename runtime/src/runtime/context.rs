@@ -239,7 +239,9 @@ impl BlockOnGuard {
             ),
         }
         let entered = enter(runtime);
-        let timers = (role != Role::Worker).then(|| Arc::new(Shard::new()));
+        let has_none = CONTEXT.with(|context| context.timers.borrow().is_none());
+        let none = role == Role::Worker || (role == Role::BlockOn && has_none);
+        let timers = (!none).then(|| Arc::new(Shard::new()));
         let timers_before = CONTEXT.with(|context| context.timers.replace(timers.clone()));
         BlockOnGuard {
             timers,

@@ -36,7 +36,7 @@ const POLL_AGAIN_AFTER: Duration = Duration::from_millis(2);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// For how long it goes on looking at sleeping workers.
-const QUIET: Duration = Duration::from_millis(200);
+const QUIET: Duration = Duration::from_millis(40);
 
 /// The least time slice that Linux has.
 const SLICE: Duration = Duration::from_micros(100);
@@ -244,6 +244,11 @@ fn fire_overdue(shared: &Shared) {
     }
 }
 
+/// An IO worker is awake, or a task of the IO lane waits in the compute lane.
+fn is_anybody_watched(shared: &Shared) -> bool {
+    shared.io.awake_count() > 0 || shared.compute.has_guests()
+}
+
 /// For how long no worker has been awake.
 #[derive(Default)]
 struct Quiet {
@@ -255,7 +260,7 @@ impl Quiet {
     /// sleep until somebody unparks it.
     fn keep_looking(&mut self, shared: &Shared) -> bool {
         let watching = &shared.watch.watching;
-        if shared.io.awake_count() > 0 || shared.is_compute_watched() {
+        if is_anybody_watched(shared) {
             watching.resume();
             self.since = None;
             return true;
@@ -263,7 +268,7 @@ impl Quiet {
         if self.since.get_or_insert_with(Instant::now).elapsed() < QUIET {
             return true;
         }
-        let rest = watching.try_rest(|| shared.io.awake_count() > 0);
+        let rest = watching.try_rest(|| is_anybody_watched(shared));
         if !rest {
             self.since = None;
         }

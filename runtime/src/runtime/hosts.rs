@@ -31,8 +31,7 @@ impl Host for IoHost {
     }
 
     fn has_room(&self, place: Place) -> bool {
-        place != Place::Blocking
-            || upgrade(&self.runtime).is_none_or(|shared| shared.has_room(place))
+        upgrade(&self.runtime).is_none_or(|shared| shared.has_room(place))
     }
 
     fn send(&self, task: Task, place: Place) {
@@ -82,8 +81,10 @@ fn send(runtime: &Runtime, task: Task, place: Place) {
     match place {
         Place::Io => shared.io.submit(task),
         Place::Compute => {
-            shared.compute.submit(task);
+            shared.compute.submit_guest(task);
             shared.want_compute();
+            // Somebody has to see whether it gets its turn.
+            shared.watch.worker_awake();
         }
         Place::Blocking => {
             let (io, long) = (shared.io.clone(), shared.takeover.policy.after);

@@ -233,6 +233,8 @@ impl Shared {
             if none_left || deadline == Some(until) {
                 return;
             }
+            // What a stuck poll awaits may be IO.
+            self.turn.close();
         }
     }
 }

@@ -12,11 +12,12 @@
 pub(crate) const SHORT_ROW: u8 = 7;
 
 /// Of the polls of a task with a strike one in so many counts, and [`SHORT_ROW`] of these take the strike away.
-const FORGET_COUNTED_IN: u32 = 64;
+const FORGET_COUNTED_IN: u32 = 61;
 
-/// There are so many levels; on each a quarter as many short polls count as on the one below.
+/// Of the short polls of a task elsewhere one in so many counts, on each of its levels. (Odd numbers, so that two tasks that
+/// take turns on a thread both get their share.)
+const COUNTED_IN: [u32; LEVELS as usize] = [1, 5, 17, 65];
 const LEVELS: u8 = 4;
-const COUNTED_SHIFT: u8 = 2;
 
 /// Where a task is to be polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl Habit {
     pub(crate) fn counted_in(self) -> u32 {
         match self.place() {
             Place::Io => FORGET_COUNTED_IN,
-            _ => 1 << (COUNTED_SHIFT * self.level()),
+            _ => COUNTED_IN[usize::from(self.level())],
         }
     }
 
@@ -181,6 +182,6 @@ mod tests {
                 assert!(habit.bits() < 1 << Habit::BITS);
             }
         }
-        assert_eq!(counted_in, [1, 4, 16, 64, 64, 64]);
+        assert_eq!(counted_in, [1, 5, 17, 65, 65, 65]);
     }
 }

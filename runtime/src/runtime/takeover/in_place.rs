@@ -63,8 +63,9 @@ impl Shared {
             spawned_at: poll.spawned_at,
             since: Instant::now(),
         };
-        self.takeover.add_stray(tenant, worker, poll, false);
+        // First of all: as a stray this thread may be lowered, and then stop anywhere.
         self.fill(worker, &spare);
+        self.takeover.add_stray(tenant, worker, poll, false);
         true
     }
 }

@@ -4,8 +4,8 @@
 //! waits for it or nobody else is there, has its seat taken ([`lane::takeover`](crate::lane::takeover)) and given to
 //! a *spare* ([`spares`]), a thread that was made for this beforehand. The thread that lost its seat is now a *stray*: if it
 //! computes, it is lowered to the priority of the compute lane, from outside; if it sleeps, nothing need be done until
-//! it computes. Once its poll is over it ends, or, never lowered, becomes a spare: a lowered thread cannot climb back
-//! without privileges.
+//! it computes. Once its poll is over it becomes a spare, if it was never lowered: a lowered thread cannot climb back
+//! without privileges, so it ends, though not at once ([`spares`]).
 //!
 //! [`block_in_place`](in_place::block_in_place) is the same, by the worker itself and at once.
 
@@ -87,6 +87,9 @@ pub(super) struct StuckPoll {
     pub(super) since: Instant,
 }
 
+/// What a stray does in less than this says nothing.
+const BURNING_MIN: Duration = Duration::from_millis(1);
+
 /// What a dump shows of a stray.
 #[derive(Debug)]
 pub(super) struct StrayReport {
@@ -141,18 +144,6 @@ impl Takeover {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Some task of the IO lane may belong elsewhere.
-    fn has_moved(&self) -> bool {
-        let Counts {
-            moved_to_compute,
-            moved_to_blocking,
-            ..
-        } = &self.counts;
-        [moved_to_compute, moved_to_blocking]
-            .iter()
-            .any(|count| count.load(Ordering::Relaxed) > 0)
-    }
-
     /// The strays there are; `None` while somebody else has the list.
     pub(super) fn report(&self) -> Option<Vec<StrayReport>> {
         let strays = self.strays.try_lock()?;
@@ -197,12 +188,15 @@ impl Takeover {
 }
 
 impl Stray {
-    /// True if it has computed half of the time since the last look.
+    /// True if it has computed half of the time since it was last looked at.
     fn is_burning(&mut self, now: Instant) -> bool {
+        let time = now.saturating_duration_since(self.seen.0);
+        if time < BURNING_MIN {
+            return false;
+        }
         let seen = (now, thread_cpu_time(self.tenant.thread()));
         let before = std::mem::replace(&mut self.seen, seen);
-        let used = used(before.1, seen.1).unwrap_or_default();
-        2 * used >= now - before.0
+        2 * used(before.1, seen.1).unwrap_or_default() >= time
     }
 
     fn lower(&mut self, priority: ComputePriority) {
@@ -235,11 +229,6 @@ impl Shared {
                 busy + pool.queued() < self.max_blocking_threads
             }
         }
-    }
-
-    /// Tasks of the IO lane may be waiting in the compute lane, and somebody has to look whether it gets on.
-    pub(super) fn is_compute_watched(&self) -> bool {
-        self.takeover.has_moved() && self.compute.has_waiting()
     }
 
     /// A spare for a seat that is about to become free: one that waits, or a new one; and one stray more is counted. `None`

@@ -64,8 +64,10 @@ pub(in crate::runtime) struct Monitor {
     few_polls: u64,
     /// and how often a worker had found events that nobody had looked for.
     rescues: u64,
-    /// How many polls the compute lane had begun, and when that, or nothing waiting there, was last seen to change.
-    compute: (u64, Instant),
+    /// How many polls the compute lane had begun by the last look,
+    compute_polls: u64,
+    /// and since when it has begun none while a task of the IO lane waited there.
+    compute_waits: Option<Instant>,
     /// Where the round over the strays goes on.
     next_stray: usize,
     logged: HashSet<*const Location<'static>>,
@@ -105,7 +107,8 @@ impl Monitor {
             polls: vec![0; shared.io.workers()],
             few_polls: FEW_POLLS,
             rescues: 0,
-            compute: (0, Instant::now()),
+            compute_polls: 0,
+            compute_waits: None,
             next_stray: 0,
             logged: HashSet::new(),
             refusal_logged: false,
@@ -150,7 +153,7 @@ impl Monitor {
     fn until_next_is_long(&self, after: Duration) -> Duration {
         let age = self.seen.iter().flatten().map(|seen| seen.since.elapsed());
         // A little more, since a poll's CPU time is what counts.
-        let left = age.filter_map(|age| (after + FINEST / 2).checked_sub(age));
+        let left = age.filter_map(|age| after.saturating_add(FINEST / 2).checked_sub(age));
         let half = after / 2;
         left.min().unwrap_or(half).min(half).clamp(FINEST, COARSE)
     }
@@ -158,20 +161,23 @@ impl Monitor {
     /// Finds out whether the compute lane gets on. If it does not, tasks of the IO lane are not to wait there: its closures
     /// may be waiting for them.
     fn look_at_compute(&mut self, shared: &Shared, now: Instant) {
-        let takeover = &shared.takeover;
-        if !takeover.has_moved() {
-            return;
-        }
-        let compute = &shared.compute;
+        let (takeover, compute) = (&shared.takeover, &shared.compute);
         let polls = (0..compute.workers())
             .fold(0_u64, |sum, worker| sum.wrapping_add(compute.polls(worker)));
-        if polls != self.compute.0 || !compute.has_waiting() {
-            self.compute = (polls, now);
+        let gets_on = std::mem::replace(&mut self.compute_polls, polls) != polls;
+        if gets_on || !compute.has_guests() {
+            self.compute_waits = None;
+            takeover.compute_stalled.store(false, Ordering::Relaxed);
+            return;
         }
-        let stalled = now - self.compute.1 >= COMPUTE_STALLED;
-        takeover.compute_stalled.store(stalled, Ordering::Relaxed);
-        if stalled {
-            compute.send_home(&shared.io);
+        let since = *self.compute_waits.get_or_insert(now);
+        if now - since >= COMPUTE_STALLED {
+            takeover.compute_stalled.store(true, Ordering::Relaxed);
+            let sent = compute.send_home(&shared.io);
+            takeover
+                .counts
+                .moved_back
+                .fetch_add(sent, Ordering::Relaxed);
         }
     }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A thread without a seat. Locked by threads of normal priority only.
+/// A thread without a seat. Locked by itself, by threads of normal priority, and when all is over.
 #[derive(Default)]
 pub(super) struct Spare {
     called: Mutex<Option<Call>>,
@@ -67,6 +67,7 @@ impl Spare {
 /// The spares of a runtime.
 pub(super) struct Spares {
     list: Mutex<List>,
+    retired: Mutex<Retired>,
     keep_alive: Duration,
     numbers: AtomicUsize,
 }
@@ -77,19 +78,29 @@ struct List {
     waiting: Vec<Arc<Spare>>,
     /// One that is to be ready is on its way.
     coming: bool,
-    retired: Vec<Arc<Spare>>,
-    /// When the next of them may end.
-    next_end: Option<Instant>,
     closed: bool,
 }
 
 /// Between the ends of two retired threads.
 const END_PAUSE: Duration = Duration::from_millis(2);
 
+/// More than so many do not wait.
+const RETIRED_MAX: usize = 64;
+
+/// Locked by retired threads, which are of low priority, and when all is over.
+#[derive(Default)]
+struct Retired {
+    waiting: Vec<Arc<Spare>>,
+    /// When the last of them ends.
+    last_end: Option<Instant>,
+    closed: bool,
+}
+
 impl Spares {
     pub(super) fn new(keep_alive: Duration) -> Self {
         Spares {
-            list: Mutex::new(List::default()),
+            list: Mutex::default(),
+            retired: Mutex::default(),
             keep_alive,
             numbers: AtomicUsize::new(0),
         }
@@ -139,33 +150,31 @@ impl Spares {
         let mut list = self.list.lock();
         list.closed = true;
         let waiting = std::mem::take(&mut list.waiting);
-        let retired = std::mem::take(&mut list.retired);
         drop(list);
+        let mut retired = self.retired.lock();
+        retired.closed = true;
+        let retired = std::mem::take(&mut retired.waiting);
         let all = waiting.iter().chain(&retired);
         all.for_each(|spare| spare.wake(Call::End));
     }
 
     /// Waits until the calling thread, which is of low priority, may end.
     pub(super) fn retire(&self) {
+        let now = Instant::now();
         let spare = Arc::new(Spare::default());
-        let mut list = self.list.lock();
-        if list.closed {
+        let mut retired = self.retired.lock();
+        if retired.closed || retired.waiting.len() >= RETIRED_MAX {
             return;
         }
-        list.retired.push(spare.clone());
-        drop(list);
-        let mut wait = self.keep_alive / 2;
-        while spare.wait(Some(wait)).is_none() {
-            let now = Instant::now();
-            let mut list = self.list.lock();
-            match list.next_end.filter(|next| *next > now) {
-                Some(next) => wait = next - now,
-                None => {
-                    list.next_end = Some(now + END_PAUSE);
-                    list.retired.retain(|other| !Arc::ptr_eq(other, &spare));
-                    return;
-                }
-            }
+        let end = now + self.keep_alive / 2;
+        let after_last = retired.last_end.map(|last| last + END_PAUSE);
+        let end = after_last.map_or(end, |after_last| end.max(after_last));
+        retired.last_end = Some(end);
+        retired.waiting.push(spare.clone());
+        drop(retired);
+        if spare.wait(Some(end - now)).is_none() {
+            let mut retired = self.retired.lock();
+            retired.waiting.retain(|other| !Arc::ptr_eq(other, &spare));
         }
     }
 
