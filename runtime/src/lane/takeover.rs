@@ -129,7 +129,7 @@ impl Lane {
         taken
     }
 
-    /// A poll took so long that its seat was taken.
+    /// A poll has taken so long already.
     pub(crate) fn record_stuck(&self, ns: u64) {
         self.pace.record(1, ns);
     }

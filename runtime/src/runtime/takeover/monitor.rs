@@ -228,9 +228,11 @@ impl Monitor {
         let waited = std::mem::replace(&mut self.waiting, waiting) && waiting;
         let rescues = io.rescues();
         let rescued = std::mem::replace(&mut self.rescues, rescues) != rescues;
-        if stuck.is_empty() {
+        let Some(since) = stuck.iter().map(|stuck| stuck.seen.since).min() else {
             return false;
-        }
+        };
+        // So that the others do not count on them.
+        io.record_stuck((now - since).as_nanos() as u64);
         let everybody = rescued || stuck.len() == io.workers() || events_wait(shared);
         // What others can steal is on its way, if not as fast as with one more to do it.
         let patience = shared.takeover.policy.after.saturating_mul(SHARED_FACTOR);
@@ -279,7 +281,6 @@ impl Monitor {
         self.seen[worker] = None;
         takeover.counts.takeovers.fetch_add(1, Ordering::Relaxed);
         let age = now - seen.since;
-        shared.io.record_stuck(age.as_nanos() as u64);
         let poll = StuckPoll {
             task: seen.poll.task,
             spawned_at: seen.poll.spawned_at,
