@@ -29,8 +29,9 @@ const COARSE: Duration = Duration::from_millis(4);
 /// But no less than this.
 const FINEST: Duration = Duration::from_micros(100);
 
-/// A worker that has begun no more polls than this between two coarse looks, and is in one, is looked at again soon.
-const FEW_POLLS: u64 = 3;
+/// A worker that has begun no more polls than this between two coarse looks, and is in one, is looked at again soon. (Polls
+/// of a quarter of a millisecond.)
+const FEW_POLLS: u64 = 16;
 
 /// For so long after a worker was replaced the looks stay fine.
 const ALERT: Duration = Duration::from_secs(2);

@@ -22,7 +22,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakeoverPolicy {
-    /// How long a poll may take; 1 ms by default. It is noticed up to half as much later, and up to 8 ms later if no worker
+    /// How long a poll may take; 1 ms by default. It is noticed up to half as much later, and up to 5 ms later if no worker
     /// was replaced in the last two seconds. [`Duration::MAX`]: workers are not replaced. Zero is an error of
     /// [`Builder::build`](super::super::Builder::build).
     pub after: Duration,
