@@ -5,7 +5,7 @@ use super::context::BlockOnGuard;
 use crate::lane::parker::Parker;
 use crate::task::coop;
 use crate::time::clock;
-use crate::time::shard::{NEVER, Shard, wake};
+use crate::time::shard::wake;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -35,11 +35,9 @@ pub(super) fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
             return output;
         }
         // Whatever wakes us from here on leaves its mark in the parker, so the park below returns.
-        let prepare_sleep = |timers: &Shard| timers.prepare_sleep(clock::now_ns(), wake);
-        let deadline_ns = guard.timers().map_or(NEVER, prepare_sleep);
+        let deadline_ns = guard.timers().prepare_sleep(clock::now_ns(), wake);
         parker.0.park(clock::timeout(deadline_ns));
-        let fire = |timers: &Shard| timers.fire(clock::now_ns());
-        let due = guard.timers().map(fire);
-        due.into_iter().flatten().for_each(wake);
+        let due = guard.timers().fire(clock::now_ns());
+        due.into_iter().for_each(wake);
     }
 }

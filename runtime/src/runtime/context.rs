@@ -209,8 +209,8 @@ impl Drop for Playing {
 
 /// A thread that drives one future.
 pub(crate) struct BlockOnGuard {
-    /// None on a thread of the runtime: it may be of low priority, and others take the lock of these.
-    timers: Option<Arc<Shard>>,
+    /// Its own, also on a thread of the runtime: that one may be shut down while the future goes on.
+    timers: Arc<Shard>,
     timers_before: Option<Arc<Shard>>,
     _playing: Playing,
     _entered: EnterGuard,
@@ -239,10 +239,8 @@ impl BlockOnGuard {
             ),
         }
         let entered = enter(runtime);
-        let has_none = CONTEXT.with(|context| context.timers.borrow().is_none());
-        let none = role == Role::Worker || (role == Role::BlockOn && has_none);
-        let timers = (!none).then(|| Arc::new(Shard::new()));
-        let timers_before = CONTEXT.with(|context| context.timers.replace(timers.clone()));
+        let timers = Arc::new(Shard::new());
+        let timers_before = CONTEXT.with(|context| context.timers.replace(Some(timers.clone())));
         BlockOnGuard {
             timers,
             timers_before,
@@ -252,8 +250,8 @@ impl BlockOnGuard {
         }
     }
 
-    pub(crate) fn timers(&self) -> Option<&Shard> {
-        self.timers.as_deref()
+    pub(crate) fn timers(&self) -> &Shard {
+        &self.timers
     }
 }
 
@@ -262,7 +260,6 @@ impl Drop for BlockOnGuard {
         let before = self.timers_before.take();
         let _ = CONTEXT.try_with(|context| context.timers.replace(before));
         // Timers that were moved to other threads look for another home when they are polled.
-        let left = self.timers.as_ref().map(|timers| timers.drain());
-        left.into_iter().flatten().for_each(wake);
+        self.timers.drain().into_iter().for_each(wake);
     }
 }
