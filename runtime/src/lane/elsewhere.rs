@@ -7,9 +7,10 @@
 use super::Host;
 use super::worker;
 use crate::task::{Habit, Place, Task};
+use crate::time::clock;
 use evenkeel_topology::{current_thread_id, thread_cpu_time};
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A poll that is being measured.
 #[derive(Clone, Copy)]
@@ -27,7 +28,7 @@ thread_local! {
 /// Polls a task that is not to be polled on the IO lane, as [`Task::run`] does. A poll is short if it takes less than
 /// `long`.
 pub(crate) fn run(task: Task, place: Place, long: Duration) -> Option<Task> {
-    let start = clock(place);
+    let start = time_of(place);
     let measured = Measured { place, start, long };
     // Not left in place by a panic: there is none that a task's run lets out.
     let before = MEASURED.replace(Some(measured));
@@ -37,13 +38,10 @@ pub(crate) fn run(task: Task, place: Place, long: Duration) -> Option<Task> {
 }
 
 /// What counts on the compute lane is the CPU time, because its threads are preempted; on a blocking thread any.
-fn clock(place: Place) -> Duration {
+fn time_of(place: Place) -> Duration {
     let cpu_time = || thread_cpu_time(current_thread_id());
     let cpu_time = (place == Place::Compute).then(cpu_time).flatten();
-    cpu_time.unwrap_or_else(|| {
-        thread_local!(static ORIGIN: Instant = Instant::now());
-        ORIGIN.with(Instant::elapsed)
-    })
+    cpu_time.unwrap_or_else(|| Duration::from_nanos(clock::now_ns()))
 }
 
 /// The habit of a task of the IO lane, which the calling thread has just polled.
@@ -61,7 +59,7 @@ pub(super) fn judge(habit: Habit, host: &dyn Host) -> Habit {
 fn judge_measured(habit: Habit, host: &dyn Host) -> Habit {
     match MEASURED.get() {
         Some(measured) if measured.place == habit.place() => {
-            let took = clock(measured.place).saturating_sub(measured.start);
+            let took = time_of(measured.place).saturating_sub(measured.start);
             let short = took < measured.long;
             let counts = short && counts(habit.counted_in());
             tell(habit, habit.polled_elsewhere(short, counts), host)

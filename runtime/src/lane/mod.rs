@@ -171,9 +171,7 @@ impl Lane {
 
     /// How many polls the other workers than this one have begun.
     fn polls_beside(&self, worker: usize) -> u64 {
-        let others = self.seats.iter().enumerate();
-        let others = others.filter(|(index, _)| *index != worker);
-        others.fold(0, |sum, (_, seat)| sum.wrapping_add(seat.status.polls()))
+        self.polls_in_all().wrapping_sub(self.polls(worker))
     }
 
     fn progress(&self) -> Progress {
@@ -260,9 +258,7 @@ impl Lane {
 
     /// The last look before sleep: every place where a task may be found.
     fn has_work(&self) -> bool {
-        !self.inbox.is_empty()
-            || !self.deferred.is_empty()
-            || self.seats.iter().any(|seat| !seat.stealer.is_empty())
+        self.has_injected() || self.seats.iter().any(|seat| !seat.stealer.is_empty())
     }
 
     fn is_finished(&self) -> bool {

@@ -147,7 +147,7 @@ impl Tenant {
 
 /// What a worker is doing. Written by whoever has the seat.
 pub(super) struct Status {
-    pub(super) polls: AtomicU64,
+    polls: AtomicU64,
     /// The id of the task in the poll, or zero.
     task: AtomicU64,
     spawned_at: AtomicPtr<Location<'static>>,

@@ -46,6 +46,12 @@ impl Lane {
         self.seats[worker].status.polls()
     }
 
+    /// How many polls all workers have begun.
+    pub(crate) fn polls_in_all(&self) -> u64 {
+        let polls = self.seats.iter().map(|seat| seat.status.polls());
+        polls.fold(0, u64::wrapping_add)
+    }
+
     /// How often a worker that dozed has found events that nobody had looked for.
     pub(crate) fn rescues(&self) -> u64 {
         self.rescues.load(Ordering::Relaxed)

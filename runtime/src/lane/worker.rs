@@ -93,36 +93,23 @@ pub(super) fn hold_in(lane: &Lane) -> Option<Hold> {
     Local::of_thread(|local| local.filter(|local| local.is_in(lane))?.hold())
 }
 
-/// Where code is that wants to block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spot {
-    /// On a thread without a seat, or in a poll of one that has just given it away.
-    NoSeat,
-    /// On a worker, whose tasks will have to wait.
-    Seat,
-}
-
-/// Has another thread take the place of the calling one, if that is an IO worker in a poll.
-pub(crate) fn leave_seat() -> Spot {
+/// Has another thread take the place of the calling one, if that is an IO worker in a poll. False if the thread is still one
+/// whose tasks will have to wait if it blocks.
+pub(crate) fn leave_seat() -> bool {
     Local::of_thread(|local| {
         let Some(local) = local else {
             // The driver thread has none, and is no less needed.
-            return if is_marked_prompt() {
-                Spot::Seat
-            } else {
-                Spot::NoSeat
-            };
+            return !is_marked_prompt();
         };
         let tenure = &local.tenant.tenure;
         // Held: this is not the code of a task, but a waker that the worker calls.
-        let given_up = !tenure.is_held()
+        !tenure.is_held()
             && match local.hold() {
                 None => true,
                 // Its lane is for work that keeps its thread.
                 Some(_hold) if local.lane.kind == Kind::Compute => true,
                 Some(_hold) => local.lane.host.replace(local),
-            };
-        if given_up { Spot::NoSeat } else { Spot::Seat }
+            }
     })
 }
 
@@ -148,6 +135,8 @@ pub(crate) enum Left {
     ShutDown,
     /// The seat was taken, or given away, during a poll, which is over now.
     Lost,
+    /// And the thread's priority was lowered.
+    LostAndLowered,
 }
 
 /// A worker, on the thread that has its seat.
@@ -302,7 +291,11 @@ impl Local {
                 // It may be of low priority by now.
                 PROMPT.set(false);
                 self.tenant.leave();
-                return Left::Lost;
+                return if self.tenant.is_lowered() {
+                    Left::LostAndLowered
+                } else {
+                    Left::Lost
+                };
             }
         }
         if self.searching.take() {
@@ -396,18 +389,33 @@ impl Local {
         if place != Place::Io && self.is_for_elsewhere(&task, place) {
             return self.poll_elsewhere(task, place);
         }
+        // It yielded, or was woken during its poll.
+        match self.let_run(task, Task::run) {
+            Ok(again) => again.into_iter().for_each(|task| self.queue_again(task)),
+            Err(again) => {
+                again.into_iter().for_each(|task| self.lane.submit(task));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Has `run` poll the task, without hold of the seat meanwhile. An error if the seat is gone.
+    #[inline]
+    fn let_run(
+        &self,
+        task: Task,
+        run: impl FnOnce(Task) -> Option<Task>,
+    ) -> Result<Option<Task>, Option<Task>> {
         let status = &self.seat().status;
         status.begin(&task);
         self.let_go();
-        let again = task.run();
+        let again = run(task);
         if !self.tenant.tenure.take_hold() {
-            again.into_iter().for_each(|task| self.lane.submit(task));
-            return false;
+            return Err(again);
         }
         status.end();
-        // It yielded, or was woken during its poll.
-        again.into_iter().for_each(|task| self.queue_again(task));
-        true
+        Ok(again)
     }
 
     #[inline]
@@ -422,10 +430,11 @@ impl Local {
     /// Not if there is nothing left to poll.
     #[cold]
     fn is_for_elsewhere(&self, task: &Task, place: Place) -> bool {
-        if self.lane.kind == Kind::Compute {
+        let is_there = self.lane.kind == Kind::Compute;
+        if is_there {
             self.lane.guest_leaves();
         }
-        !task.is_handed() && !task.is_cancelled() && self.lane.host.has_room(place)
+        !task.is_handed() && !task.is_cancelled() && (is_there || self.lane.host.has_room(place))
     }
 
     /// Has an IO task polled where it does not get stuck; or polls it, if that is here.
@@ -435,14 +444,9 @@ impl Local {
             self.lane.host.send(task, place);
             return true;
         }
-        let status = &self.seat().status;
-        status.begin(&task);
-        self.let_go();
-        let again = elsewhere::run(task, place, self.lane.long_poll);
+        let run = |task| elsewhere::run(task, place, self.lane.long_poll);
         // Nobody takes a seat of the compute lane.
-        let held = self.tenant.tenure.take_hold();
-        debug_assert!(held);
-        status.end();
+        let (Ok(again) | Err(again)) = self.let_run(task, run);
         if let Some(task) = again {
             let place = task.habit().place();
             self.lane.host.send(task, place);
@@ -458,7 +462,7 @@ impl Local {
         self.fire_timers();
         if tick.is_multiple_of(LOOK_INTERVAL) {
             self.look_around(clock::now_ns());
-        } else if !self.lane.pace.polls_are_short() {
+        } else if self.lane.kind == Kind::Io && !self.lane.pace.polls_are_short() {
             let now_ns = clock::now_ns();
             if now_ns.saturating_sub(self.looked_ns.get()) >= LOOK_INTERVAL_NS {
                 self.look_around(now_ns);
@@ -473,7 +477,8 @@ impl Local {
     fn look_around(&self, now_ns: u64) {
         self.end_stretch(now_ns);
         self.looked_ns.set(now_ns);
-        if now_ns.saturating_sub(self.neighbour_ns.get()) >= NEIGHBOUR_INTERVAL_NS {
+        let is_time = now_ns.saturating_sub(self.neighbour_ns.get()) >= NEIGHBOUR_INTERVAL_NS;
+        if self.lane.kind == Kind::Io && is_time {
             self.neighbour_ns.set(now_ns);
             self.look_at_neighbour();
         }
@@ -599,7 +604,9 @@ impl Local {
         }
         sleep.wake_up(self.index);
         self.searching.set(true);
-        self.lane.host.worker_awake();
+        if self.lane.kind == Kind::Io {
+            self.lane.host.worker_awake();
+        }
         let now_ns = clock::now_ns();
         self.begin_stretch(now_ns);
         self.looked_ns.set(now_ns);

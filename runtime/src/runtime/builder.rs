@@ -1,5 +1,5 @@
 use super::compute_start::ComputeStart;
-use super::hosts::{ComputeHost, IoHost, upgrade};
+use super::hosts::{LaneHost, upgrade};
 use super::takeover::{Takeover, TakeoverPolicy};
 use super::threads::{Crew, Hooks, Threads};
 use super::{ComputePriority, Pinning, Runtime, Shared, driver, hosts};
@@ -206,6 +206,12 @@ impl Builder {
         let watch = Arc::new(driver::Watch::new(turn.clone()));
         prepare_fences();
         let runtime = hosts::Runtime::default();
+        let host = || {
+            Box::new(LaneHost {
+                watch: watch.clone(),
+                runtime: runtime.clone(),
+            })
+        };
         let victims = |plan: &Plan, workers| {
             (0..workers)
                 .map(|worker| plan.steal_order(&topology, worker))
@@ -219,10 +225,7 @@ impl Builder {
             io_sleep.clone(),
             compute_sleep.clone(),
             Some(turn.clone()),
-            Box::new(IoHost {
-                watch: watch.clone(),
-                runtime: runtime.clone(),
-            }),
+            host(),
             self.takeover.after,
         );
         let compute = Lane::new(
@@ -231,9 +234,7 @@ impl Builder {
             compute_sleep,
             io_sleep,
             None,
-            Box::new(ComputeHost {
-                runtime: runtime.clone(),
-            }),
+            host(),
             self.takeover.after,
         );
         let threads_wanted = Arc::new(AtomicBool::new(false));

@@ -14,12 +14,13 @@ pub(super) fn upgrade(runtime: &Runtime) -> Option<Arc<Shared>> {
     runtime.get().and_then(Weak::upgrade)
 }
 
-pub(super) struct IoHost {
+/// The same for both lanes: what is of the IO lane, only that one asks for.
+pub(super) struct LaneHost {
     pub(super) watch: Arc<Watch>,
     pub(super) runtime: Runtime,
 }
 
-impl Host for IoHost {
+impl Host for LaneHost {
     fn worker_awake(&self) {
         self.watch.worker_awake();
     }
@@ -35,7 +36,10 @@ impl Host for IoHost {
     }
 
     fn send(&self, task: Task, place: Place) {
-        send(&self.runtime, task, place);
+        // Without a runtime the task is dropped, which cancels it.
+        if let Some(shared) = upgrade(&self.runtime) {
+            shared.send(task, place);
+        }
     }
 
     fn replace(&self, worker: &Local) -> bool {
@@ -49,52 +53,26 @@ impl Host for IoHost {
     }
 }
 
-pub(super) struct ComputeHost {
-    pub(super) runtime: Runtime,
-}
-
-impl Host for ComputeHost {
-    fn worker_awake(&self) {}
-
-    fn worker_stuck(&self) {}
-
-    fn has_room(&self, _: Place) -> bool {
-        true
-    }
-
+impl Shared {
     fn send(&self, task: Task, place: Place) {
-        send(&self.runtime, task, place);
-    }
-
-    fn replace(&self, _: &Local) -> bool {
-        false
-    }
-
-    fn task_moved(&self, _: Place) {}
-}
-
-/// Without a runtime the task is dropped, which cancels it.
-fn send(runtime: &Runtime, task: Task, place: Place) {
-    let Some(shared) = upgrade(runtime) else {
-        return;
-    };
-    match place {
-        Place::Io => shared.io.submit(task),
-        Place::Compute => {
-            shared.compute.submit_guest(task);
-            shared.want_compute();
-            // Somebody has to see whether it gets its turn.
-            shared.watch.worker_awake();
-        }
-        Place::Blocking => {
-            let (io, long) = (shared.io.clone(), shared.takeover.policy.after);
-            // Refused, the job is dropped, and with it the task.
-            let _ = shared.blocking.execute(move || {
-                // It sees a worker here as elsewhere.
-                let _playing = context::play_worker();
-                let again = elsewhere::run(task, Place::Blocking, long);
-                again.into_iter().for_each(|task| io.submit(task));
-            });
+        match place {
+            Place::Io => self.io.submit(task),
+            Place::Compute => {
+                self.compute.submit_guest(task);
+                self.want_compute();
+                // Somebody has to see whether it gets its turn.
+                self.watch.worker_awake();
+            }
+            Place::Blocking => {
+                let (io, long) = (self.io.clone(), self.takeover.policy.after);
+                // Refused, the job is dropped, and with it the task.
+                let _ = self.blocking.execute(move || {
+                    // It sees a worker here as elsewhere.
+                    let _playing = context::play_worker();
+                    let again = elsewhere::run(task, Place::Blocking, long);
+                    again.into_iter().for_each(|task| io.submit(task));
+                });
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! [`block_in_place`].
 
-use super::StuckPoll;
-use crate::lane::worker::{Local, Spot, leave_seat};
+use super::Stray;
+use crate::lane::worker::{Local, leave_seat};
 use crate::runtime::{Shared, context};
 use crate::task::coop;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub fn block_in_place<F, R>(f: F) -> R
 where
     F: FnOnce() -> R,
 {
-    let _may_block = (leave_seat() == Spot::NoSeat).then(context::allow_blocking);
+    let _may_block = leave_seat().then(context::allow_blocking);
     coop::with_unconstrained(f)
 }
 
@@ -58,14 +58,10 @@ impl Shared {
             return false;
         };
         local.give_up();
-        let poll = StuckPoll {
-            task: poll.task,
-            spawned_at: poll.spawned_at,
-            since: Instant::now(),
-        };
         // First of all: as a stray this thread may be lowered, and then stop anywhere.
         self.fill(worker, &spare);
-        self.takeover.add_stray(tenant, worker, poll, false);
+        let stray = Stray::new(tenant, worker, poll, Instant::now());
+        self.takeover.add_stray(stray);
         true
     }
 }

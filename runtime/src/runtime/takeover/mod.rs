@@ -19,6 +19,7 @@ pub use policy::TakeoverPolicy;
 use super::threads::{Crew, pin};
 use super::{ComputePriority, Handle, Shared, context};
 use crate::lane::Tenant;
+use crate::lane::takeover::Poll;
 use crate::lane::worker::{Left, Local};
 use crate::stack::Stack;
 use crate::task::Place;
@@ -72,19 +73,11 @@ pub(super) struct Counts {
 struct Stray {
     tenant: Arc<Tenant>,
     worker: usize,
-    poll: StuckPoll,
+    poll: Poll,
+    /// The poll had begun by then.
+    since: Instant,
     /// When it was last looked at, and its CPU time then.
     seen: (Instant, Option<Duration>),
-    lowered: bool,
-}
-
-/// What is said about a poll that does not end.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StuckPoll {
-    pub(super) task: u64,
-    pub(super) spawned_at: &'static Location<'static>,
-    /// It had begun by then.
-    pub(super) since: Instant,
 }
 
 /// What a stray does in less than this says nothing.
@@ -152,24 +145,14 @@ impl Takeover {
             worker: stray.worker,
             task: stray.poll.task,
             spawned_at: stray.poll.spawned_at,
-            age: stray.poll.since.elapsed(),
+            age: stray.since.elapsed(),
             asleep: thread_is_asleep(stray.tenant.thread()),
         });
         Some(report.collect())
     }
 
-    /// A thread has lost its seat, and is seen to from now on. It is `burning` if it computes.
-    fn add_stray(&self, tenant: Arc<Tenant>, worker: usize, poll: StuckPoll, burning: bool) {
-        let mut stray = Stray {
-            seen: (Instant::now(), thread_cpu_time(tenant.thread())),
-            tenant,
-            worker,
-            poll,
-            lowered: false,
-        };
-        if burning {
-            stray.lower(self.priority);
-        }
+    /// A thread has lost its seat, and is seen to from now on.
+    fn add_stray(&self, stray: Stray) {
         if let Some(cpus) = &self.cpus {
             // Refused, it stays where it is.
             let unpin = |thread| set_thread_affinity(thread, cpus);
@@ -188,6 +171,16 @@ impl Takeover {
 }
 
 impl Stray {
+    fn new(tenant: Arc<Tenant>, worker: usize, poll: Poll, since: Instant) -> Self {
+        Stray {
+            seen: (Instant::now(), thread_cpu_time(tenant.thread())),
+            tenant,
+            worker,
+            poll,
+            since,
+        }
+    }
+
     /// True if it has computed half of the time since it was last looked at.
     fn is_burning(&mut self, now: Instant) -> bool {
         let time = now.saturating_duration_since(self.seen.0);
@@ -199,8 +192,7 @@ impl Stray {
         2 * used(before.1, seen.1).unwrap_or_default() >= time
     }
 
-    fn lower(&mut self, priority: ComputePriority) {
-        self.lowered = true;
+    fn lower(&self, priority: ComputePriority) {
         let tenant = &self.tenant;
         tenant.if_here(|thread| {
             if priority != ComputePriority::Normal {
@@ -335,40 +327,26 @@ impl Shared {
         }
     }
 
-    fn work(&self, local: Local, cpu: Option<usize>) -> HowLeft {
-        let tenant = local.tenant().clone();
-        if local.run(|| pin(cpu)) == Left::ShutDown {
-            return HowLeft::ShutDown;
+    fn work(&self, local: Local, cpu: Option<usize>) -> Left {
+        let left = local.run(|| pin(cpu));
+        if left != Left::ShutDown {
+            self.takeover.counts.strays.fetch_sub(1, Ordering::Relaxed);
         }
-        self.takeover.counts.strays.fetch_sub(1, Ordering::Relaxed);
-        if tenant.is_lowered() {
-            HowLeft::Lowered
-        } else {
-            HowLeft::AsGoodAsAny
-        }
+        left
     }
 
     /// True if the thread has become a spare.
-    fn goes_on(&self, left: HowLeft, spare: &Arc<Spare>) -> bool {
+    fn goes_on(&self, left: Left, spare: &Arc<Spare>) -> bool {
         let spares = &self.takeover.spares;
         match left {
-            HowLeft::ShutDown => false,
-            HowLeft::AsGoodAsAny => spares.list(spare.clone()),
-            HowLeft::Lowered => {
+            Left::ShutDown => false,
+            Left::Lost => spares.list(spare.clone()),
+            Left::LostAndLowered => {
                 spares.retire();
                 false
             }
         }
     }
-}
-
-/// How a thread's work in a seat has ended.
-enum HowLeft {
-    ShutDown,
-    /// It has lost the seat, and its priority.
-    Lowered,
-    /// It has lost the seat only.
-    AsGoodAsAny,
 }
 
 fn used(before: Option<Duration>, now: Option<Duration>) -> Option<Duration> {

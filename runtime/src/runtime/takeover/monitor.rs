@@ -9,7 +9,7 @@
 //! A long poll is one that computes or sleeps. A worker that is just kept from the CPU is not stuck: somebody in its place
 //! would not get the CPU either. The CPU clock of the thread tells the one from the other.
 
-use super::{StuckPoll, Takeover, used};
+use super::{Stray, Takeover, used};
 use crate::lane::takeover::Poll;
 use crate::runtime::Shared;
 use crate::task::Place;
@@ -163,8 +163,7 @@ impl Monitor {
     /// may be waiting for them.
     fn look_at_compute(&mut self, shared: &Shared, now: Instant) {
         let (takeover, compute) = (&shared.takeover, &shared.compute);
-        let polls = (0..compute.workers())
-            .fold(0_u64, |sum, worker| sum.wrapping_add(compute.polls(worker)));
+        let polls = compute.polls_in_all();
         let gets_on = std::mem::replace(&mut self.compute_polls, polls) != polls;
         if gets_on || !compute.has_guests() {
             self.compute_waits = None;
@@ -282,15 +281,14 @@ impl Monitor {
         self.seen[worker] = None;
         takeover.counts.takeovers.fetch_add(1, Ordering::Relaxed);
         let age = now - seen.since;
-        let poll = StuckPoll {
-            task: seen.poll.task,
-            spawned_at: seen.poll.spawned_at,
-            since: seen.since,
-        };
         let thread = tenant.thread();
-        takeover.add_stray(tenant, worker, poll, verdict == Some(Place::Compute));
+        let stray = Stray::new(tenant, worker, seen.poll, seen.since);
+        if verdict == Some(Place::Compute) {
+            stray.lower(takeover.priority);
+        }
+        takeover.add_stray(stray);
         shared.fill(worker, &spare);
-        self.log(shared, poll, age, verdict, thread);
+        self.log(shared, seen.poll, age, verdict, thread);
         true
     }
 
@@ -302,22 +300,15 @@ impl Monitor {
         let count = strays.len();
         for index in 0..count.min(STRAYS_A_LOOK) {
             let stray = &mut strays[(self.next_stray + index) % count];
-            if !stray.lowered && stray.is_burning(now) {
+            if !stray.tenant.is_lowered() && stray.is_burning(now) {
                 stray.lower(takeover.priority);
             }
         }
         self.next_stray = self.next_stray.wrapping_add(STRAYS_A_LOOK);
     }
 
-    fn log(
-        &mut self,
-        shared: &Shared,
-        poll: StuckPoll,
-        age: Duration,
-        verdict: Verdict,
-        thread: u32,
-    ) {
-        let StuckPoll {
+    fn log(&mut self, shared: &Shared, poll: Poll, age: Duration, verdict: Verdict, thread: u32) {
+        let Poll {
             task, spawned_at, ..
         } = poll;
         let site = ptr::from_ref(spawned_at);
