@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use support::{Gate, builder, foreign_block_on, poll_once, until};
 use takeover_support::{
-    End, Stuck, builder_with, join_all, on, read_byte, stick_all_but, write_byte,
+    End, Stuck, builder_with, echo_bytes, join_all, on, read_byte, stick_all_but, write_byte,
 };
 
 /// For one worker and two, computing and blocked: all workers are stuck until `others` has ended, which a thread
@@ -126,20 +126,7 @@ fn timers_go_on() {
 
 #[test]
 fn sockets_go_on() {
-    goes_on(|| async {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let echo = evenkeel::spawn(async move {
-            for _ in 0..50 {
-                let byte = read_byte(&theirs).await;
-                write_byte(&theirs, byte).await;
-            }
-        });
-        for i in 0..50 {
-            write_byte(&ours, i).await;
-            assert_eq!(read_byte(&ours).await, i);
-        }
-        echo.await.unwrap();
-    });
+    goes_on(|| echo_bytes(50));
 }
 
 #[test]
@@ -226,30 +213,27 @@ fn a_socket_that_was_polled_on_the_worker_is_read() {
     });
 }
 
+/// The gate of a task that waits for it, to come to its end then.
+async fn waiting_for_a_gate(end: End) -> Gate {
+    let gate = Gate::new();
+    let inside = gate.clone();
+    spawn_polled(async move {
+        inside.wait().await;
+        end.come();
+    })
+    .await;
+    gate
+}
+
 #[test]
 fn a_task_that_was_woken_in_the_poll_runs() {
-    own_work_goes_on(|end| async move {
-        let gate = Gate::new();
-        let inside = gate.clone();
-        spawn_polled(async move {
-            inside.wait().await;
-            end.come();
-        })
-        .await;
-        gate.open();
-    });
+    own_work_goes_on(|end| async move { waiting_for_a_gate(end).await.open() });
 }
 
 #[test]
 fn a_task_that_is_woken_after_the_takeover_runs() {
     own_work_goes_on(|end| async move {
-        let gate = Gate::new();
-        let inside = gate.clone();
-        spawn_polled(async move {
-            inside.wait().await;
-            end.come();
-        })
-        .await;
+        let gate = waiting_for_a_gate(end).await;
         after_a_takeover(|| gate.open());
     });
 }

@@ -6,7 +6,6 @@
 mod support;
 mod takeover_support;
 
-use evenkeel::net::UnixStream;
 use evenkeel::runtime::{Handle, Runtime};
 use evenkeel::task::{JoinSet, block_in_place, yield_now};
 use evenkeel::time::{Duration, interval, sleep, timeout};
@@ -17,7 +16,7 @@ use std::task::Poll;
 use std::thread;
 use support::{Gate, Live, OpenOnDrop, foreign_block_on, poll_once, until};
 use takeover_support::{
-    AFTER, End, Stuck, is_on, move_to_own_lane, on, own_lane_builder, read_byte, stay, write_byte,
+    AFTER, End, Stuck, echo_bytes, is_on, move_to_own_lane, on, own_lane_builder, stay,
 };
 
 #[track_caller]
@@ -198,20 +197,7 @@ fn timers_move_with_the_task() {
 
 #[test]
 fn sockets_are_read_and_written() {
-    elsewhere(|| async {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let echo = evenkeel::spawn(async move {
-            for _ in 0..3 {
-                let byte = read_byte(&theirs).await;
-                write_byte(&theirs, byte).await;
-            }
-        });
-        for i in 0..3 {
-            write_byte(&ours, i).await;
-            assert_eq!(read_byte(&ours).await, i);
-        }
-        echo.await.unwrap();
-    });
+    elsewhere(|| echo_bytes(3));
 }
 
 #[test]

@@ -220,3 +220,19 @@ pub(crate) async fn read_byte(stream: &UnixStream) -> u8 {
         }
     }
 }
+
+/// Sends so many bytes to another task and back, one after another.
+pub(crate) async fn echo_bytes(count: u8) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let echo = evenkeel::spawn(async move {
+        for _ in 0..count {
+            let byte = read_byte(&theirs).await;
+            write_byte(&theirs, byte).await;
+        }
+    });
+    for i in 0..count {
+        write_byte(&ours, i).await;
+        assert_eq!(read_byte(&ours).await, i);
+    }
+    echo.await.unwrap();
+}
