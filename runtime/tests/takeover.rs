@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use support::{Gate, builder, foreign_block_on, poll_once, until};
 use takeover_support::{
-    End, Stuck, builder_with, echo_bytes, join_all, on, read_byte, stick_all_but, write_byte,
+    End, Stuck, builder_with, echo_bytes, join_all, on, read_byte, stick_all_but,
 };
 
 /// For one worker and two, computing and blocked: all workers are stuck until `others` has ended, which a thread
