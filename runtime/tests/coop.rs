@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use support::{Gate, foreign_block_on, in_block_on, on_runtime, until};
+use support::{Gate, count_polls, foreign_block_on, in_block_on, on_runtime, until};
 
 /// What tokio gives.
 const BUDGET: usize = 128;
@@ -48,18 +48,6 @@ async fn leave_one() {
     for _ in 0..BUDGET - 1 {
         consume_budget().await;
     }
-}
-
-/// Runs `future`, and counts its polls.
-async fn count_polls<T>(future: impl Future<Output = T>) -> (T, usize) {
-    let mut future = pin!(future);
-    let mut polls = 0;
-    let output = poll_fn(|cx| {
-        polls += 1;
-        future.as_mut().poll(cx)
-    })
-    .await;
-    (output, polls)
 }
 
 /// Does `operation`, which is ready, in a poll of its own, and says how many units it took.
@@ -530,6 +518,22 @@ fn futures_polled_inside_a_task_share_its_budget() {
             .count();
         assert_eq!(done, BUDGET / 2);
         assert_eq!(take_rest().await, BUDGET / 2);
+    });
+}
+
+/// tokio would poll for ever here, and block its worker.
+#[test]
+fn another_executor_inside_a_task_gets_on() {
+    in_block_on(1, || async {
+        evenkeel::spawn(async {
+            foreign_block_on(async {
+                for _ in 0..TIMES {
+                    consume_budget().await;
+                }
+            });
+        })
+        .await
+        .unwrap();
     });
 }
 

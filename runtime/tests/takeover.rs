@@ -8,15 +8,15 @@ mod takeover_support;
 
 use evenkeel::net::UnixStream;
 use evenkeel::runtime::{Handle, TakeoverPolicy};
-use evenkeel::task::yield_now;
+use evenkeel::task::{consume_budget, yield_now};
 use evenkeel::time::{Duration, interval, sleep};
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use support::{Gate, builder, foreign_block_on, poll_once, until};
+use support::{Gate, builder, count_polls, foreign_block_on, poll_once, until};
 use takeover_support::{
-    End, Stuck, builder_with, echo_bytes, join_all, on, read_byte, stick_all_but,
+    End, Stuck, builder_with, burn, echo_bytes, join_all, on, read_byte, stick_all_but,
 };
 
 /// For one worker and two, computing and blocked: all workers are stuck until `others` has ended, which a thread
@@ -395,6 +395,28 @@ fn short_polls_are_not_taken_over() {
         join_all(tasks);
         assert_eq!(runtime.metrics().takeovers(), 0);
         assert_eq!(runtime.metrics().takeovers_refused(), 0);
+    });
+}
+
+/// A poll that goes on for long because there is so much to do, but takes part in the budget, is asked to end first.
+#[test]
+fn a_poll_that_takes_part_is_not_taken_over() {
+    on(patient(1), |runtime| {
+        let task = runtime.spawn(async {
+            let waiting = evenkeel::spawn(async {});
+            let work = async {
+                // Longer than the policy allows, and less than a budget.
+                for _ in 0..100 {
+                    burn(Duration::from_millis(4));
+                    consume_budget().await;
+                }
+            };
+            let (_, polls) = count_polls(work).await;
+            assert!(polls > 1);
+            assert!(waiting.is_finished());
+        });
+        foreign_block_on(task).unwrap();
+        assert_eq!(runtime.metrics().takeovers(), 0);
     });
 }
 

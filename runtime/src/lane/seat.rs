@@ -2,6 +2,7 @@
 
 use super::parker::Parker;
 use super::tenure::Tenure;
+use crate::task::coop::Urge;
 use crate::task::{Place, Registry, Slot, Task};
 use crate::time::shard::Shard as TimerShard;
 use crossbeam_deque::{Stealer, Worker as Deque};
@@ -80,6 +81,8 @@ impl Queue {
 /// A thread that works in a seat, or did until the seat was taken from it.
 pub(crate) struct Tenant {
     pub(super) tenure: CachePadded<Tenure>,
+    /// For the poll that it is in.
+    pub(super) urge: Arc<Urge>,
     thread: u32,
     /// Where the poll in which it lost its seat should have been; set before that.
     verdict: AtomicU8,
@@ -97,6 +100,7 @@ impl Tenant {
     pub(super) fn new() -> Self {
         Tenant {
             tenure: CachePadded::new(Tenure::new()),
+            urge: Arc::default(),
             thread: current_thread_id(),
             verdict: AtomicU8::new(0),
             lowered: AtomicBool::new(false),
@@ -106,6 +110,11 @@ impl Tenant {
 
     pub(crate) fn thread(&self) -> u32 {
         self.thread
+    }
+
+    /// Has the poll that the thread is in end at its next operation.
+    pub(crate) fn urge(&self) {
+        self.urge.set();
     }
 
     /// Calls `f` if the thread has not ended, and cannot before `f` has. (Otherwise another may have its id.)

@@ -4,6 +4,7 @@ use super::elsewhere;
 use super::patience::Patience;
 use super::seat::{Seat, Tenant};
 use super::{Kind, Lane};
+use crate::task::coop::Urge;
 use crate::task::{Place, Task};
 use crate::time::clock;
 use crate::time::shard::wake;
@@ -409,6 +410,7 @@ impl Local {
     ) -> Result<Option<Task>, Option<Task>> {
         let status = &self.seat().status;
         status.begin(&task);
+        self.tenant.urge.clear();
         self.let_go();
         let again = run(task);
         if !self.tenant.tenure.take_hold() {
@@ -738,6 +740,7 @@ struct SetCurrent;
 impl SetCurrent {
     fn new(local: &Local) -> Self {
         CURRENT.with(|current| current.set(local));
+        Urge::listen(Some(local.tenant.urge.clone()));
         SetCurrent
     }
 }
@@ -745,5 +748,6 @@ impl SetCurrent {
 impl Drop for SetCurrent {
     fn drop(&mut self) {
         CURRENT.with(|current| current.set(ptr::null()));
+        Urge::listen(None);
     }
 }

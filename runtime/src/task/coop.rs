@@ -8,6 +8,10 @@
 //! returns `Pending` although it could go on: the task goes to the back of its queue, and comes back with
 //! a new budget.
 //!
+//! 128 units may take long if each comes with some work: a connection on which many requests wait, say. Before
+//! a worker is replaced because of a long poll ([`TakeoverPolicy`](crate::runtime::TakeoverPolicy)), that poll's budget is
+//! declared to be used up. So what takes part is asked first, and is not taken for stuck.
+//!
 //! The asynchronous operations of [`net`](crate::net), [`io`](crate::io), [`time`](crate::time),
 //! [`JoinHandle`](super::JoinHandle) and [`JoinSet`](super::JoinSet) take part. What does not wait does
 //! not: `try_read` and its like. Code that is no task has no limit: plain threads, other executors on
@@ -41,33 +45,66 @@
 //!
 //! # Executors inside a task
 //!
-//! What polls futures inside the poll of a task must return `Pending` to the task when they do: only the
-//! next poll has a new budget. A `block_on` of another library that is called in a task, which is wrong
-//! because it blocks the worker, would wait for ever once the budget is used up. Call it in
-//! [`spawn_blocking`](crate::spawn_blocking), or give it an [`unconstrained`] future.
+//! What polls futures inside the poll of a task should return `Pending` to the task when they do: only the
+//! next poll has a new budget. A `block_on` of another library that is called in a task cannot; it blocks the worker, and
+//! polls again and again. When 1,000 operations have been put off in one poll, that poll is given a new budget, so that
+//! such a call gets on, slowly. Better call it in [`spawn_blocking`](crate::spawn_blocking), or give it an
+//! [`unconstrained`] future.
 
 use pin_project_lite::pin_project;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-/// The units that are left, or [`UNLIMITED`](Budget::UNLIMITED).
+/// What operations may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Budget(u8);
+enum Budget {
+    Unlimited,
+    /// So many units; at least one.
+    Left(u8),
+    /// No more, and so many operations have been put off since.
+    Empty(u16),
+}
 
 impl Budget {
     /// Of a poll. (tokio's number: enough to make a turn worth its cost, and a fraction of a millisecond
     /// for most operations.)
-    const FULL: Budget = Budget(128);
-    const EMPTY: Budget = Budget(0);
-    const UNLIMITED: Budget = Budget(u8::MAX);
+    const FULL: Budget = Budget::Left(128);
+
+    /// When so many operations were put off and the poll has still not returned, then because somebody in it polls again
+    /// and again: it has a budget of its own.
+    const PUT_OFF_MAX: u16 = 1000;
 
     /// Of this thread, at the moment.
     #[inline]
     fn get() -> Budget {
-        LEFT.try_with(Cell::get).unwrap_or(Budget::UNLIMITED)
+        LEFT.try_with(Cell::get).unwrap_or(Budget::Unlimited)
+    }
+
+    /// The same, and none from now on if somebody urges.
+    #[inline]
+    fn get_or_end() -> Budget {
+        let budget = Budget::get();
+        if matches!(budget, Budget::Left(_)) && Urge::take() {
+            Budget::Empty(0).set();
+            return Budget::Empty(0);
+        }
+        budget
+    }
+
+    /// One more operation is put off.
+    #[cold]
+    fn put_off(count: u16) {
+        let next = if count < Budget::PUT_OFF_MAX {
+            Budget::Empty(count + 1)
+        } else {
+            Budget::FULL
+        };
+        next.set();
     }
 
     #[inline]
@@ -85,7 +122,43 @@ impl Budget {
 }
 
 thread_local! {
-    static LEFT: Cell<Budget> = const { Cell::new(Budget::UNLIMITED) };
+    static LEFT: Cell<Budget> = const { Cell::new(Budget::Unlimited) };
+    static URGE: RefCell<Option<Arc<Urge>>> = const { RefCell::new(None) };
+}
+
+/// A word from another thread to the one that polls: the budget of this poll is used up now.
+#[derive(Default)]
+pub(crate) struct Urge(AtomicBool);
+
+impl Urge {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Another poll begins, which is not meant.
+    #[inline]
+    pub(crate) fn clear(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// What the polls of the calling thread listen to from now on.
+    pub(crate) fn listen(urge: Option<Arc<Urge>>) {
+        // It may be dropped here, which runs nothing that comes back.
+        let _ = URGE.try_with(|current| *current.borrow_mut() = urge);
+    }
+
+    /// Once true, false until it is set again: a poll inside of this one has a budget of its own.
+    #[inline]
+    fn take() -> bool {
+        let take = |urge: &RefCell<Option<Arc<Urge>>>| match &*urge.borrow() {
+            Some(urge) if urge.0.load(Ordering::Relaxed) => {
+                urge.clear();
+                true
+            }
+            _ => false,
+        };
+        URGE.try_with(take).unwrap_or(false)
+    }
 }
 
 struct SetOnDrop(Budget);
@@ -106,7 +179,7 @@ pub(crate) fn with_budget<R>(poll: impl FnOnce() -> R) -> R {
 /// Runs code of a task that is no poll, or whose polls must not be put off.
 #[inline]
 pub(crate) fn with_unconstrained<R>(f: impl FnOnce() -> R) -> R {
-    Budget::UNLIMITED.scope(f)
+    Budget::Unlimited.scope(f)
 }
 
 /// Polls an operation that takes a unit if it completes.
@@ -127,15 +200,17 @@ pub(crate) fn poll_operation<R>(
 /// Takes a unit. Ready with what was there before.
 #[inline]
 fn poll_take(cx: &mut Context<'_>) -> Poll<Budget> {
-    let before = Budget::get();
+    let before = Budget::get_or_end();
     match before {
-        Budget::UNLIMITED => {}
-        Budget::EMPTY => {
+        Budget::Unlimited => {}
+        Budget::Left(1) => Budget::Empty(0).set(),
+        Budget::Left(left) => Budget::Left(left - 1).set(),
+        Budget::Empty(count) => {
+            Budget::put_off(count);
             // In its own poll, a task that is woken goes to the back of the queue, as in `yield_now`.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Budget(left) => Budget(left - 1).set(),
     }
     Poll::Ready(before)
 }
@@ -180,7 +255,7 @@ fn poll_take(cx: &mut Context<'_>) -> Poll<Budget> {
 #[inline]
 #[must_use = "it tells, and changes nothing"]
 pub fn has_budget_remaining() -> bool {
-    Budget::get() != Budget::EMPTY
+    !matches!(Budget::get_or_end(), Budget::Empty(_))
 }
 
 /// Takes a unit of the budget. With none left, it wakes the task and returns `Pending`, which the caller is
@@ -248,7 +323,7 @@ impl RestoreOnPending {
     /// The operation has completed: the unit stays spent.
     #[inline]
     pub fn made_progress(&self) {
-        self.before.set(Budget::UNLIMITED);
+        self.before.set(Budget::Unlimited);
     }
 }
 
@@ -256,7 +331,7 @@ impl Drop for RestoreOnPending {
     #[inline]
     fn drop(&mut self) {
         let before = self.before.get();
-        if before != Budget::UNLIMITED {
+        if before != Budget::Unlimited {
             before.set();
         }
     }

@@ -200,6 +200,18 @@ pub(crate) fn foreign_block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// Runs `future`, and counts its polls.
+pub(crate) async fn count_polls<T>(future: impl Future<Output = T>) -> (T, usize) {
+    let mut future = pin!(future);
+    let mut polls = 0;
+    let output = poll_fn(|cx| {
+        polls += 1;
+        future.as_mut().poll(cx)
+    })
+    .await;
+    (output, polls)
+}
+
 /// Polls once with the waker of the task that awaits this; true if it was ready.
 pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await

@@ -6,6 +6,10 @@
 //! So is the next one, if a worker is in a poll after having begun but few since the last, or if another worker, one
 //! that dozes or works beside one that does not get on, has raised the alarm.
 //!
+//! A poll that is met again, and has computed meanwhile, is asked to end at its next operation (`task::coop`), and has until the
+//! next look to do so: one that gets through a backlog bit by bit is not stuck. Neither is one that was met twice because
+//! all CPUs stood still in between.
+//!
 //! A long poll is one that computes or sleeps. A worker that is just kept from the CPU is not stuck: somebody in its place
 //! would not get the CPU either. The CPU clock of the thread tells the one from the other.
 
@@ -83,6 +87,8 @@ struct Seen {
     cpu_time: Option<Duration>,
     /// What was in its next-slot.
     next: Option<usize>,
+    /// It was asked to end.
+    urged: bool,
     /// What was found out about it when it had taken too long.
     verdict: Option<Verdict>,
     /// Nobody could take its place, so that is not tried before then.
@@ -212,6 +218,7 @@ impl Monitor {
                         since: now,
                         cpu_time: shared.io.thread(worker).and_then(thread_cpu_time),
                         next: shared.io.next_task(worker),
+                        urged: false,
                         verdict: None,
                         refused_until: None,
                     });
@@ -373,16 +380,21 @@ impl Seen {
         self.verdict
     }
 
-    fn find_out(&self, shared: &Shared, worker: usize, now: Instant) -> Option<Verdict> {
+    fn find_out(&mut self, shared: &Shared, worker: usize, now: Instant) -> Option<Verdict> {
         let after = shared.takeover.policy.after;
         let age = now - self.since;
+        let thread = shared.io.thread(worker)?;
+        let used = used(self.cpu_time, thread_cpu_time(thread));
+        if !self.urged && used.unwrap_or(age) >= after / 4 {
+            self.urged = true;
+            shared.io.tenant(worker)?.urge();
+            return None;
+        }
         if age < after {
             return None;
         }
-        let thread = shared.io.thread(worker)?;
-        match used(self.cpu_time, thread_cpu_time(thread)) {
-            Some(used) if used >= after => return Some(Some(Place::Compute)),
-            _ => {}
+        if used.is_some_and(|used| used >= after) {
+            return Some(Some(Place::Compute));
         }
         match thread_is_asleep(thread) {
             Some(true) => Some(Some(Place::Blocking)),
