@@ -9,13 +9,17 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use crate::runtimes::{self, Measurements, Runtime};
-use crate::suite::{self, Bar, Case, Limit, Metric};
+use crate::suite::{self, Bar, Case, Limit, Metric, Template};
 use crate::sys;
 
 /// One line for the report.
 pub(crate) const ABOUT: &str = "resident bytes of what only waits, the kernel's not counted";
 
-const CONTENDERS: &[&str] = &["evenkeel", "tokio", "smol"];
+const ON_ALL: Template = Template {
+    suite: "memory",
+    contenders: &["evenkeel", "tokio", "smol"],
+    measure: suite::in_child,
+};
 
 const BYTES: &[Metric] = &[Metric {
     name: "size",
@@ -24,27 +28,21 @@ const BYTES: &[Metric] = &[Metric {
 
 /// The cases, in the table's order.
 pub(crate) const CASES: &[Case] = &[
-    Case {
-        suite: "memory",
-        name: "task",
-        about: "a task that never completes and its handle, beyond its future's own size",
-        metrics: BYTES,
-        contenders: CONTENDERS,
-        bars: &[Bar {
+    ON_ALL.case(
+        "task",
+        "a task that never completes and its handle, beyond its future's own size",
+        BYTES,
+        &[Bar {
             metric: "size",
             limit: Limit::Absolute(96.0),
         }],
-        measure: suite::in_child,
-    },
-    Case {
-        suite: "memory",
-        name: "connection",
-        about: "an accepted TCP connection and its task, which waits for something to read",
-        metrics: BYTES,
-        contenders: CONTENDERS,
-        bars: &[],
-        measure: suite::in_child,
-    },
+    ),
+    ON_ALL.case(
+        "connection",
+        "an accepted TCP connection and its task, which waits for something to read",
+        BYTES,
+        &[],
+    ),
 ];
 
 /// Measures a case in this process.

@@ -12,53 +12,48 @@ use futures_lite::future::yield_now;
 use hdrhistogram::Histogram;
 
 use crate::runtimes::{self, Measurements, Runtime};
-use crate::suite::{self, Bar, Case, Limit, Metric};
+use crate::suite::{self, Bar, Case, Limit, Metric, Template};
 use crate::sys;
 
 /// One line for the report.
 pub(crate) const ABOUT: &str = "how many a second, and how late";
 
-const CONTENDERS: &[&str] = &["evenkeel", "tokio", "smol"];
+const ON_ALL: Template = Template {
+    suite: "timers",
+    contenders: &["evenkeel", "tokio", "smol"],
+    measure: suite::in_child,
+};
 
 /// The cases, in the table's order.
 pub(crate) const CASES: &[Case] = &[
-    Case {
-        suite: "timers",
-        name: "set_cancel",
-        about: "timers of 1 s to 60 s set and cancelled by a task per worker, 1,000 at a time each",
-        metrics: &[Metric::new("rate", "M/s")],
-        contenders: CONTENDERS,
-        bars: &[Bar {
+    ON_ALL.case(
+        "set_cancel",
+        "timers of 1 s to 60 s set and cancelled by a task per worker, 1,000 at a time each",
+        &[Metric::new("rate", "M/s")],
+        &[Bar {
             metric: "rate",
             limit: Limit::AtLeast(1.2, &["tokio", "smol"]),
         }],
-        measure: suite::in_child,
-    },
-    Case {
-        suite: "timers",
-        name: "sleep_100us",
-        about: "lateness of sleep(100 us), one after another, on an otherwise idle runtime",
-        metrics: &[Metric::new("p50", "us"), Metric::new("p99", "us")],
-        contenders: CONTENDERS,
-        bars: &[Bar {
+    ),
+    ON_ALL.case(
+        "sleep_100us",
+        "lateness of sleep(100 us), one after another, on an otherwise idle runtime",
+        &[Metric::new("p50", "us"), Metric::new("p99", "us")],
+        &[Bar {
             metric: "p50",
             limit: Limit::AtMost(1.2, &["smol"]),
         }],
-        measure: suite::in_child,
-    },
-    Case {
-        suite: "timers",
-        name: "fire",
-        about: "10,000 tasks, each with a timer somewhere in the window: lateness, CPU of each",
-        metrics: &[
+    ),
+    ON_ALL.case(
+        "fire",
+        "10,000 tasks, each with a timer somewhere in the window: lateness, CPU of each",
+        &[
             Metric::new("p50", "us"),
             Metric::new("p99", "us"),
             Metric::new("cpu", "us"),
         ],
-        contenders: CONTENDERS,
-        bars: &[],
-        measure: suite::in_child,
-    },
+        &[],
+    ),
 ];
 
 /// Measures a case in this process.

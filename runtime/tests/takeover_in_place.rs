@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use support::{Gate, Live, OpenOnDrop, builder, foreign_block_on, in_block_on, until, watchdog};
-use takeover_support::{builder_with, join_all, on};
+use takeover_support::{assert_spawns_are_cancelled_after, builder_with, join_all, on};
 
 fn nobody_displaced(runtime: &Runtime) {
     until(|| runtime.metrics().num_displaced_threads() == 0);
@@ -356,18 +356,13 @@ fn a_shutdown_waits_for_it_and_cancels_what_it_waits_for() {
                 let _held = inside.0;
                 block_in_place(|| {
                     inside.1.open();
-                    cancelled.block();
-                    assert!(foreign_block_on(never).unwrap_err().is_cancelled());
-                    // The runtime is shut down.
-                    foreign_block_on(evenkeel::spawn(async {}))
-                        .unwrap_err()
-                        .is_cancelled()
-                })
+                    assert_spawns_are_cancelled_after(never, &cancelled);
+                });
             });
             begun.block();
             drop(runtime);
             assert_eq!(live.others(), 0);
-            assert!(foreign_block_on(task).unwrap());
+            foreign_block_on(task).unwrap();
         });
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use support::{Gate, Live, OpenOnDrop, foreign_block_on, until, watchdog};
-use takeover_support::{End, EndOnDrop, each_way};
+use takeover_support::{End, EndOnDrop, assert_spawns_are_cancelled_after, each_way};
 
 #[test]
 fn dropping_the_runtime_waits_for_the_poll() {
@@ -167,15 +167,11 @@ fn a_poll_that_spawns_a_child_after_the_shutdown_and_waits_for_it() {
         let begins = begun.clone();
         let spawns = runtime.spawn(async move {
             begins.open();
-            cancelled.block();
-            assert!(foreign_block_on(never).unwrap_err().is_cancelled());
-            foreign_block_on(evenkeel::spawn(async {}))
-                .unwrap_err()
-                .is_cancelled()
+            assert_spawns_are_cancelled_after(never, &cancelled);
         });
         begun.block();
         drop(runtime);
-        assert!(foreign_block_on(spawns).unwrap());
+        foreign_block_on(spawns).unwrap();
     });
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(crate) use self::client::Protocol;
 pub(crate) use self::pair::{LOAD, METRICS, generate_load, host, measure_pair, serve, serve_on};
 pub(crate) use self::server::echo;
-use crate::suite::{Bar, Case, EVENKEEL, Limit, unknown};
+use crate::suite::{Bar, Case, EVENKEEL, Limit, Template, unknown};
 
 /// One line for the help text and the report.
 pub(crate) const ABOUT: &str =
@@ -44,29 +44,23 @@ const PROTOCOL: Protocol = Protocol {
     is_right: |answer| answer == MESSAGE,
 };
 
-const fn case(name: &'static str, about: &'static str, bars: &'static [Bar]) -> Case {
-    Case {
-        suite: "echo",
-        name,
-        about,
-        metrics: METRICS,
-        contenders: &[EVENKEEL, "tokio", "smol", "monoio", "epoll"],
-        bars,
-        measure: measure_pair,
-    }
-}
+const ECHO: Template = Template {
+    suite: "echo",
+    contenders: &[EVENKEEL, "tokio", "smol", "monoio", "epoll"],
+    measure: measure_pair,
+};
 
 /// All there is to run, in this order.
 #[rustfmt::skip]
 pub(crate) const CASES: &[Case] = &[
-    case("1_connection", "one connection: the way there and back", &[
+    ECHO.case("1_connection", "one connection: the way there and back", METRICS, &[
         Bar { metric: "p50", limit: Limit::AtMost(1.05, &["tokio"]) },
     ]),
-    case("64_connections", "64 connections: as many requests as the machine can take", &[
+    ECHO.case("64_connections", "64 connections: as many requests as the machine can take", METRICS, &[
         Bar { metric: "server_cpu", limit: Limit::AtMost(1.10, &["epoll"]) },
         Bar { metric: "requests", limit: Limit::AtLeast(1.15, &["tokio"]) },
     ]),
-    case("512_connections", "512 connections: how evenly they are served", &[
+    ECHO.case("512_connections", "512 connections: how evenly they are served", METRICS, &[
         Bar { metric: "p99", limit: Limit::AtMost(0.5, &["tokio"]) },
     ]),
 ];

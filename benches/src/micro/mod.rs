@@ -15,7 +15,7 @@ use std::time::Duration;
 use self::laps::Laps;
 pub(crate) use self::scheduler::Scheduler;
 use crate::runtimes::{Evenkeel, Runtime, Smol, Tokio, spawn_for, start, wait};
-use crate::suite::{self, Bar, Case, Limit, Metric};
+use crate::suite::{self, Bar, Case, Limit, Metric, Template};
 
 /// One line for the report.
 pub(crate) const ABOUT: &str =
@@ -30,7 +30,6 @@ const US: &[Metric] = &[Metric {
     unit: "us",
 }];
 
-const ALL: &[&str] = &["evenkeel", "tokio", "smol"];
 const PEERS: &[&str] = &["tokio", "smol"];
 
 const fn at_most(times: f64, peers: &'static [&'static str]) -> Bar {
@@ -40,80 +39,69 @@ const fn at_most(times: f64, peers: &'static [&'static str]) -> Bar {
     }
 }
 
-const fn case(
-    name: &'static str,
-    about: &'static str,
-    metrics: &'static [Metric],
-    bars: &'static [Bar],
-) -> Case {
-    Case {
-        suite: "micro",
-        name,
-        about,
-        metrics,
-        contenders: ALL,
-        bars,
-        measure: suite::in_child,
-    }
-}
+const ON_ALL: Template = Template {
+    suite: "micro",
+    contenders: &["evenkeel", "tokio", "smol"],
+    measure: suite::in_child,
+};
 
 /// The cases, in the table's order.
 pub(crate) const CASES: &[Case] = &[
-    case(
+    ON_ALL.case(
         "spawn_many_local",
         "a task spawns 10,000 tasks, and waits until all have run",
         NS,
         &[at_most(0.8, PEERS)],
     ),
-    case(
+    ON_ALL.case(
         "spawn_many_remote",
         "a thread that is not the runtime's spawns 10,000 tasks, and waits until all have run",
         NS,
         &[at_most(0.8, PEERS)],
     ),
-    case(
+    ON_ALL.case(
         "spawn_join",
         "a task spawns 10,000 tasks, and awaits each handle",
         NS,
         &[at_most(0.8, PEERS)],
     ),
-    case(
+    ON_ALL.case(
         "yield_many",
         "200 tasks yield 1,000 times each",
         NS,
         &[at_most(0.9, PEERS)],
     ),
-    case(
+    ON_ALL.case(
         "ping_pong",
         "1,000 tasks, each with a partner that it spawns and exchanges two oneshots with",
         NS,
         &[at_most(0.8, PEERS)],
     ),
-    case(
+    ON_ALL.case(
         "chained_spawn",
         "each task spawns the next, 1,000 of them",
         NS,
         &[at_most(0.6, PEERS)],
     ),
-    case(
+    ON_ALL.case(
         "channel_pair",
         "two tasks send to and fro over a bounded(1) channel each way; a round trip",
         NS,
         &[at_most(0.9, PEERS)],
     ),
-    case(
+    ON_ALL.case(
         "wake_remote",
         "a thread that is not the runtime's wakes a task, and waits for its answer",
         US,
         &[at_most(0.8, PEERS)],
     ),
-    case(
+    ON_ALL.case(
         "blocking_roundtrip",
         "a task awaits blocking calls that do nothing, one after another",
         US,
         &[at_most(0.6, PEERS)],
     ),
-    case(
+    ON_ALL.case(
         "blocking_burst",
         "a task starts 2,000 blocking calls that do nothing, and awaits each handle",
         US,
@@ -121,7 +109,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case {
         contenders: &["evenkeel", "rayon"],
-        ..case(
+        ..ON_ALL.case(
             "compute_roundtrip",
             "a task awaits CPU jobs that do nothing, one after another (rayon: spawn and a oneshot)",
             US,

@@ -21,7 +21,7 @@ use crate::child::{self, Child};
 use crate::micro::Scheduler;
 use crate::runtimes::{Evenkeel, Tokio};
 use crate::spin::Spin;
-use crate::suite::{self, Bar, Case, EVENKEEL, Limit, Metric};
+use crate::suite::{self, Bar, Case, EVENKEEL, Limit, Metric, Template};
 
 /// One line for the help text and the report.
 pub(crate) const ABOUT: &str = "64 connections at 2,000 requests/s, open loop, and sleeping tasks, \
@@ -47,56 +47,45 @@ const PROMISE: &[Bar] = &[
 
 const NOTHING_PROMISED: &[Bar] = &[];
 
-const fn beside(
-    name: &'static str,
-    about: &'static str,
-    metrics: &'static [Metric],
-    bars: &'static [Bar],
-) -> Case {
-    Case {
-        suite: "starve",
-        name,
-        about,
-        metrics,
-        contenders: &[EVENKEEL, "tokio"],
-        bars,
-        measure: pair::measure,
-    }
-}
+const BESIDE: Template = Template {
+    suite: "starve",
+    contenders: &[EVENKEEL, "tokio"],
+    measure: pair::measure,
+};
 
 /// The cases, in the table's order. `work` is what the disturbance gets done.
 pub(crate) const CASES: &[Case] = &[
-    beside(
+    BESIDE.case(
         "heavy_handler",
         "one more connection, whose handler computes 200 ms for each request; work in ms of CPU",
         &[P50, P99, ANSWERED, Metric::new("work", "ms/s")],
         PROMISE,
     ),
-    beside(
+    BESIDE.case(
         "held_lock",
         "one more connection, whose handler takes a std Mutex that a sleeping thread holds 50 of 51 ms",
         &[P50, P99, ANSWERED, Metric::new("work", "locks/s")],
         PROMISE,
     ),
-    beside(
+    BESIDE.case(
         "waking_pair",
         "two tasks that wake each other for ever",
         &[P50, P99, ANSWERED, Metric::new("work", "wakes/s")],
         PROMISE,
     ),
-    beside(
+    BESIDE.case(
         "ready_socket",
         "a task that reads, 1 KiB at a time, from a socket that is never empty",
         &[P50, P99, ANSWERED, Metric::new("work", "reads/s")],
         PROMISE,
     ),
-    beside(
+    BESIDE.case(
         "spawn_storm",
         "a task that spawns faster than can be run, and yields only when 100,000 tasks are alive",
         &[P50, P99, ANSWERED, Metric::new("work", "tasks/s")],
         NOTHING_PROMISED,
     ),
-    beside(
+    BESIDE.case(
         "all_stuck",
         "two tasks more than workers, which compute 20 ms between yields; work in ms of CPU",
         &[P50, P99, ANSWERED, Metric::new("work", "ms/s")],
@@ -104,7 +93,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case {
         measure: pair::measure_blocked,
-        ..beside(
+        ..BESIDE.case(
             "blocked_1000",
             "1,000 tasks that sleep 1 s in std::thread::sleep between yields; 3 s or --secs",
             &[P50, P99, ANSWERED, Metric::new("work", "sleeps/s")],
@@ -112,17 +101,17 @@ pub(crate) const CASES: &[Case] = &[
         )
     },
     Case {
-        suite: "starve",
-        name: timers::NAME,
-        about: "lateness of sleep(1 ms) to sleep(10 ms) in 16 tasks, beside two tasks per worker that \
-                compute 20 ms between yields; work in ms of CPU",
-        metrics: &[P50, P99, Metric::new("work", "ms/s")],
-        contenders: &[EVENKEEL, "tokio"],
-        bars: &[Bar {
-            metric: "p99",
-            limit: Limit::Absolute(3.0),
-        }],
         measure: timers::measure,
+        ..BESIDE.case(
+            timers::NAME,
+            "lateness of sleep(1 ms) to sleep(10 ms) in 16 tasks, beside two tasks per worker that \
+             compute 20 ms between yields; work in ms of CPU",
+            &[P50, P99, Metric::new("work", "ms/s")],
+            &[Bar {
+                metric: "p99",
+                limit: Limit::Absolute(3.0),
+            }],
+        )
     },
 ];
 

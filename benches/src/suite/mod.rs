@@ -63,10 +63,39 @@ pub(crate) struct Case {
     /// Who is measured; [`EVENKEEL`] is the first.
     pub(crate) contenders: &'static [&'static str],
     pub(crate) bars: &'static [Bar],
-    /// Measures once, in the parent process; most start a child. The values are in the order of
-    /// `metrics`.
-    pub(crate) measure:
-        fn(&'static Case, contender: &'static str, window: Duration) -> Result<Vec<f64>, String>,
+    pub(crate) measure: Measure,
+}
+
+/// Measures a case once, in the parent process; most start a child. The values are in the order of the
+/// case's `metrics`.
+pub(crate) type Measure =
+    fn(&'static Case, contender: &'static str, window: Duration) -> Result<Vec<f64>, String>;
+
+/// What several cases of a suite have in common.
+pub(crate) struct Template {
+    pub(crate) suite: &'static str,
+    pub(crate) contenders: &'static [&'static str],
+    pub(crate) measure: Measure,
+}
+
+impl Template {
+    pub(crate) const fn case(
+        &self,
+        name: &'static str,
+        about: &'static str,
+        metrics: &'static [Metric],
+        bars: &'static [Bar],
+    ) -> Case {
+        Case {
+            suite: self.suite,
+            name,
+            about,
+            metrics,
+            contenders: self.contenders,
+            bars,
+            measure: self.measure,
+        }
+    }
 }
 
 /// One number of a measurement.

@@ -4,8 +4,9 @@
 //! ([`Habit`]). It stays a task of the IO lane: it is woken there, and the worker that takes it out of the queue
 //! sends it on. There each poll is measured, so that it can come back.
 
-use super::Host;
-use super::worker;
+use super::hold::verdict;
+use super::worker::Local;
+use super::{Host, Kind};
 use crate::task::{Habit, Place, Task};
 use crate::time::clock;
 use evenkeel_topology::{current_thread_id, thread_cpu_time};
@@ -44,10 +45,39 @@ fn time_of(place: Place) -> Duration {
     cpu_time.unwrap_or_else(|| Duration::from_nanos(clock::now_ns()))
 }
 
+impl Local {
+    /// Not if there is nothing left to poll.
+    #[cold]
+    pub(super) fn is_for_elsewhere(&self, task: &Task, place: Place) -> bool {
+        let is_there = self.lane().kind == Kind::Compute;
+        if is_there {
+            self.lane().guest_leaves();
+        }
+        !task.is_handed() && !task.is_cancelled() && (is_there || self.lane().host.has_room(place))
+    }
+
+    /// Has an IO task polled where it does not get stuck; or polls it, if that is here.
+    #[cold]
+    pub(super) fn poll_elsewhere(&self, task: Task, place: Place) -> bool {
+        if self.lane().kind == Kind::Io {
+            self.lane().host.send(task, place);
+            return true;
+        }
+        let run = |task| run(task, place, self.lane().long_poll);
+        // Nobody takes a seat of the compute lane.
+        let (Ok(again) | Err(again)) = self.let_run(task, run);
+        if let Some(task) = again {
+            let place = task.habit().place();
+            self.lane().host.send(task, place);
+        }
+        true
+    }
+}
+
 /// The habit of a task of the IO lane, which the calling thread has just polled.
 #[inline]
 pub(super) fn judge(habit: Habit, host: &dyn Host) -> Habit {
-    match worker::verdict() {
+    match verdict() {
         None if habit.is_default() => habit,
         None if habit.place() == Place::Io => habit.polled_well(counts(habit.counted_in())),
         None => judge_measured(habit, host),

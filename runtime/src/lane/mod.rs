@@ -2,7 +2,8 @@
 //!
 //! Each worker has a deque of its own, from which the others steal, and on the IO lane a next-slot for
 //! the task that its current task woke last. Everybody else submits through the lane's inbox. How
-//! workers fall asleep and are woken is in [`sleep`]; what a worker does all day is in [`worker`].
+//! workers fall asleep and are woken is in [`sleep`]; what a worker does all day is in [`worker`], and when it
+//! has nothing to do, in [`rest`].
 //!
 //! Rule: nothing here makes an IO worker wait for a compute thread, which may be preempted at any
 //! instruction for as long as its core is busy. What crosses from compute to IO is an inbox push (one
@@ -11,11 +12,13 @@
 mod bits;
 pub(crate) mod elsewhere;
 pub(crate) mod exclusive;
+pub(crate) mod hold;
 mod pace;
 pub(crate) mod park_state;
 pub(crate) mod parker;
 mod patience;
 mod progress;
+mod rest;
 mod seat;
 pub(crate) mod sleep;
 pub(crate) mod takeover;
@@ -30,6 +33,7 @@ use crate::task::{Habit, Inbox, Place, Schedule, Shard as TaskShard, Task, TaskR
 use crate::time::shard::{Shard as TimerShard, wake};
 use crossbeam_deque::Steal;
 use crossbeam_utils::CachePadded;
+use hold::{Hold, hold, hold_in};
 use pace::Pace;
 use progress::Progress;
 use seat::Seat;
@@ -41,7 +45,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 use turn::Turn;
-use worker::{Hold, Local};
+use worker::Local;
 
 /// A lane has no more workers than this: a task's cell has that much room for whose it is.
 pub(crate) const WORKERS_MAX: usize = TaskShard::COUNT_MAX - 1;
@@ -223,7 +227,7 @@ impl Lane {
     /// To be called after work was put where any worker of the lane can find it: so many tasks, about.
     fn notify(&self, tasks: usize) {
         // Until the worker is unparked.
-        let hold = worker::hold();
+        let hold = hold();
         let first = Local::with(|local| local.map_or(0, Local::index));
         self.notify_near(first, tasks, hold.is_some());
     }
@@ -335,7 +339,7 @@ impl Schedule for LaneRef {
     #[inline]
     fn may_wake(&self) -> Option<Hold> {
         match self.0.kind {
-            Kind::Io => worker::hold(),
+            Kind::Io => hold(),
             Kind::Compute => Some(Hold::nothing()),
         }
     }
@@ -351,7 +355,7 @@ impl Schedule for LaneRef {
     }
 
     fn may_settle(&self) -> Option<Hold> {
-        worker::hold_in(&self.0)
+        hold_in(&self.0)
     }
 
     fn hand_back(&self, task: Task) -> Result<(), Task> {

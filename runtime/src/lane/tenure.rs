@@ -4,7 +4,7 @@
 //! turn at the driver and the locks of IO workers) may be used by one thread at a time. That thread *holds* the seat
 //! all the time, but for the user's code: while a task is polled it lets go, and takes hold again for the moments in
 //! which that code spawns, wakes or sets a timer. A seat that is not held can be taken away. What that means to the
-//! rest of the runtime is in [`worker`](super::worker) and in `runtime::takeover`.
+//! rest of the runtime is in [`hold`](mod@super::hold), [`worker`](super::worker) and `runtime::takeover`.
 //!
 //! ```text
 //! the thread in the seat                    the taker; one at a time

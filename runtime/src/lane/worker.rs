@@ -1,7 +1,7 @@
-//! What a worker does: find a task, poll it, and sleep when there is none.
+//! What a worker does: find a task, poll it, and [`rest`](super::rest) when there is none.
 
-use super::elsewhere;
-use super::patience::Patience;
+use super::hold::{set_prompt, unset_prompt};
+use super::rest::Rest;
 use super::seat::{Seat, Tenant};
 use super::{Kind, Lane};
 use crate::task::coop::Urge;
@@ -10,12 +10,9 @@ use crate::time::clock;
 use crate::time::shard::wake;
 use crossbeam_deque::{Steal, Worker as Deque};
 use std::cell::Cell;
-use std::hint;
-use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// A busy worker looks for IO events once in so many tasks. (tokio's number; prime, so that it does not
 /// beat with a program's own patterns.)
@@ -32,101 +29,8 @@ const NEIGHBOUR_INTERVAL_NS: u64 = 1_000_000;
 /// (tokio#5686). It may, as long as nobody else is queued.
 const NEXT_STREAK_MAX: u32 = 3;
 
-/// For so long a worker that found nothing looks on before it sleeps, if that has been of use: about what
-/// sleeping and being woken would cost, so that it never costs much more than twice of what is best.
-const LOOK_ON_NS: u64 = 20_000;
-
-/// Pauses of the CPU between two such looks, so that a hyperthread beside this one is not slowed down.
-const LOOK_ON_PAUSE: u32 = 16;
-
-/// How often somebody who dozes looks whether the others get on.
-const DOZE: Duration = Duration::from_millis(1);
-
 thread_local! {
     static CURRENT: Cell<*const Local> = const { Cell::new(ptr::null()) };
-    static PROMPT: Cell<bool> = const { Cell::new(false) };
-}
-
-/// The calling thread is a *prompt* one: an IO worker in its seat, or the driver thread. These never pause for long, and may
-/// take the locks that IO workers take, and mark what they then have to finish. For as long as this lives, nobody takes the
-/// seat from the thread.
-pub(crate) struct Hold {
-    /// The seat is to be let go of.
-    let_go: bool,
-    not_send: PhantomData<*const ()>,
-}
-
-impl Hold {
-    /// For what needs no promptness.
-    pub(super) fn nothing() -> Hold {
-        Hold {
-            let_go: false,
-            not_send: PhantomData,
-        }
-    }
-}
-
-impl Drop for Hold {
-    #[inline]
-    fn drop(&mut self) {
-        if self.let_go {
-            Local::of_thread(|local| local.into_iter().for_each(Local::let_go));
-        }
-    }
-}
-
-/// Some if the thread is a prompt one, which it then stays until the result is dropped.
-#[inline]
-pub(crate) fn hold() -> Option<Hold> {
-    if !is_marked_prompt() {
-        return None;
-    }
-    Local::of_thread(|local| local.map_or(Some(Hold::nothing()), Local::hold))
-}
-
-fn is_marked_prompt() -> bool {
-    PROMPT.try_with(Cell::get).unwrap_or(false)
-}
-
-/// Some if the thread is a worker of the lane, which it then stays until the result is dropped.
-#[inline]
-pub(super) fn hold_in(lane: &Lane) -> Option<Hold> {
-    Local::of_thread(|local| local.filter(|local| local.is_in(lane))?.hold())
-}
-
-/// Has another thread take the place of the calling one, if that is an IO worker in a poll. False if the thread is still one
-/// whose tasks will have to wait if it blocks.
-pub(crate) fn leave_seat() -> bool {
-    Local::of_thread(|local| {
-        let Some(local) = local else {
-            // The driver thread has none, and is no less needed.
-            return !is_marked_prompt();
-        };
-        let tenure = &local.tenant.tenure;
-        // Held: this is not the code of a task, but a waker that the worker calls.
-        !tenure.is_held()
-            && match local.hold() {
-                None => true,
-                // Its lane is for work that keeps its thread.
-                Some(_hold) if local.lane.kind == Kind::Compute => true,
-                Some(_hold) => local.lane.host.replace(local),
-            }
-    })
-}
-
-/// Where the poll that the thread is in should have been, if it was taken over.
-#[inline]
-pub(super) fn verdict() -> Option<Place> {
-    Local::of_thread(|local| {
-        let lost = local.filter(|local| local.tenant.tenure.is_lost())?;
-        lost.tenant.verdict()
-    })
-}
-
-/// Declares this thread one of the runtime's own of normal priority.
-pub(crate) fn set_prompt() {
-    PROMPT.with(|prompt| prompt.set(true));
-    clock::wake_on_time();
 }
 
 /// How the work in a seat ended.
@@ -147,22 +51,15 @@ pub(crate) struct Local {
     tenant: Arc<Tenant>,
     next_streak: Cell<u32>,
     tick: Cell<u32>,
-    searching: Cell<bool>,
+    pub(super) searching: Cell<bool>,
     /// Wakes come from the driver or the timers: they queue up in order, and are told of once.
     gathering: Cell<bool>,
     gathered: Cell<usize>,
     /// Where the next search starts among equals.
     turn: Cell<usize>,
-    patience: Patience,
-    /// It dozed when work called it away, and somebody else should doze in its place.
-    left_doze: Cell<bool>,
-    /// The polls of the others when a doze ended because nobody had polled the driver: until one of them
-    /// begins another poll, it is stuck, and does not get on.
-    stuck_at: Cell<Option<u64>>,
-    /// When the stretch of work began that is measured, and how many polls there had been.
-    stretch: Cell<(u64, u64)>,
+    pub(super) rest: Rest,
     /// When it last looked for events, or slept.
-    looked_ns: Cell<u64>,
+    pub(super) looked_ns: Cell<u64>,
     /// The poll that the next worker was in at the last look at it, and when that was.
     neighbour: Cell<Option<u64>>,
     neighbour_ns: Cell<u64>,
@@ -189,28 +86,16 @@ impl Local {
             tick: Cell::new(0),
             searching: Cell::new(false),
             turn: Cell::new(index),
-            patience: Patience::default(),
-            left_doze: Cell::new(false),
-            stuck_at: Cell::new(None),
-            stretch: Cell::new((now_ns, polls)),
+            rest: Rest::new(now_ns, polls),
             looked_ns: Cell::new(now_ns),
             neighbour: Cell::new(None),
             neighbour_ns: Cell::new(now_ns),
         }
     }
 
-    /// The worker whose seat this thread has, if any; it keeps it for as long as `f` runs.
-    #[inline]
-    pub(crate) fn with<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
-        Local::of_thread(|local| match local.map(|local| (local, local.hold())) {
-            Some((local, Some(_hold))) => f(Some(local)),
-            _ => f(None),
-        })
-    }
-
     /// The worker whose thread this is or was, if any.
     #[inline]
-    fn of_thread<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
+    pub(super) fn of_thread<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
         let local = CURRENT.try_with(Cell::get).unwrap_or(ptr::null());
         // SAFETY: null, or set by `run` on this thread to a worker that outlives the setting; and only
         // shared references to it are ever made.
@@ -238,7 +123,7 @@ impl Local {
         self.lane.partner_is_awake(self.index)
     }
 
-    fn seat(&self) -> &Seat {
+    pub(super) fn seat(&self) -> &Seat {
         &self.lane.seats[self.index]
     }
 
@@ -247,29 +132,6 @@ impl Local {
         debug_assert!(self.tenant.tenure.is_held());
         // SAFETY: every method of this type is called while the seat is held, but those about the holding itself.
         unsafe { self.seat().queue.get() }
-    }
-
-    /// Takes hold of the seat. `None` if it is gone.
-    #[inline]
-    fn hold(&self) -> Option<Hold> {
-        let tenure = &self.tenant.tenure;
-        let let_go = !tenure.is_held();
-        (!let_go || tenure.take_hold()).then_some(Hold {
-            let_go,
-            not_send: PhantomData,
-        })
-    }
-
-    #[inline]
-    fn let_go(&self) {
-        self.tenant.tenure.let_go();
-    }
-
-    /// Gives the seat away for the rest of the poll that this thread is in.
-    pub(crate) fn give_up(&self) {
-        self.seat().status.end();
-        self.tenant.set_verdict(None);
-        self.tenant.tenure.give_up();
     }
 
     pub(crate) fn tenant(&self) -> &Arc<Tenant> {
@@ -290,7 +152,7 @@ impl Local {
             }
             if !self.poll(task) {
                 // It may be of low priority by now.
-                PROMPT.set(false);
+                unset_prompt();
                 self.tenant.leave();
                 return if self.tenant.is_lowered() {
                     Left::LostAndLowered
@@ -357,7 +219,7 @@ impl Local {
         }
     }
 
-    fn gather_quietly<R>(&self, wakes: impl FnOnce() -> R) -> R {
+    pub(super) fn gather_quietly<R>(&self, wakes: impl FnOnce() -> R) -> R {
         self.gathering.set(true);
         let result = wakes();
         self.gathering.set(false);
@@ -377,7 +239,7 @@ impl Local {
 
     /// False if the seat is gone.
     fn poll(&self, task: Task) -> bool {
-        let left_doze = self.left_doze.take();
+        let left_doze = self.rest.take_left_doze();
         if self.searching.take() && self.lane.sleep.stop_searching() {
             if left_doze {
                 // Whoever is woken finds nothing, most likely, and dozes.
@@ -403,7 +265,7 @@ impl Local {
 
     /// Has `run` poll the task, without hold of the seat meanwhile. An error if the seat is gone.
     #[inline]
-    fn let_run(
+    pub(super) fn let_run(
         &self,
         task: Task,
         run: impl FnOnce(Task) -> Option<Task>,
@@ -427,33 +289,6 @@ impl Local {
         if !alone || self.lane.kind == Kind::Compute {
             self.notify();
         }
-    }
-
-    /// Not if there is nothing left to poll.
-    #[cold]
-    fn is_for_elsewhere(&self, task: &Task, place: Place) -> bool {
-        let is_there = self.lane.kind == Kind::Compute;
-        if is_there {
-            self.lane.guest_leaves();
-        }
-        !task.is_handed() && !task.is_cancelled() && (is_there || self.lane.host.has_room(place))
-    }
-
-    /// Has an IO task polled where it does not get stuck; or polls it, if that is here.
-    #[cold]
-    fn poll_elsewhere(&self, task: Task, place: Place) -> bool {
-        if self.lane.kind == Kind::Io {
-            self.lane.host.send(task, place);
-            return true;
-        }
-        let run = |task| elsewhere::run(task, place, self.lane.long_poll);
-        // Nobody takes a seat of the compute lane.
-        let (Ok(again) | Err(again)) = self.let_run(task, run);
-        if let Some(task) = again {
-            let place = task.habit().place();
-            self.lane.host.send(task, place);
-        }
-        true
     }
 
     /// Work is looked for where it is cheapest to get first: this worker's own places, then the
@@ -525,7 +360,7 @@ impl Local {
     }
 
     /// Polls the driver without waiting, if nobody else does.
-    fn look_for_events(&self) -> usize {
+    pub(super) fn look_for_events(&self) -> usize {
         let mut events = 0;
         if let Some(mut my_turn) = self.lane.turn.as_ref().and_then(|turn| turn.try_take()) {
             self.gather(|| events = my_turn.look());
@@ -574,163 +409,19 @@ impl Local {
         }
     }
 
-    /// Steps 1 to 5 of the worker that found nothing (see [`sleep`](super::sleep)).
-    fn sleep(&self) {
+    /// Fires the timers that are due, and publishes when the next one will be, which is the result. `None` if that has given
+    /// this worker something to do.
+    pub(super) fn prepare_sleep(&self, now_ns: u64) -> Option<u64> {
         let timers = &self.seat().timers;
-        let now_ns = clock::now_ns();
-        self.end_stretch(now_ns);
         let deadline_ns = self.gather_quietly(|| timers.prepare_sleep(now_ns, wake));
-        if !self.queue().is_empty() {
-            // Timers have fired. To be announced like what a searcher has found.
-            if !self.searching.get() {
-                self.notify();
-            }
-            return;
+        if self.queue().is_empty() {
+            return Some(deadline_ns);
         }
-        if self.look_on(now_ns, deadline_ns) {
-            self.begin_stretch(clock::now_ns());
-            return;
+        // To be announced like what a searcher has found.
+        if !self.searching.get() {
+            self.notify();
         }
-        let sleep = &self.lane.sleep;
-        sleep.fall_asleep(self.index, self.searching.take());
-        let mut unpolled = false;
-        if !self.lane.has_work() && !self.lane.is_shut_down() {
-            if self.others_get_on() {
-                unpolled = self.rest(deadline_ns);
-                self.stuck_at
-                    .set(unpolled.then(|| self.lane.polls_beside(self.index)));
-            } else {
-                self.left_doze.set(false);
-                self.park(clock::timeout(deadline_ns));
-            }
-        }
-        sleep.wake_up(self.index);
-        self.searching.set(true);
-        if self.lane.kind == Kind::Io {
-            self.lane.host.worker_awake();
-        }
-        let now_ns = clock::now_ns();
-        self.begin_stretch(now_ns);
-        self.looked_ns.set(now_ns);
-        if unpolled && self.look_for_events() > 0 {
-            self.lane.rescues.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn begin_stretch(&self, now_ns: u64) {
-        self.stretch.set((now_ns, self.polls()));
-    }
-
-    fn end_stretch(&self, now_ns: u64) {
-        let (start_ns, polls_before) = self.stretch.get();
-        let polls = self.polls() - polls_before;
-        self.lane
-            .pace
-            .record(polls, now_ns.saturating_sub(start_ns));
-        self.begin_stretch(now_ns);
-    }
-
-    fn polls(&self) -> u64 {
-        self.seat().status.polls()
-    }
-
-    /// True if this worker, whose bit is set, need not be ready at once: another one is awake, and will soon be
-    /// at the driver again.
-    fn others_get_on(&self) -> bool {
-        let lane = &self.lane;
-        let stuck = self.stuck_at.get();
-        lane.kind == Kind::Io
-            && lane.pace.polls_are_short()
-            && lane.sleep.anybody_awake()
-            && stuck.is_none_or(|polls| polls != lane.polls_beside(self.index))
-    }
-
-    /// Sleeps beside others who are awake; dozing, if it is to come last or nobody else does. True if
-    /// nobody has polled the driver meanwhile.
-    fn rest(&self, deadline_ns: u64) -> bool {
-        let sleep = &self.lane.sleep;
-        if !self.is_in_reserve() && sleep.anybody_dozes() {
-            self.seat().parker.park(clock::timeout(deadline_ns));
-            return false;
-        }
-        sleep.doze(self.index, self.is_in_reserve());
-        let unpolled = self.doze(deadline_ns);
-        self.left_doze.set(true);
-        sleep.end_doze(self.index);
-        unpolled
-    }
-
-    /// Others use this worker's core, and the tasks are short, so that another worker gets through them. Long
-    /// ones are worth a core that is shared.
-    fn is_in_reserve(&self) -> bool {
-        self.seat().reserve.load(Ordering::Relaxed) && self.lane.pace.polls_are_short()
-    }
-
-    /// Sleeps, and looks every [`DOZE`] whether the others get on: until they do not, or there is something for
-    /// this worker to do. True if nobody has polled the driver.
-    fn doze(&self, deadline_ns: u64) -> bool {
-        let lane = &self.lane;
-        let mut before = lane.progress();
-        while self.others_get_on() {
-            // Those who doze share the looks.
-            let doze = DOZE * lane.sleep.dozing_count();
-            let timeout = doze.min(clock::until(deadline_ns));
-            if self.seat().parker.park(Some(timeout)) || clock::now_ns() >= deadline_ns {
-                return false;
-            }
-            let now = lane.progress();
-            let unpolled = before.driver_polls == now.driver_polls;
-            if unpolled || before.is_stuck(&now) {
-                lane.host.worker_stuck();
-                return unpolled;
-            }
-            before = now;
-        }
-        false
-    }
-
-    /// Looks for work a little longer, if that has been of use lately. True if there is some. A compute worker
-    /// does not: it may be preempted meanwhile, and others would rely on it as a searcher. Nor does a worker
-    /// that has had no task yet: its runtime is just being started, and may need the core for that.
-    fn look_on(&self, now_ns: u64, deadline_ns: u64) -> bool {
-        let end_ns = now_ns.saturating_add(LOOK_ON_NS).min(deadline_ns);
-        self.lane.kind == Kind::Io
-            && self.searching.get()
-            && !self.is_in_reserve()
-            && now_ns < end_ns
-            && self.polls() > 0
-            && self.patience.try_with(|| self.look_until(end_ns))
-    }
-
-    fn look_until(&self, end_ns: u64) -> bool {
-        loop {
-            if self.lane.has_work() || self.lane.is_shut_down() {
-                return true;
-            }
-            // The compute worker of this core has something to do.
-            if self.partner_is_awake() || clock::now_ns() >= end_ns {
-                return false;
-            }
-            for _ in 0..LOOK_ON_PAUSE {
-                hint::spin_loop();
-            }
-        }
-    }
-
-    /// Sleeps: in the IO driver if nobody else is there, which makes this the worker that handles the
-    /// next event.
-    fn park(&self, timeout: Option<Duration>) {
-        let parker = &self.seat().parker;
-        match self.lane.turn.as_ref().and_then(|turn| turn.try_take()) {
-            Some(mut my_turn) => {
-                // Quietly, because this worker still counts as asleep. It becomes a searcher next, and
-                // wakes another one if more than one task has come.
-                self.gather_quietly(|| my_turn.wait(parker, timeout));
-            }
-            None => {
-                parker.park(timeout);
-            }
-        }
+        None
     }
 }
 

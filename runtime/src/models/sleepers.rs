@@ -64,7 +64,7 @@ impl Lane {
         self.queue.load(Ordering::Relaxed) > 0
     }
 
-    /// The loop of `lane::worker`, with a task that stays in its poll until all tasks have begun: so
+    /// The loop of `lane::worker` and `lane::rest`, with a task that stays in its poll until all tasks have begun: so
     /// each must be found by another worker.
     fn work(&self, index: usize, mut searching: bool, all_begun: &Notify) {
         loop {

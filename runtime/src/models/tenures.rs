@@ -1,7 +1,7 @@
 //! Who has a worker's seat: `lane::tenure`.
 //!
-//! Of the steps of `lane::worker` and `lane::takeover` the models keep those that touch the seat. The thread that takes it
-//! sits down there itself; in the runtime a spare does, which is called under a lock.
+//! Of the steps of `lane::worker`, `lane::hold` and `lane::takeover` the models keep those that touch the seat. The thread
+//! that takes it sits down there itself; in the runtime a spare does, which is called under a lock.
 
 use super::explore;
 use super::inboxes::{run, task};

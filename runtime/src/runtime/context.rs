@@ -2,7 +2,8 @@
 
 use super::handle::{Handle, TryCurrentError};
 use crate::lane::Kind;
-use crate::lane::worker::{self, Local};
+use crate::lane::hold::hold;
+use crate::lane::worker::Local;
 use crate::time::shard::{Shard, wake};
 use crossbeam_utils::CachePadded;
 use std::cell::{Cell, RefCell};
@@ -108,7 +109,7 @@ fn with_own_timers<R>(f: impl Fn(&Arc<Shard>) -> R) -> Option<R> {
 
 /// True if this thread may take the lock of these timers: see [`shard`](crate::time::shard).
 pub(crate) fn may_lock(timers: &Arc<Shard>) -> bool {
-    worker::hold().is_some() || is_own(timers)
+    hold().is_some() || is_own(timers)
 }
 
 /// Makes `runtime` the current one of this thread until the guard is dropped. On a thread that is ending,

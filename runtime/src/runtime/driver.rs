@@ -14,10 +14,10 @@
 use super::cores::Cores;
 use super::takeover::monitor::Monitor;
 use super::{Shared, context};
+use crate::lane::hold::set_prompt;
 use crate::lane::parker::Parker;
 use crate::lane::turn::Turn;
 use crate::lane::watch::Watching;
-use crate::lane::worker::set_prompt;
 use crate::time::clock;
 use crate::time::shard::{NEVER, wake};
 use evenkeel_topology::shorten_slice;

@@ -1,7 +1,8 @@
 use super::context::{self, EnterGuard};
 use super::dump::Dump;
 use super::{ComputePriority, RuntimeMetrics, Shared, block_on};
-use crate::lane::worker::{Local, hold};
+use crate::lane::hold::hold;
+use crate::lane::worker::Local;
 use crate::lane::{Kind, Lane, LaneRef};
 use crate::task::{self, Id, JoinHandle, Schedule, Task, coop};
 use crate::time::shard::Shard;

@@ -11,6 +11,7 @@ use super::habit::Habit;
 use super::join_waker::JoinWaker;
 use super::label::Label;
 use super::owners::{Handle, Task, waker_of};
+use super::schedule::{Schedule, Shard};
 use super::state::{COMPLETE, JOIN_INTEREST, JOIN_WAKER, State, ToIdle, ToRunning};
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
@@ -20,53 +21,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
-use std::task::{Context, Poll, Waker};
-
-/// Where a task goes when it is woken, and who remembers it while it waits.
-///
-/// Some steps must not be left half done: between marking a task as queued and queueing it nobody else can wake it, and a
-/// registry's lock keeps others from completing theirs. A thread that may be preempted for long at any point
-/// leaves those steps to the lane. Whether it may take them itself the scheduler says, with a [`Hold`](Schedule::Hold):
-/// for as long as that lives, the answer stays.
-pub(crate) trait Schedule: Send + Sync + 'static {
-    type Hold;
-
-    /// Queues the task. The cell, and with it `self`, is kept alive by the caller.
-    fn schedule(&self, task: Task);
-
-    /// Some on a thread that may mark the task as queued and queue it.
-    fn may_wake(&self) -> Option<Self::Hold>;
-
-    /// Has the lane call `wake` on the waker. Only called where `may_wake` has refused.
-    fn defer(&self, waker: Waker);
-
-    /// Some on a thread that may enter the task in a registry, or take it out.
-    fn may_settle(&self) -> Option<Self::Hold>;
-
-    /// Queues a task that was polled where `may_settle` has refused, for a worker to do what comes after the poll; gives it
-    /// back if there are no workers any more.
-    fn hand_back(&self, task: Task) -> Result<(), Task>;
-
-    /// A poll returned `Pending`. What the task is like from now on.
-    fn judge(&self, habit: Habit) -> Habit;
-
-    /// The first poll returned `Pending`: remember the task until it completes, and keep one reference
-    /// to it. `None` if the lane is shut down and the task must be cancelled. Called with RUNNING held.
-    fn register(&self, task: TaskRef) -> Option<Shard>;
-
-    /// Forgets a task that completed. True if its reference is given back to the caller; false if a
-    /// shutdown has taken it.
-    fn unregister(&self, task: TaskRef, shard: Shard) -> bool;
-}
-
-/// Which registry a task is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shard(pub(crate) usize);
-
-impl Shard {
-    /// There are no more shards than this in a lane, or workers: the cell has twelve bits for it.
-    pub(crate) const COUNT_MAX: usize = (1 << 12) - 1;
-}
+use std::task::{Context, Poll};
 
 /// The part of a task that does not depend on its type.
 pub(crate) struct Header {
@@ -80,7 +35,7 @@ pub(crate) struct Header {
     /// Links of the [`Registry`](super::registry::Registry); belong to the holder of its lock.
     pub(super) prev: AtomicPtr<Header>,
     pub(super) next: AtomicPtr<Header>,
-    join_waker: UnsafeCell<Option<JoinWaker>>,
+    pub(super) join_waker: UnsafeCell<Option<JoinWaker>>,
 }
 
 /// The operations that need the future's type. All take a pointer to a live cell of that type.
@@ -219,7 +174,7 @@ impl TaskRef {
             // SAFETY: nobody is left to read the output, so it belongs to us.
             unsafe { (header.vtable.drop_output)(self) };
         } else if seen.has(JOIN_WAKER) {
-            wake_join_handle(header);
+            header.wake_join_handle();
         }
         match header.shard() {
             // SAFETY: alive, of the type of its vtable, and the reference is ours.
@@ -264,69 +219,6 @@ impl Header {
     /// Only for the one who has RUNNING, or the `Task`.
     pub(super) fn set_habit(&self, habit: Habit) {
         self.label.set_habit(habit);
-    }
-}
-
-/// Called once, after COMPLETE was set while JOIN_WAKER was.
-fn wake_join_handle(header: &Header) {
-    // A waker that panics must not take the worker with it, nor keep the task from being freed.
-    contain(|| {
-        header.join_waker.with(|waker| {
-            // SAFETY: JOIN_WAKER is set, so nobody writes the slot.
-            if let Some(waker) = unsafe { &*waker } {
-                waker.wake_by_ref();
-            }
-        });
-    });
-    if header.state.join_woken() {
-        // The handle went away during the wake and left the waker to us.
-        header.take_join_waker();
-    }
-}
-
-impl Header {
-    /// Called only by the owner of the join waker's slot.
-    pub(super) fn take_join_waker(&self) {
-        let waker = self.join_waker.with_mut(|slot| {
-            // SAFETY: the slot is the caller's alone.
-            unsafe { &mut *slot }.take()
-        });
-        drop_quietly(waker);
-    }
-
-    /// True if the output is there to be taken; otherwise `waker` is in place to be woken.
-    pub(super) fn poll_join(&self, waker: &Waker) -> bool {
-        let seen = self.state.load();
-        if seen.has(COMPLETE) {
-            return true;
-        }
-        if seen.has(JOIN_WAKER) {
-            let same = self.join_waker.with(|slot| {
-                // SAFETY: JOIN_WAKER is set and only this handle clears it before COMPLETE, so nobody
-                // writes the slot.
-                unsafe { &*slot }
-                    .as_ref()
-                    .is_some_and(|old| old.will_wake(waker))
-            });
-            if same {
-                return false;
-            }
-            if !self.state.unset_join_waker() {
-                return true;
-            }
-        }
-        let new = waker.clone();
-        let old = self.join_waker.with_mut(|slot| {
-            // SAFETY: JOIN_WAKER is clear and COMPLETE was not set, so the slot is the handle's alone.
-            unsafe { &mut *slot }.replace(JoinWaker::new(new))
-        });
-        drop_quietly(old);
-        if self.state.set_join_waker() {
-            return false;
-        }
-        // Completed between the two: the slot is still ours.
-        self.take_join_waker();
-        true
     }
 }
 

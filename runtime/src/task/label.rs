@@ -1,8 +1,8 @@
 //! The id of a task, its habit, and the registry that holds it, in one word: tasks are many and their cells small.
 
 use super::Id;
-use super::cell::Shard;
 use super::habit::Habit;
+use super::schedule::Shard;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The upper bits are the shard, all ones for none; then comes the habit; the rest is the id.

@@ -13,6 +13,7 @@ mod join_waker;
 mod label;
 mod owners;
 mod registry;
+mod schedule;
 mod slot;
 mod state;
 
@@ -23,7 +24,7 @@ mod join_set;
 #[cfg(not(evenkeel_loom))]
 mod yield_now;
 
-pub(crate) use cell::{Schedule, Shard, TaskRef, new};
+pub(crate) use cell::{TaskRef, new};
 pub use coop::{Unconstrained, consume_budget, unconstrained};
 pub use error::JoinError;
 pub(crate) use habit::{Habit, Place};
@@ -32,6 +33,7 @@ pub(crate) use inbox::Inbox;
 pub(crate) use owners::Handle;
 pub(crate) use owners::Task;
 pub(crate) use registry::Registry;
+pub(crate) use schedule::{Schedule, Shard};
 pub(crate) use slot::Slot;
 
 #[cfg(not(evenkeel_loom))]

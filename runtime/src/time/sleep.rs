@@ -2,7 +2,7 @@ use super::clock;
 use super::shard::{RemoteId, Shard};
 use super::wheel::Key;
 use super::{Duration, Instant};
-use crate::lane::worker;
+use crate::lane::hold::hold;
 use crate::panics::drop_quietly;
 
 use crate::runtime::Handle;
@@ -94,7 +94,7 @@ impl Sleep {
 
     /// Sets another deadline, earlier or later, whether or not the old one has passed.
     pub fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
-        let _hold = worker::hold();
+        let _hold = hold();
         self.deadline = deadline;
         // Whoever waits for the old deadline is to wait for the new one. A timer that has fired has woken
         // them, and they will poll.
@@ -173,7 +173,7 @@ impl Sleep {
 
     fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // An IO worker stays one, and with it whose timers it may touch.
-        let _hold = worker::hold();
+        let _hold = hold();
         if self.is_elapsed() {
             self.cancel();
             return Poll::Ready(());
@@ -217,7 +217,7 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if self.entry.is_some() {
-            let _hold = worker::hold();
+            let _hold = hold();
             self.cancel();
         }
     }

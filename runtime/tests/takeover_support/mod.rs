@@ -163,6 +163,15 @@ pub(crate) fn stick_all_but(
         .collect()
 }
 
+/// For a poll in a shutdown: waits until that has cancelled `never`, which opens the gate. What the poll spawns then is
+/// cancelled at once.
+pub(crate) fn assert_spawns_are_cancelled_after(never: JoinHandle<()>, cancelled: &Gate) {
+    cancelled.block();
+    assert!(foreign_block_on(never).unwrap_err().is_cancelled());
+    let spawned = foreign_block_on(evenkeel::spawn(async {}));
+    assert!(spawned.unwrap_err().is_cancelled());
+}
+
 pub(crate) fn join_all(tasks: Vec<JoinHandle<()>>) {
     tasks
         .into_iter()

@@ -1,7 +1,8 @@
 //! [`block_in_place`].
 
 use super::Stray;
-use crate::lane::worker::{Local, leave_seat};
+use crate::lane::hold::leave_seat;
+use crate::lane::worker::Local;
 use crate::runtime::{Shared, context};
 use crate::task::coop;
 use std::sync::Arc;

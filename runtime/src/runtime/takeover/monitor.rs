@@ -95,8 +95,25 @@ struct Seen {
     refused_until: Option<Instant>,
 }
 
-/// Computing, asleep, or not known.
-type Verdict = Option<Place>;
+/// What a poll does that has taken too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Computes,
+    Sleeps,
+    /// The system does not tell.
+    Unknown,
+}
+
+impl Verdict {
+    /// Where such a poll should be.
+    fn place(self) -> Option<Place> {
+        match self {
+            Verdict::Computes => Some(Place::Compute),
+            Verdict::Sleeps => Some(Place::Blocking),
+            Verdict::Unknown => None,
+        }
+    }
+}
 
 /// A worker that has been in a poll for too long.
 struct Stuck {
@@ -280,7 +297,7 @@ impl Monitor {
             self.log_refusal(shared);
             return false;
         };
-        let learnt = verdict.filter(|_| takeover.policy.own_lane);
+        let learnt = verdict.place().filter(|_| takeover.policy.own_lane);
         if !shared.io.try_take_seat(worker, &tenant, seen.poll, learnt) {
             shared.put_back(spare);
             return false;
@@ -290,7 +307,7 @@ impl Monitor {
         let age = now - seen.since;
         let thread = tenant.thread();
         let stray = Stray::new(tenant, worker, seen.poll, seen.since);
-        if verdict == Some(Place::Compute) {
+        if verdict == Verdict::Computes {
             stray.lower(takeover.priority);
         }
         takeover.add_stray(stray);
@@ -322,7 +339,7 @@ impl Monitor {
         if self.logged.len() >= SITES_MAX || !self.logged.insert(site) {
             return;
         }
-        let asleep = verdict == Some(Place::Blocking);
+        let asleep = verdict == Verdict::Sleeps;
         let asleep_in = asleep.then(|| thread_wait_channel(thread)).flatten();
         log_elsewhere(shared, move || match asleep_in {
             Some(asleep_in) => {
@@ -394,13 +411,13 @@ impl Seen {
             return None;
         }
         if used.is_some_and(|used| used >= after) {
-            return Some(Some(Place::Compute));
+            return Some(Verdict::Computes);
         }
         match thread_is_asleep(thread) {
-            Some(true) => Some(Some(Place::Blocking)),
+            Some(true) => Some(Verdict::Sleeps),
             // It waits for a CPU.
             Some(false) => None,
-            None => (age >= after * UNKNOWN_FACTOR).then_some(None),
+            None => (age >= after * UNKNOWN_FACTOR).then_some(Verdict::Unknown),
         }
     }
 }

@@ -1,0 +1,52 @@
+//! What a task asks of the one who schedules it: a lane, or the blocking pool.
+
+use super::cell::TaskRef;
+use super::habit::Habit;
+use super::owners::Task;
+use std::task::Waker;
+
+/// Where a task goes when it is woken, and who remembers it while it waits.
+///
+/// Some steps must not be left half done: between marking a task as queued and queueing it nobody else can wake it, and a
+/// registry's lock keeps others from completing theirs. A thread that may be preempted for long at any point
+/// leaves those steps to the lane. Whether it may take them itself the scheduler says, with a [`Hold`](Schedule::Hold):
+/// for as long as that lives, the answer stays.
+pub(crate) trait Schedule: Send + Sync + 'static {
+    type Hold;
+
+    /// Queues the task. The cell, and with it `self`, is kept alive by the caller.
+    fn schedule(&self, task: Task);
+
+    /// Some on a thread that may mark the task as queued and queue it.
+    fn may_wake(&self) -> Option<Self::Hold>;
+
+    /// Has the lane call `wake` on the waker. Only called where `may_wake` has refused.
+    fn defer(&self, waker: Waker);
+
+    /// Some on a thread that may enter the task in a registry, or take it out.
+    fn may_settle(&self) -> Option<Self::Hold>;
+
+    /// Queues a task that was polled where `may_settle` has refused, for a worker to do what comes after the poll; gives it
+    /// back if there are no workers any more.
+    fn hand_back(&self, task: Task) -> Result<(), Task>;
+
+    /// A poll returned `Pending`. What the task is like from now on.
+    fn judge(&self, habit: Habit) -> Habit;
+
+    /// The first poll returned `Pending`: remember the task until it completes, and keep one reference
+    /// to it. `None` if the lane is shut down and the task must be cancelled. Called with RUNNING held.
+    fn register(&self, task: TaskRef) -> Option<Shard>;
+
+    /// Forgets a task that completed. True if its reference is given back to the caller; false if a
+    /// shutdown has taken it.
+    fn unregister(&self, task: TaskRef, shard: Shard) -> bool;
+}
+
+/// Which registry a task is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shard(pub(crate) usize);
+
+impl Shard {
+    /// There are no more shards than this in a lane, or workers: the cell has twelve bits for it.
+    pub(crate) const COUNT_MAX: usize = (1 << 12) - 1;
+}
