@@ -267,6 +267,54 @@ fn a_task_that_a_thread_wakes_after_the_takeover_runs() {
     });
 }
 
+/// What waits in the queue of a stuck worker may be as bad, and would take as long each. An event comes first.
+#[test]
+fn an_event_does_not_wait_for_all_that_get_stuck() {
+    const TASKS: usize = 8;
+    for how in Stuck::ALL {
+        let policy = TakeoverPolicy {
+            after: Duration::from_millis(10),
+            ..TakeoverPolicy::default()
+        };
+        on(builder_with(1, policy), move |runtime| {
+            let end = End::new();
+            let begun = Arc::new(AtomicUsize::new(0));
+            let (reader, writer) = runtime.block_on(async { UnixStream::pair().unwrap() });
+            runtime.block_on(async { writer.writable().await.unwrap() });
+            let polled = Gate::new();
+            let (inside, seen) = (polled.clone(), begun.clone());
+            let read = runtime.spawn(async move {
+                let mut reading = Box::pin(read_byte(&reader));
+                assert!(poll_once(&mut reading).await.is_pending());
+                inside.open();
+                reading.await;
+                seen.load(Ordering::SeqCst)
+            });
+            polled.block();
+            let (comes, begins) = (end.clone(), begun.clone());
+            let spawn = async move {
+                let stuck = |_| {
+                    let (end, begun) = (comes.clone(), begins.clone());
+                    evenkeel::spawn(async move {
+                        begun.fetch_add(1, Ordering::SeqCst);
+                        how.until(&end);
+                    })
+                };
+                (0..TASKS).map(stuck).collect()
+            };
+            let stuck = foreign_block_on(runtime.spawn(spawn)).unwrap();
+            until(|| begun.load(Ordering::SeqCst) > 0);
+            writer.try_write(&[1]).unwrap();
+            let written_at = begun.load(Ordering::SeqCst);
+            let read_at = foreign_block_on(read).unwrap();
+            // The next one may have been on its way already.
+            assert!(read_at <= written_at + 1, "{read_at} > {written_at} + 1");
+            end.come();
+            join_all(stuck);
+        });
+    }
+}
+
 #[test]
 fn a_worker_that_waits_for_a_std_mutex_is_replaced() {
     for workers in [1, 2] {

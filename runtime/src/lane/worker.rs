@@ -10,6 +10,7 @@ use crate::time::clock;
 use crate::time::shard::wake;
 use crossbeam_deque::{Steal, Worker as Deque};
 use std::cell::Cell;
+use std::iter;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +29,9 @@ const NEIGHBOUR_INTERVAL_NS: u64 = 1_000_000;
 /// pair of tasks that keep waking each other would otherwise have the worker for themselves
 /// (tokio#5686). It may, as long as nobody else is queued.
 const NEXT_STREAK_MAX: u32 = 3;
+
+/// More tasks than this are not put behind others when a worker sits down: that would take too long.
+const PASS_MAX: usize = 1000;
 
 thread_local! {
     static CURRENT: Cell<*const Local> = const { Cell::new(ptr::null()) };
@@ -145,6 +149,7 @@ impl Local {
             set_prompt();
         }
         let _current = SetCurrent::new(&self);
+        self.let_new_ones_pass();
         let mut settle = Some(settle);
         while let Some(task) = self.next_task() {
             if let Some(settle) = settle.take() {
@@ -356,6 +361,21 @@ impl Local {
         }
         if !self.lane.inbox.is_empty() {
             self.gather(|| self.lane.inbox.take_all().for_each(|task| self.push(task)));
+        }
+    }
+
+    /// In a seat that was taken from somebody, what waits there may be like what kept him. So events, and what others have
+    /// sent, come first this once.
+    fn let_new_ones_pass(&self) {
+        if self.lane.kind != Kind::Io || self.queue().len() > PASS_MAX {
+            return;
+        }
+        let waiting: Vec<Task> = iter::from_fn(|| self.queue().pop()).collect();
+        self.look_for_events();
+        self.take_inbox();
+        if !waiting.is_empty() {
+            waiting.into_iter().for_each(|task| self.queue().push(task));
+            self.notify();
         }
     }
 

@@ -175,9 +175,15 @@ impl Monitor {
 
     /// The time until the first poll that was seen has taken too long, but for no longer than half of that.
     fn until_next_is_long(&self, after: Duration) -> Duration {
-        let age = self.seen.iter().flatten().map(|seen| seen.since.elapsed());
-        // A little more, since a poll's CPU time is what counts.
-        let left = age.filter_map(|age| after.saturating_add(FINEST / 2).checked_sub(age));
+        // A little more, since a poll's CPU time is what counts; and soon again, if that was not enough.
+        let due = after.saturating_add(FINEST / 2);
+        let left = |seen: &Seen| match due.checked_sub(seen.since.elapsed()) {
+            None if seen.verdict.is_none() && seen.since.elapsed() < after.saturating_mul(2) => {
+                Some(FINEST)
+            }
+            left => left,
+        };
+        let left = self.seen.iter().flatten().filter_map(left);
         let half = after / 2;
         left.min().unwrap_or(half).min(half).clamp(FINEST, COARSE)
     }
