@@ -481,6 +481,18 @@ fn a_worker_that_nobody_waits_for_keeps_its_seat() {
     });
 }
 
+/// The same, but it has the core for itself, at normal priority.
+#[test]
+fn a_worker_that_does_not_stop_computing_is_replaced_all_the_same() {
+    on(builder(2), |runtime| {
+        let end = End::new();
+        let stuck = stick_all_but(1, &runtime, Stuck::Computes, &end);
+        until(|| runtime.metrics().takeovers() > 0);
+        end.come();
+        join_all(stuck);
+    });
+}
+
 // ---- what can be seen of it ----
 
 #[test]

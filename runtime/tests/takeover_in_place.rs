@@ -270,7 +270,8 @@ fn many_tasks_call_it_many_times() {
 fn it_calls_the_closure_if_no_thread_may_take_over() {
     on(builder_with(2, TakeoverPolicy::disabled()), |runtime| {
         many(&runtime, 10, 20);
-        assert_eq!(runtime.metrics().num_displaced_threads(), 0);
+        // A thread is displaced for a moment longer than its poll takes.
+        nobody_displaced(&runtime);
         assert_eq!(runtime.metrics().takeovers(), 0);
         // The rest of what it does is the same.
         let task =

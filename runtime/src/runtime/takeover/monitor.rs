@@ -43,8 +43,9 @@ const ALERT: Duration = Duration::from_secs(2);
 /// After nobody could take a worker's place, the next try for it comes so much later.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
-/// Tasks that other workers can take may wait for a worker that is stuck so many times as long.
-const SHARED_FACTOR: u32 = 8;
+/// Tasks that other workers can take may wait for a worker that is stuck so many times as long. And so long one may
+/// compute for which nothing waits: it keeps its core from the compute lane and from other programs, at normal priority.
+const PATIENT_FACTOR: u32 = 8;
 
 /// Where the system does not tell what a thread is doing, a poll must take so many times as long.
 const UNKNOWN_FACTOR: u32 = 10;
@@ -251,7 +252,8 @@ impl Monitor {
         stuck
     }
 
-    /// Replaces those for whom something waits; or all, if nobody else is there. True if there was one.
+    /// Replaces those for whom something waits, or who do not stop computing; or all, if nobody else is there. True if there
+    /// was one.
     fn replace(&mut self, shared: &Arc<Shared>, stuck: &[Stuck], now: Instant) -> bool {
         let io = &shared.io;
         let waiting = io.has_waiting();
@@ -265,15 +267,16 @@ impl Monitor {
         io.record_stuck((now - since).as_nanos() as u64);
         let everybody = rescued || stuck.len() == io.workers() || events_wait(shared);
         // What others can steal is on its way, if not as fast as with one more to do it.
-        let patience = shared.takeover.policy.after.saturating_mul(SHARED_FACTOR);
+        let patience = shared.takeover.policy.after.saturating_mul(PATIENT_FACTOR);
         let mut replaced = false;
         for stuck in stuck {
             let (worker, seen) = (stuck.worker, &stuck.seen);
             let due = io.timers(worker).next_ns();
             let timer_waits = due != NEVER && due <= clock::now_ns();
             let next_waits = seen.next.is_some() && seen.next == io.next_task(worker);
-            let others_wait = waited && now - seen.since >= patience;
-            if everybody || next_waits || timer_waits || others_wait {
+            let matters = waited || stuck.verdict == Verdict::Computes;
+            let is_over = matters && now - seen.since >= patience;
+            if everybody || next_waits || timer_waits || is_over {
                 replaced |= self.take_over(shared, stuck, now);
             }
         }

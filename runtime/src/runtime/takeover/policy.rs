@@ -4,8 +4,9 @@ use std::time::Duration;
 /// When a worker that is stuck in a poll is replaced, for [`Builder::takeover`](super::super::Builder::takeover).
 ///
 /// An IO worker that has been in the same poll for longer than [`after`](TakeoverPolicy::after), computing or blocked, while
-/// something waits for it, is replaced by another thread, so that other tasks are not held up. The poll goes on where it
-/// is: if it computes, at the priority of the compute lane.
+/// something waits for it, is replaced by another thread, so that other tasks are not held up; and one that has computed for
+/// eight times as long, whether something waits or not. Before that the poll's [budget](crate::task::coop) is declared to be
+/// used up, so that it can end by itself. It goes on where it is: if it computes, at the priority of the compute lane.
 ///
 /// # Examples
 ///
