@@ -367,16 +367,15 @@ impl Local {
     /// In a seat that was taken from somebody, what waits there may be like what kept him. So events, and what others have
     /// sent, come first this once.
     fn let_new_ones_pass(&self) {
-        if self.lane.kind != Kind::Io || self.queue().len() > PASS_MAX {
+        let tasks = self.queue().len();
+        if self.lane.kind != Kind::Io || tasks == 0 || tasks > PASS_MAX {
             return;
         }
         let waiting: Vec<Task> = iter::from_fn(|| self.queue().pop()).collect();
         self.look_for_events();
         self.take_inbox();
-        if !waiting.is_empty() {
-            waiting.into_iter().for_each(|task| self.queue().push(task));
-            self.notify();
-        }
+        waiting.into_iter().for_each(|task| self.queue().push(task));
+        self.notify();
     }
 
     /// Polls the driver without waiting, if nobody else does.

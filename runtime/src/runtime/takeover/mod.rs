@@ -1,7 +1,7 @@
 //! Nothing starves: a worker that is stuck in a poll loses its seat to a spare thread.
 //!
 //! The driver thread looks at the IO workers ([`monitor`]). One that has been in the same poll for too long, while something
-//! waits for it or nobody else is there, has its seat taken ([`lane::takeover`](crate::lane::takeover)) and given to
+//! waits for it or nobody else is there, or that has computed for longer still, has its seat taken ([`lane::takeover`](crate::lane::takeover)) and given to
 //! a *spare* ([`spares`]), a thread that was made for this beforehand. The thread that lost its seat is now a *stray*: if it
 //! computes, it is lowered to the priority of the compute lane, from outside; if it sleeps, nothing need be done until
 //! it computes. Once its poll is over it becomes a spare, if it was never lowered: a lowered thread cannot climb back
