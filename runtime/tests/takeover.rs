@@ -10,7 +10,8 @@ use evenkeel::net::UnixStream;
 use evenkeel::runtime::{Handle, TakeoverPolicy};
 use evenkeel::task::{consume_budget, yield_now};
 use evenkeel::time::{Duration, interval, sleep};
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -465,6 +466,38 @@ fn a_poll_that_takes_part_is_not_taken_over() {
         });
         foreign_block_on(task).unwrap();
         assert_eq!(runtime.metrics().takeovers(), 0);
+    });
+}
+
+/// What computes before its first operation, poll after poll, is asked each time, and gets on all the same.
+#[test]
+fn a_poll_that_is_asked_to_end_gets_something_done_first() {
+    const SLEEPS: usize = 10;
+    let policy = TakeoverPolicy {
+        own_lane: false,
+        ..TakeoverPolicy::default()
+    };
+    on(builder_with(1, policy), |runtime| {
+        let task = runtime.spawn(async {
+            let mut sleeps = pin!(async {
+                for _ in 0..SLEEPS {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            });
+            let mut polls = 0;
+            poll_fn(|cx| {
+                polls += 1;
+                // Long enough to be asked.
+                burn(Duration::from_millis(2));
+                cx.waker().wake_by_ref();
+                sleeps.as_mut().poll(cx)
+            })
+            .await;
+            polls
+        });
+        // One that sets the timer, and one that sees that it is over; and some, since a thread may be lowered.
+        let polls = foreign_block_on(task).unwrap();
+        assert!(polls <= 10 * SLEEPS, "{polls} polls");
     });
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Seat {
     pub(super) reserve: AtomicBool,
     /// The worker's thread, for its CPU clock; 0 until it has started.
     pub(super) thread: AtomicU32,
+    /// How often somebody has sat down where tasks waited.
+    pub(super) sittings: AtomicU32,
     /// On the IO lane, whose seat can be taken. Locked by IO workers and the driver thread only.
     pub(super) tenant: Mutex<Option<Arc<Tenant>>>,
     pub(super) status: Status,
@@ -48,6 +50,7 @@ impl Seat {
             timers: Arc::new(TimerShard::new()),
             reserve: AtomicBool::new(false),
             thread: AtomicU32::new(0),
+            sittings: AtomicU32::new(0),
             tenant: Mutex::new(None),
             status: Status {
                 polls: AtomicU64::new(0),

@@ -33,6 +33,9 @@ const NEXT_STREAK_MAX: u32 = 3;
 /// More tasks than this are not put behind others when a worker sits down: that would take too long.
 const PASS_MAX: usize = 1000;
 
+/// Nor are they once in so many times, so that they do not wait for ever.
+const NO_PASS_INTERVAL: u32 = 8;
+
 thread_local! {
     static CURRENT: Cell<*const Local> = const { Cell::new(ptr::null()) };
 }
@@ -364,14 +367,19 @@ impl Local {
         }
     }
 
-    /// In a seat that was taken from somebody, what waits there may be like what kept him. So events, and what others have
-    /// sent, come first this once.
+    /// In a seat that was taken from somebody, what waits in the queue may be like what kept him. So timers, events, and what
+    /// others have sent go before it; most times, for they may be as bad.
     fn let_new_ones_pass(&self) {
         let tasks = self.queue().len();
         if self.lane.kind != Kind::Io || tasks == 0 || tasks > PASS_MAX {
             return;
         }
+        let sittings = self.seat().sittings.fetch_add(1, Ordering::Relaxed) + 1;
+        if sittings.is_multiple_of(NO_PASS_INTERVAL) {
+            return;
+        }
         let waiting: Vec<Task> = iter::from_fn(|| self.queue().pop()).collect();
+        self.fire_timers();
         self.look_for_events();
         self.take_inbox();
         waiting.into_iter().for_each(|task| self.queue().push(task));

@@ -9,8 +9,8 @@
 //! a new budget.
 //!
 //! 128 units may take long if each comes with some work: a connection on which many requests wait, say. Before
-//! a worker is replaced because of a long poll ([`TakeoverPolicy`](crate::runtime::TakeoverPolicy)), that poll's budget is
-//! declared to be used up. So what takes part is asked first, and is not taken for stuck.
+//! a worker is replaced because of a long poll that computes ([`TakeoverPolicy`](crate::runtime::TakeoverPolicy)), that poll's
+//! budget is declared to be used up, if it has taken a unit. So what takes part is asked first, and is not taken for stuck.
 //!
 //! The asynchronous operations of [`net`](crate::net), [`io`](crate::io), [`time`](crate::time),
 //! [`JoinHandle`](super::JoinHandle) and [`JoinSet`](super::JoinSet) take part. What does not wait does
@@ -75,8 +75,8 @@ impl Budget {
     /// for most operations.)
     const FULL: Budget = Budget::Left(128);
 
-    /// When so many operations were put off and the poll has still not returned, then because somebody in it polls again
-    /// and again: it has a budget of its own.
+    /// When so many operations were put off and the poll has still not returned, then most likely because somebody in it polls
+    /// again and again, and is given a new budget.
     const PUT_OFF_MAX: u16 = 1000;
 
     /// Of this thread, at the moment.
@@ -85,15 +85,25 @@ impl Budget {
         LEFT.try_with(Cell::get).unwrap_or(Budget::Unlimited)
     }
 
-    /// The same, and none from now on if somebody urges.
+    /// The same, and none from now on if somebody urges. Not before the poll has got something done: what computes before
+    /// its first operation, poll after poll, would never get to do one.
     #[inline]
     fn get_or_end() -> Budget {
         let budget = Budget::get();
-        if matches!(budget, Budget::Left(_)) && Urge::take() {
+        let has_begun = matches!(budget, Budget::Left(_)) && budget != Budget::FULL;
+        if has_begun && Urge::take() {
             Budget::Empty(0).set();
             return Budget::Empty(0);
         }
         budget
+    }
+
+    /// What was taken is given back; unless operations have been put off meanwhile, since the poll is to end then.
+    #[inline]
+    fn give_back(before: Budget) {
+        if !matches!(Budget::get(), Budget::Empty(1..)) {
+            before.set();
+        }
     }
 
     /// One more operation is put off.
@@ -138,7 +148,9 @@ impl Urge {
     /// Another poll begins, which is not meant.
     #[inline]
     pub(crate) fn clear(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        if self.0.load(Ordering::Relaxed) {
+            self.0.store(false, Ordering::Relaxed);
+        }
     }
 
     /// What the polls of the calling thread listen to from now on.
@@ -192,7 +204,7 @@ pub(crate) fn poll_operation<R>(
     let polled = poll(cx);
     if polled.is_pending() {
         // Not in a drop: if it panics the poll is over, and code to unwind would be in every read.
-        before.set();
+        Budget::give_back(before);
     }
     polled
 }
@@ -253,7 +265,7 @@ fn poll_take(cx: &mut Context<'_>) -> Poll<Budget> {
 /// # });
 /// ```
 #[inline]
-#[must_use = "it tells, and changes nothing"]
+#[must_use = "it tells, and takes nothing"]
 pub fn has_budget_remaining() -> bool {
     !matches!(Budget::get_or_end(), Budget::Empty(_))
 }
@@ -309,7 +321,7 @@ pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
 /// A unit of the budget, given by [`poll_proceed`], that is not spent yet.
 ///
 /// Dropping it makes the budget what it was before `poll_proceed`, whatever was spent since, unless
-/// [`made_progress`](RestoreOnPending::made_progress) was called.
+/// [`made_progress`](RestoreOnPending::made_progress) was called, or an operation had to be put off.
 #[derive(Debug)]
 #[must_use = "dropping it gives the unit back: call `made_progress` when the operation has completed"]
 pub struct RestoreOnPending {
@@ -332,7 +344,7 @@ impl Drop for RestoreOnPending {
     fn drop(&mut self) {
         let before = self.before.get();
         if before != Budget::Unlimited {
-            before.set();
+            Budget::give_back(before);
         }
     }
 }

@@ -75,8 +75,17 @@ pub(crate) fn on_runtime<R: Send + 'static>(
     workers: usize,
     body: impl FnOnce(&Runtime) -> R + Send + 'static,
 ) -> R {
+    on_built(builder(workers), body)
+}
+
+/// As [`on_runtime`], of the builder's.
+#[track_caller]
+pub(crate) fn on_built<R: Send + 'static>(
+    mut builder: Builder,
+    body: impl FnOnce(&Runtime) -> R + Send + 'static,
+) -> R {
     watchdog_of(thread::Builder::new(), move |handles| {
-        let runtime = runtime_with(workers);
+        let runtime = builder.build().expect("a runtime");
         let _ = handles.send(runtime.handle().clone());
         body(&runtime)
     })

@@ -15,7 +15,7 @@
 
 use super::{Stray, Takeover, used};
 use crate::lane::takeover::Poll;
-use crate::runtime::Shared;
+use crate::runtime::{ComputePriority, Shared};
 use crate::task::Place;
 use crate::time::clock;
 use crate::time::shard::NEVER;
@@ -88,8 +88,10 @@ struct Seen {
     cpu_time: Option<Duration>,
     /// What was in its next-slot.
     next: Option<usize>,
-    /// It was asked to end.
-    urged: bool,
+    /// How much of the CPU it had used at the last look,
+    used: Option<Duration>,
+    /// and when it was asked to end.
+    urged: Option<Instant>,
     /// What was found out about it when it had taken too long.
     verdict: Option<Verdict>,
     /// Nobody could take its place, so that is not tried before then.
@@ -176,17 +178,10 @@ impl Monitor {
 
     /// The time until the first poll that was seen has taken too long, but for no longer than half of that.
     fn until_next_is_long(&self, after: Duration) -> Duration {
-        // A little more, since a poll's CPU time is what counts; and soon again, if that was not enough.
-        let due = after.saturating_add(FINEST / 2);
-        let left = |seen: &Seen| match due.checked_sub(seen.since.elapsed()) {
-            None if seen.verdict.is_none() && seen.since.elapsed() < after.saturating_mul(2) => {
-                Some(FINEST)
-            }
-            left => left,
-        };
-        let left = self.seen.iter().flatten().filter_map(left);
+        let left = self.seen.iter().flatten();
+        let left = left.filter_map(|seen| seen.until_long(after)).min();
         let half = after / 2;
-        left.min().unwrap_or(half).min(half).clamp(FINEST, COARSE)
+        left.unwrap_or(half).min(half).clamp(FINEST, COARSE)
     }
 
     /// Finds out whether the compute lane gets on. If it does not, tasks of the IO lane are not to wait there: its closures
@@ -242,7 +237,8 @@ impl Monitor {
                         since: now,
                         cpu_time: shared.io.thread(worker).and_then(thread_cpu_time),
                         next: shared.io.next_task(worker),
-                        urged: false,
+                        used: None,
+                        urged: None,
                         verdict: None,
                         refused_until: None,
                     });
@@ -268,15 +264,17 @@ impl Monitor {
         let everybody = rescued || stuck.len() == io.workers() || events_wait(shared);
         // What others can steal is on its way, if not as fast as with one more to do it.
         let patience = shared.takeover.policy.after.saturating_mul(PATIENT_FACTOR);
+        let lowers = shared.takeover.priority != ComputePriority::Normal;
         let mut replaced = false;
         for stuck in stuck {
             let (worker, seen) = (stuck.worker, &stuck.seen);
             let due = io.timers(worker).next_ns();
             let timer_waits = due != NEVER && due <= clock::now_ns();
             let next_waits = seen.next.is_some() && seen.next == io.next_task(worker);
-            let matters = waited || stuck.verdict == Verdict::Computes;
-            let is_over = matters && now - seen.since >= patience;
-            if everybody || next_waits || timer_waits || is_over {
+            let others_wait = waited && now - seen.since >= patience;
+            let goes_on =
+                lowers && stuck.verdict == Verdict::Computes && seen.used >= Some(patience);
+            if everybody || next_waits || timer_waits || others_wait || goes_on {
                 replaced |= self.take_over(shared, stuck, now);
             }
         }
@@ -398,28 +396,54 @@ fn events_wait(shared: &Shared) -> bool {
 }
 
 impl Seen {
+    /// The time until it can have taken too long. Not if that has been found out already.
+    fn until_long(&self, after: Duration) -> Option<Duration> {
+        let age = self.since.elapsed();
+        let used = self.used.unwrap_or_default();
+        let grace = self
+            .urged
+            .map(|urged| (after / 2).saturating_sub(urged.elapsed()));
+        // A little more, since a poll's CPU time is what counts: at least so much is missing.
+        let left = after.saturating_add(FINEST / 2).saturating_sub(age);
+        let left = left.max(grace.unwrap_or_default());
+        self.verdict.is_none().then(|| {
+            if left.is_zero() {
+                after.saturating_sub(used)
+            } else {
+                left
+            }
+        })
+    }
+
     /// Whether the worker is stuck, and in what.
     fn judge(&mut self, shared: &Shared, worker: usize, now: Instant) -> Option<Verdict> {
+        let thread = shared.io.thread(worker)?;
+        self.used = used(self.cpu_time, thread_cpu_time(thread));
         if self.verdict.is_none() {
-            self.verdict = self.find_out(shared, worker, now);
+            self.verdict = self.find_out(shared, worker, thread, now);
         }
         self.verdict
     }
 
-    fn find_out(&mut self, shared: &Shared, worker: usize, now: Instant) -> Option<Verdict> {
+    fn find_out(
+        &mut self,
+        shared: &Shared,
+        worker: usize,
+        thread: u32,
+        now: Instant,
+    ) -> Option<Verdict> {
         let after = shared.takeover.policy.after;
         let age = now - self.since;
-        let thread = shared.io.thread(worker)?;
-        let used = used(self.cpu_time, thread_cpu_time(thread));
-        if !self.urged && used.unwrap_or(age) >= after / 4 {
-            self.urged = true;
+        let used = self.used.unwrap_or(age);
+        if self.urged.is_none() && used >= after / 4 {
+            self.urged = Some(now);
             shared.io.tenant(worker)?.urge();
+        }
+        let had_time = self.urged.is_none_or(|urged| now - urged >= after / 2);
+        if age < after || !had_time {
             return None;
         }
-        if age < after {
-            return None;
-        }
-        if used.is_some_and(|used| used >= after) {
+        if self.used.is_some_and(|used| used >= after) {
             return Some(Verdict::Computes);
         }
         match thread_is_asleep(thread) {

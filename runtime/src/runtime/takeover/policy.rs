@@ -5,8 +5,9 @@ use std::time::Duration;
 ///
 /// An IO worker that has been in the same poll for longer than [`after`](TakeoverPolicy::after), computing or blocked, while
 /// something waits for it, is replaced by another thread, so that other tasks are not held up; and one that has computed for
-/// eight times as long, whether something waits or not. Before that the poll's [budget](crate::task::coop) is declared to be
-/// used up, so that it can end by itself. It goes on where it is: if it computes, at the priority of the compute lane.
+/// eight times as long, whether something waits or not. Before that the [budget](crate::task::coop) of a poll that computes is
+/// declared to be used up, so that it can end by itself. It goes on where it is: if it computes, at the priority of the compute
+/// lane.
 ///
 /// # Examples
 ///
@@ -23,7 +24,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakeoverPolicy {
-    /// How long a poll may take; 1 ms by default. It is noticed up to half as much later, and up to 5 ms later if no worker
+    /// How long a poll may take; 1 ms by default. It is noticed up to half as much later, and up to 8 ms later if no worker
     /// was replaced in the last two seconds. [`Duration::MAX`]: workers are not replaced. Zero is an error of
     /// [`Builder::build`](super::super::Builder::build).
     pub after: Duration,
