@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use crate::sys;
 
-/// How urgent compute threads are, next to every other thread of the machine.
+/// How urgent compute threads are, next to the other threads of the process.
+///
+/// And next to those of other processes in the same scheduling group: on Linux that is a cgroup with the `cpu` controller, or
+/// a session where the kernel makes groups of them (`sched_autogroup_enabled`). Between groups the kernel shares the CPU by
+/// the groups' own weights, whatever their threads are: a program in another group gets half of a core beside a compute thread of this
+/// process, not all of it. Where that matters, give the groups weights (`cpu.weight`, `systemctl set-property`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ComputePriority {
-    /// `SCHED_IDLE`: runs when no normal thread wants the CPU, and gives way to one as soon as it wakes.
+    /// `SCHED_IDLE`: runs when no normal thread of the group wants the CPU, and gives way to one as soon as it wakes.
     #[default]
     Idle,
     /// Nice 19: the smallest share of the CPU that a normal thread can have.
