@@ -406,13 +406,11 @@ impl Seen {
         // A little more, since a poll's CPU time is what counts: at least so much is missing.
         let left = after.saturating_add(FINEST / 2).saturating_sub(age);
         let left = left.max(grace.unwrap_or_default());
-        self.verdict.is_none().then(|| {
-            if left.is_zero() {
-                after.saturating_sub(used)
-            } else {
-                left
-            }
-        })
+        let left = match left {
+            Duration::ZERO => after.saturating_sub(used),
+            left => left,
+        };
+        self.verdict.is_none().then_some(left)
     }
 
     /// Whether the worker is stuck, and in what.
