@@ -7,7 +7,7 @@ mod support;
 mod takeover_support;
 
 use evenkeel::net::UnixStream;
-use evenkeel::runtime::{Handle, TakeoverPolicy};
+use evenkeel::runtime::Handle;
 use evenkeel::task::{consume_budget, yield_now};
 use evenkeel::time::{Duration, interval, sleep};
 use std::future::{Future, poll_fn};
@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use support::{Gate, builder, count_polls, foreign_block_on, poll_once, until};
 use takeover_support::{
-    End, Stuck, builder_with, burn, echo_bytes, join_all, on, read_byte, stick_all_but,
+    End, Stuck, builder_after, builder_without_own_lanes, burn, echo_bytes, join_all, on,
+    read_byte, stick_all_but, until_nobody_is_displaced,
 };
 
 /// For one worker and two, computing and blocked: all workers are stuck until `others` has ended, which a thread
@@ -36,7 +37,7 @@ where
                 end.come();
                 join_all(stuck);
                 assert!(runtime.metrics().takeovers() > 0);
-                until(|| runtime.metrics().num_displaced_threads() == 0);
+                until_nobody_is_displaced(&runtime.metrics());
             });
         }
     }
@@ -198,19 +199,23 @@ fn a_socket_that_was_polled_on_the_worker_is_read() {
     own_work_goes_on(|end| async move {
         let (reader, writer) = UnixStream::pair().unwrap();
         writer.writable().await.unwrap();
-        let handle = Handle::current();
-        let seen = handle.metrics().takeovers();
         spawn_polled(async move {
             assert_eq!(read_byte(&reader).await, 1);
             end.come();
         })
         .await;
-        // The event comes when somebody else is in the seat, or at least may be.
-        make_the_seat_worth_taking();
-        thread::spawn(move || {
-            until(|| handle.metrics().takeovers() > seen);
-            assert_eq!(writer.try_write(&[1]).unwrap(), 1);
-        });
+        outside_after_a_takeover(move || assert_eq!(writer.try_write(&[1]).unwrap(), 1));
+    });
+}
+
+/// Has a thread outside call `then` when the seat has been taken, or at least may have been.
+fn outside_after_a_takeover(then: impl FnOnce() + Send + 'static) {
+    let metrics = Handle::current().metrics();
+    let seen = metrics.takeovers();
+    make_the_seat_worth_taking();
+    thread::spawn(move || {
+        until(|| metrics.takeovers() > seen);
+        then();
     });
 }
 
@@ -251,20 +256,8 @@ fn a_task_that_is_spawned_after_the_takeover_runs() {
 #[test]
 fn a_task_that_a_thread_wakes_after_the_takeover_runs() {
     own_work_goes_on(|end| async move {
-        let gate = Gate::new();
-        let inside = gate.clone();
-        spawn_polled(async move {
-            inside.wait().await;
-            end.come();
-        })
-        .await;
-        let metrics = Handle::current().metrics();
-        let seen = metrics.takeovers();
-        make_the_seat_worth_taking();
-        thread::spawn(move || {
-            until(|| metrics.takeovers() > seen);
-            gate.open();
-        });
+        let gate = waiting_for_a_gate(end).await;
+        outside_after_a_takeover(move || gate.open());
     });
 }
 
@@ -273,11 +266,8 @@ fn a_task_that_a_thread_wakes_after_the_takeover_runs() {
 fn an_event_does_not_wait_for_all_that_get_stuck() {
     const TASKS: usize = 8;
     for how in Stuck::ALL {
-        let policy = TakeoverPolicy {
-            after: Duration::from_millis(10),
-            ..TakeoverPolicy::default()
-        };
-        on(builder_with(1, policy), move |runtime| {
+        let builder = builder_after(1, Duration::from_millis(10));
+        on(builder, move |runtime| {
             let end = End::new();
             let begun = Arc::new(AtomicUsize::new(0));
             let (reader, writer) = runtime.block_on(async { UnixStream::pair().unwrap() });
@@ -377,7 +367,7 @@ fn all_workers_get_stuck_again_and_again() {
                 end.come();
                 join_all(stuck);
             }
-            until(|| runtime.metrics().num_displaced_threads() == 0);
+            until_nobody_is_displaced(&runtime.metrics());
         });
     }
 }
@@ -397,7 +387,7 @@ fn whoever_sits_down_may_get_stuck_as_well() {
             assert!(runtime.metrics().num_displaced_threads() >= 12);
             end.come();
             join_all(stuck);
-            until(|| runtime.metrics().num_displaced_threads() == 0);
+            until_nobody_is_displaced(&runtime.metrics());
         });
     }
 }
@@ -406,13 +396,7 @@ fn whoever_sits_down_may_get_stuck_as_well() {
 
 fn patient(workers: usize) -> evenkeel::runtime::Builder {
     // Longer than what any of the polls below takes on a busy machine; and what counts is CPU time, or sleep.
-    builder_with(
-        workers,
-        TakeoverPolicy {
-            after: Duration::from_millis(200),
-            ..TakeoverPolicy::default()
-        },
-    )
+    builder_after(workers, Duration::from_millis(200))
 }
 
 #[test]
@@ -473,11 +457,7 @@ fn a_poll_that_takes_part_is_not_taken_over() {
 #[test]
 fn a_poll_that_is_asked_to_end_gets_something_done_first() {
     const SLEEPS: usize = 10;
-    let policy = TakeoverPolicy {
-        own_lane: false,
-        ..TakeoverPolicy::default()
-    };
-    on(builder_with(1, policy), |runtime| {
+    on(builder_without_own_lanes(1), |runtime| {
         let task = runtime.spawn(async {
             let mut sleeps = pin!(async {
                 for _ in 0..SLEEPS {

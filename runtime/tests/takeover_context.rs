@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::thread;
 use support::{Gate, Live, foreign_block_on, until};
-use takeover_support::{End, each_way};
+use takeover_support::{End, each_way, until_nobody_is_displaced};
 
 /// Runs `body` in a poll that has been taken over, and at the end sees that the runtime is as good as new.
 #[track_caller]
@@ -38,7 +38,7 @@ fn displaced(body: fn()) {
 }
 
 fn assert_as_good_as_new(runtime: &Runtime, live: &Live) {
-    until(|| runtime.metrics().num_displaced_threads() == 0);
+    until_nobody_is_displaced(&runtime.metrics());
     until(|| live.others() == 0);
     support::assert_all_workers_work(runtime.handle());
 }
@@ -297,7 +297,7 @@ fn each_of_its_polls_can_be_taken_over() {
         assert!(runtime.metrics().takeovers() >= 10);
         assert_eq!(runtime.metrics().tasks_moved_to_compute(), 0);
         assert_eq!(runtime.metrics().tasks_moved_to_blocking(), 0);
-        until(|| runtime.metrics().num_displaced_threads() == 0);
+        until_nobody_is_displaced(&runtime.metrics());
     });
 }
 
@@ -385,7 +385,7 @@ fn a_task_that_nobody_can_wake_is_dropped_with_the_runtime() {
             pending::<()>().await;
         });
         taken.block();
-        until(|| runtime.metrics().num_displaced_threads() == 0);
+        until_nobody_is_displaced(&runtime.metrics());
         assert_eq!(live.others(), 1);
         drop(runtime);
         assert!(foreign_block_on(task).unwrap_err().is_cancelled());

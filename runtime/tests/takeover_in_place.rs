@@ -13,21 +13,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use support::{Gate, Live, OpenOnDrop, builder, foreign_block_on, in_block_on, until, watchdog};
-use takeover_support::{assert_spawns_are_cancelled_after, builder_with, join_all, on};
-
-fn nobody_displaced(runtime: &Runtime) {
-    until(|| runtime.metrics().num_displaced_threads() == 0);
-}
+use takeover_support::{
+    assert_spawns_are_cancelled_after, builder_after, builder_with, join_all, on,
+    until_nobody_is_displaced,
+};
 
 /// Far from being taken over: whatever happens has been done by `block_in_place`.
 fn patient(workers: usize) -> evenkeel::runtime::Builder {
-    builder_with(
-        workers,
-        TakeoverPolicy {
-            after: Duration::from_secs(3600),
-            ..TakeoverPolicy::default()
-        },
-    )
+    builder_after(workers, Duration::from_secs(3600))
 }
 
 #[test]
@@ -56,7 +49,7 @@ fn the_others_go_on_while_it_blocks() {
                 .collect();
             join_all(tasks);
             assert_eq!(runtime.metrics().takeovers(), 0);
-            nobody_displaced(&runtime);
+            until_nobody_is_displaced(&runtime.metrics());
         });
     }
 }
@@ -108,7 +101,7 @@ fn the_dump_and_the_metrics_show_it() {
         release.open();
         foreign_block_on(task).unwrap();
         until(|| !is_shown());
-        nobody_displaced(&runtime);
+        until_nobody_is_displaced(&runtime.metrics());
     });
 }
 
@@ -225,7 +218,7 @@ fn a_panic_in_it_is_the_callers() {
             }
             assert_eq!(live.others(), 0);
         }
-        nobody_displaced(&runtime);
+        until_nobody_is_displaced(&runtime.metrics());
         support::assert_all_workers_work(runtime.handle());
     });
 }
@@ -261,7 +254,7 @@ fn many_tasks_call_it_many_times() {
         on(builder(workers), move |runtime| {
             many(&runtime, 50, 60);
             many(&runtime, 1, 1000);
-            nobody_displaced(&runtime);
+            until_nobody_is_displaced(&runtime.metrics());
         });
     }
 }
@@ -271,7 +264,7 @@ fn it_calls_the_closure_if_no_thread_may_take_over() {
     on(builder_with(2, TakeoverPolicy::disabled()), |runtime| {
         many(&runtime, 10, 20);
         // A thread is displaced for a moment longer than its poll takes.
-        nobody_displaced(&runtime);
+        until_nobody_is_displaced(&runtime.metrics());
         assert_eq!(runtime.metrics().takeovers(), 0);
         // The rest of what it does is the same.
         let task =
@@ -304,7 +297,7 @@ fn it_is_refused_a_thread_when_the_limit_is_reached() {
         assert_eq!(runtime.metrics().num_displaced_threads(), 1);
         release.open();
         foreign_block_on(first).unwrap();
-        nobody_displaced(&runtime);
+        until_nobody_is_displaced(&runtime.metrics());
         foreign_block_on(runtime.spawn(async { block_in_place(|| ()) })).unwrap();
         assert_eq!(runtime.metrics().takeovers_refused(), 1);
     });
@@ -338,7 +331,7 @@ fn aborted_meanwhile_the_task_is_cancelled_after_it() {
             }
             until(|| live.others() == 0);
         }
-        nobody_displaced(&runtime);
+        until_nobody_is_displaced(&runtime.metrics());
     });
 }
 
@@ -403,6 +396,6 @@ fn a_lock_that_is_held_in_it_is_wanted_by_others() {
             .collect();
         join_all(tasks);
         assert_eq!(*lock.lock().unwrap(), 20);
-        nobody_displaced(&runtime);
+        until_nobody_is_displaced(&runtime.metrics());
     });
 }

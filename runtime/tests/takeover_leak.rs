@@ -14,7 +14,7 @@ use evenkeel::time::Duration;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering};
 use support::{Live, foreign_block_on, until};
-use takeover_support::{Stuck, builder_with, on};
+use takeover_support::{Stuck, builder_with, on, until_nobody_is_displaced};
 
 /// The system's allocator, and how many bytes it has given and not got back.
 struct Counting;
@@ -87,7 +87,7 @@ fn takeovers(runtime: &Runtime, live: &Live, wanted: u64) {
 /// Nobody is in a poll any more, and all threads but those that stay have ended.
 fn settle(runtime: &Runtime, live: &Live, threads_before: usize) {
     until(|| live.others() == 0);
-    until(|| runtime.metrics().num_displaced_threads() == 0);
+    until_nobody_is_displaced(&runtime.metrics());
     // Those of before, the compute lane's and a spare.
     until(|| threads() <= threads_before + 3);
 }

@@ -17,6 +17,7 @@ use std::thread;
 use support::{Gate, Live, OpenOnDrop, foreign_block_on, poll_once, until};
 use takeover_support::{
     AFTER, End, Stuck, echo_bytes, is_on, move_to_own_lane, on, own_lane_builder, stay,
+    until_nobody_is_displaced,
 };
 
 #[track_caller]
@@ -90,7 +91,7 @@ fn the_second_takeover_moves_a_task_and_a_row_of_short_polls_brings_it_back() {
             metrics.tasks_moved_to_blocking(),
         );
         assert_eq!(moved, expected);
-        until(|| metrics.num_displaced_threads() == 0);
+        until_nobody_is_displaced(&metrics);
     });
 }
 
@@ -153,7 +154,7 @@ fn many_tasks_go_there_and_back() {
             assert_eq!(foreign_block_on(task).unwrap(), i);
         }
         assert_eq!(runtime.metrics().tasks_moved_back(), 16);
-        until(|| runtime.metrics().num_displaced_threads() == 0);
+        until_nobody_is_displaced(&runtime.metrics());
     });
 }
 

@@ -11,7 +11,10 @@ use evenkeel::time::{Duration, sleep};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use support::{Gate, foreign_block_on, until, watchdog};
-use takeover_support::{End, Stuck, builder_with, is_on, join_all, on, stick_all_but};
+use takeover_support::{
+    End, Stuck, builder_with, builder_without_own_lanes, is_on, join_all, on, stick_all_but,
+    until_nobody_is_displaced,
+};
 
 #[test]
 fn a_limit_of_no_time_is_refused() {
@@ -111,7 +114,7 @@ fn no_more_threads_are_displaced_than_the_limit_allows() {
             for (i, task) in tasks.into_iter().enumerate() {
                 assert_eq!(foreign_block_on(task).unwrap(), i);
             }
-            until(|| runtime.metrics().num_displaced_threads() == 0);
+            until_nobody_is_displaced(&runtime.metrics());
             // There is room again.
             let before = runtime.metrics().takeovers();
             let end = End::new();
@@ -160,11 +163,7 @@ fn a_shutdown_at_the_limit() {
 #[test]
 fn without_lanes_of_their_own_tasks_stay_where_they_are() {
     for how in Stuck::ALL {
-        let policy = TakeoverPolicy {
-            own_lane: false,
-            ..TakeoverPolicy::default()
-        };
-        on(builder_with(1, policy), move |runtime| {
+        on(builder_without_own_lanes(1), move |runtime| {
             let task = runtime.spawn(async move {
                 for _ in 0..12 {
                     assert!(!is_on("-cpu-") && !is_on("-blk-"));

@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use support::{Gate, Live, OpenOnDrop, foreign_block_on, until, watchdog};
-use takeover_support::{End, EndOnDrop, assert_spawns_are_cancelled_after, each_way};
+use takeover_support::{
+    End, EndOnDrop, assert_spawns_are_cancelled_after, each_way, until_nobody_is_displaced,
+};
 
 #[test]
 fn dropping_the_runtime_waits_for_the_poll() {
@@ -86,7 +88,7 @@ fn a_bounded_shutdown_does_not_wait_for_the_poll() {
         let child = children.1.recv().unwrap();
         assert!(foreign_block_on(child).unwrap_err().is_cancelled());
         assert_eq!(live.others(), 0);
-        until(|| handle.metrics().num_displaced_threads() == 0);
+        until_nobody_is_displaced(&handle.metrics());
     });
 }
 

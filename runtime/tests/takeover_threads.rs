@@ -7,12 +7,11 @@
 mod support;
 mod takeover_support;
 
-use evenkeel::runtime::TakeoverPolicy;
 use evenkeel::time::{Duration, sleep};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::{Gate, foreign_block_on, until};
-use takeover_support::{End, Stuck, builder_with, join_all, on, stick_all_but};
+use takeover_support::{End, Stuck, builder_without_own_lanes, join_all, on, stick_all_but};
 
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
@@ -22,11 +21,7 @@ fn threads() -> usize {
 fn after_a_storm_of_takeovers_the_threads_are_those_of_before() {
     let (started, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (starts, stops) = (started.clone(), stopped.clone());
-    let policy = TakeoverPolicy {
-        own_lane: false,
-        ..TakeoverPolicy::default()
-    };
-    let mut builder = builder_with(2, policy);
+    let mut builder = builder_without_own_lanes(2);
     builder
         .thread_keep_alive(Duration::from_millis(50))
         .on_thread_start(move || {

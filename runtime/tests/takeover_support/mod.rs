@@ -1,9 +1,9 @@
 //! What the tests of takeovers share.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use crate::support::{Gate, foreign_block_on, watchdog_of};
+use crate::support::{Gate, foreign_block_on, until, watchdog_of};
 use evenkeel::net::UnixStream;
-use evenkeel::runtime::{Builder, ComputePriority, Runtime, TakeoverPolicy};
+use evenkeel::runtime::{Builder, ComputePriority, Runtime, RuntimeMetrics, TakeoverPolicy};
 use evenkeel::task::{JoinHandle, yield_now};
 use std::io;
 use std::sync::Arc;
@@ -129,15 +129,36 @@ pub(crate) fn builder_with(workers: usize, policy: TakeoverPolicy) -> Builder {
     builder
 }
 
+/// Workers are replaced after so long, and not by default's millisecond.
+pub(crate) fn builder_after(workers: usize, after: Duration) -> Builder {
+    let policy = TakeoverPolicy {
+        after,
+        ..TakeoverPolicy::default()
+    };
+    builder_with(workers, policy)
+}
+
+/// No task is moved elsewhere.
+pub(crate) fn builder_without_own_lanes(workers: usize) -> Builder {
+    let policy = TakeoverPolicy {
+        own_lane: false,
+        ..TakeoverPolicy::default()
+    };
+    builder_with(workers, policy)
+}
+
+/// Waits until no thread is in a poll that was taken over, nor in `block_in_place`.
+pub(crate) fn until_nobody_is_displaced(metrics: &RuntimeMetrics) {
+    until(|| metrics.num_displaced_threads() == 0);
+}
+
 /// For both ways to be stuck: runs `body` on a runtime with one worker. No task is moved elsewhere.
 #[track_caller]
 pub(crate) fn each_way(body: impl Fn(Runtime, Stuck) + Copy + Send + 'static) {
     for how in Stuck::ALL {
-        let policy = TakeoverPolicy {
-            own_lane: false,
-            ..TakeoverPolicy::default()
-        };
-        on(builder_with(1, policy), move |runtime| body(runtime, how));
+        on(builder_without_own_lanes(1), move |runtime| {
+            body(runtime, how)
+        });
     }
 }
 
@@ -184,11 +205,7 @@ pub(crate) const AFTER: Duration = Duration::from_millis(4);
 
 /// A runtime with one worker, so that each takeover is of the one poll there is.
 pub(crate) fn own_lane_builder() -> Builder {
-    let policy = TakeoverPolicy {
-        after: AFTER,
-        ..TakeoverPolicy::default()
-    };
-    let mut builder = builder_with(1, policy);
+    let mut builder = builder_after(1, AFTER);
     // Else what computes gets next to nothing on a machine that is busy with something else.
     builder.compute_priority(ComputePriority::Normal);
     builder

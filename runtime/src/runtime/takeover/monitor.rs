@@ -178,10 +178,9 @@ impl Monitor {
 
     /// The time until the first poll that was seen has taken too long, but for no longer than half of that.
     fn until_next_is_long(&self, after: Duration) -> Duration {
-        let left = self.seen.iter().flatten();
-        let left = left.filter_map(|seen| seen.until_long(after)).min();
-        let half = after / 2;
-        left.unwrap_or(half).min(half).clamp(FINEST, COARSE)
+        let seen = self.seen.iter().flatten();
+        let left = seen.filter_map(|seen| seen.until_long(after));
+        left.fold(after / 2, Duration::min).clamp(FINEST, COARSE)
     }
 
     /// Finds out whether the compute lane gets on. If it does not, tasks of the IO lane are not to wait there: its closures
