@@ -1,13 +1,12 @@
 //! Polls of IO tasks that are not made by IO workers.
 //!
-//! A task that keeps getting stuck is polled on the compute lane, or on a thread of the blocking pool
-//! ([`Habit`]). It stays a task of the IO lane: it is woken there, and the worker that takes it out of the queue
+//! A task that hogs its worker is polled on the compute lane, one that blocks on a thread of the blocking pool
+//! ([`TaskClass`]). It stays a task of the IO lane: it is woken there, and the worker that takes it out of the queue
 //! sends it on. There each poll is measured, so that it can come back.
 
-use super::hold::verdict;
 use super::worker::Local;
 use super::{Host, Kind};
-use crate::task::{Habit, Place, Task};
+use crate::task::{Place, Task, TaskClass};
 use crate::time::clock;
 use evenkeel_topology::{current_thread_id, thread_cpu_time};
 use std::cell::Cell;
@@ -63,43 +62,34 @@ impl Local {
             self.lane().host.send(task, place);
             return true;
         }
-        let run = |task| run(task, place, self.lane().long_poll);
+        let run = |task| run(task, place, self.lane().limits.after);
         // Nobody takes a seat of the compute lane.
         let (Ok(again) | Err(again)) = self.let_run(task, run);
         if let Some(task) = again {
-            let place = task.habit().place();
+            let place = task.class().place();
             self.lane().host.send(task, place);
         }
         true
     }
 }
 
-/// The habit of a task of the IO lane, which the calling thread has just polled.
-#[inline]
-pub(super) fn judge(habit: Habit, host: &dyn Host) -> Habit {
-    match verdict() {
-        None if habit.is_default() => habit,
-        None if habit.place() == Place::Io => habit.polled_well(counts(habit.counted_in())),
-        None => judge_measured(habit, host),
-        Some(place) => tell(habit, habit.struck(place), host),
-    }
-}
-
+/// What a task of the IO lane is like, which the calling thread has just polled where it is measured.
 #[cold]
-fn judge_measured(habit: Habit, host: &dyn Host) -> Habit {
+pub(super) fn judge(class: TaskClass, again: impl FnOnce() -> bool, host: &dyn Host) -> TaskClass {
     match MEASURED.get() {
-        Some(measured) if measured.place == habit.place() => {
+        Some(measured) if measured.place == class.place() => {
             let took = time_of(measured.place).saturating_sub(measured.start);
-            let short = took < measured.long;
-            let counts = short && counts(habit.counted_in());
-            tell(habit, habit.polled_elsewhere(short, counts), host)
+            // What waits for something is no hog, however long it computes.
+            let waits = || measured.place == Place::Compute && !again();
+            let calm = took < measured.long || waits();
+            tell(class, class.polled_elsewhere(calm), host)
         }
-        _ => habit,
+        _ => class,
     }
 }
 
 /// True for one in so many polls of this thread that ask.
-fn counts(one_in: u32) -> bool {
+pub(super) fn counts(one_in: u32) -> bool {
     thread_local!(static POLLS: Cell<u32> = const { Cell::new(0) });
     let polls = POLLS.get().wrapping_add(1);
     POLLS.set(polls);
@@ -107,7 +97,7 @@ fn counts(one_in: u32) -> bool {
 }
 
 #[cold]
-fn tell(before: Habit, now: Habit, host: &dyn Host) -> Habit {
+pub(super) fn tell(before: TaskClass, now: TaskClass, host: &dyn Host) -> TaskClass {
     if now.place() != before.place() {
         host.task_moved(now.place());
     }

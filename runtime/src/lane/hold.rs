@@ -5,7 +5,6 @@
 
 use super::worker::Local;
 use super::{Kind, Lane};
-use crate::task::Place;
 use crate::time::clock;
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -78,15 +77,6 @@ pub(crate) fn leave_seat() -> bool {
                 Some(_hold) if local.kind() == Kind::Compute => true,
                 Some(_hold) => local.lane().host.replace(local),
             }
-    })
-}
-
-/// Where the poll that the thread is in should have been, if it was taken over.
-#[inline]
-pub(super) fn verdict() -> Option<Place> {
-    Local::of_thread(|local| {
-        let lost = local.filter(|local| local.tenant().tenure.is_lost())?;
-        lost.tenant().verdict()
     })
 }
 

@@ -13,6 +13,8 @@ mod bits;
 pub(crate) mod elsewhere;
 pub(crate) mod exclusive;
 pub(crate) mod hold;
+pub(crate) mod long;
+mod measure;
 mod pace;
 pub(crate) mod park_state;
 pub(crate) mod parker;
@@ -29,11 +31,13 @@ pub(crate) mod worker;
 
 use crate::panics::drop_quietly;
 use crate::stack::Stack;
-use crate::task::{Habit, Inbox, Place, Schedule, Shard as TaskShard, Task, TaskRef};
+use crate::task::{Inbox, Length, Place, Schedule, Shard as TaskShard, Task, TaskClass, TaskRef};
 use crate::time::shard::{Shard as TimerShard, wake};
 use crossbeam_deque::Steal;
 use crossbeam_utils::CachePadded;
 use hold::{Hold, hold, hold_in};
+use long::Long;
+use measure::Prior;
 use pace::Pace;
 use progress::Progress;
 use seat::Seat;
@@ -79,8 +83,21 @@ pub(crate) struct Lane {
     /// So many tasks of the IO lane wait in this one.
     guests: AtomicUsize,
     host: Box<dyn Host>,
-    /// A poll of an IO task elsewhere that takes longer than this is none for the IO lane.
-    long_poll: Duration,
+    /// On the IO lane, tasks whose next poll is expected to be long.
+    long: CachePadded<Long<Task>>,
+    prior: Prior,
+    limits: Limits,
+}
+
+/// What a lane goes by, of the runtime's [`TakeoverPolicy`](crate::runtime::TakeoverPolicy).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// A poll is long from here on.
+    pub(crate) after: Duration,
+    /// Short tasks go before long ones.
+    pub(crate) sorts: bool,
+    /// Tasks that hog or block are polled elsewhere.
+    pub(crate) moves: bool,
 }
 
 /// What a lane needs of its runtime.
@@ -126,12 +143,13 @@ impl Lane {
         partner: Arc<Sleep>,
         turn: Option<Arc<Turn>>,
         host: Box<dyn Host>,
-        long_poll: Duration,
+        limits: Limits,
     ) -> Arc<Lane> {
         let seats: Box<[_]> = victims
             .into_iter()
             .map(|victims| CachePadded::new(Seat::new(victims)))
             .collect();
+        let workers = seats.len();
         Arc::new(Lane {
             kind,
             inbox: CachePadded::new(Inbox::new()),
@@ -146,7 +164,9 @@ impl Lane {
             rescues: AtomicU64::new(0),
             guests: AtomicUsize::new(0),
             host,
-            long_poll,
+            long: CachePadded::new(Long::new(workers)),
+            prior: Prior::new(),
+            limits,
         })
     }
 
@@ -218,10 +238,56 @@ impl Lane {
     }
 
     fn try_submit(&self, task: Task) -> Result<(), Task> {
-        self.inbox.push(task)?;
+        // Others leave the sorting to whoever takes it out: to queue a long task takes a lock.
+        match hold().filter(|_| self.is_long(&task)) {
+            Some(_hold) => self.long.push(task)?,
+            None => self.inbox.push(task)?,
+        }
         // Whoever takes it out tells of the others there.
         self.notify(1);
         Ok(())
+    }
+
+    /// The task's next poll is expected to be long, so that it waits for its turn among others of the kind.
+    #[inline]
+    fn is_long(&self, task: &Task) -> bool {
+        if !self.limits.sorts {
+            return false;
+        }
+        let class = task.class();
+        if class.is_default() && !self.prior.is_long() {
+            return false;
+        }
+        self.is_expected_long(task, class)
+    }
+
+    #[cold]
+    fn is_expected_long(&self, task: &Task, class: TaskClass) -> bool {
+        let expected_long = match class.expected() {
+            Some(length) => length == Length::Long,
+            None => self.prior.is_long() && !self.pace.polls_are_short(),
+        };
+        // What is left to do of those others is short.
+        expected_long && !task.is_handed() && !task.is_cancelled()
+    }
+
+    /// A place for a long poll has become free, and not on a worker that looks for the next task anyway.
+    fn leave_place(&self) {
+        self.long.leave();
+        if self.long.may_begin() {
+            self.notify(1);
+        }
+    }
+
+    /// Sorts what has come in from outside. For the driver thread, when no worker gets to it.
+    pub(crate) fn sort_arrivals(&self) {
+        if !self.limits.sorts {
+            return;
+        }
+        self.deferred.take_all().into_iter().for_each(wake);
+        for task in self.inbox.take_all() {
+            self.submit(task);
+        }
     }
 
     /// To be called after work was put where any worker of the lane can find it: so many tasks, about.
@@ -262,7 +328,9 @@ impl Lane {
 
     /// The last look before sleep: every place where a task may be found.
     fn has_work(&self) -> bool {
-        self.has_injected() || self.seats.iter().any(|seat| !seat.stealer.is_empty())
+        self.has_injected()
+            || self.long.may_begin()
+            || self.seats.iter().any(|seat| !seat.stealer.is_empty())
     }
 
     fn is_finished(&self) -> bool {
@@ -284,6 +352,7 @@ impl Lane {
     pub(crate) fn finish_shutdown(&self) {
         self.finished.store(true, Ordering::SeqCst);
         drop(self.inbox.close());
+        drop(self.long.close());
         self.drop_deferred();
         for seat in &self.seats {
             drop(seat.next.take());
@@ -320,6 +389,11 @@ impl Lane {
             .collect()
     }
 
+    /// How many tasks wait for a place among the long polls, and how many places are taken.
+    pub(crate) fn long_polls(&self) -> (usize, usize) {
+        (self.long.waiting(), self.long.running())
+    }
+
     /// True if tasks wait in the inbox.
     pub(crate) fn has_injected(&self) -> bool {
         !self.inbox.is_empty() || !self.deferred.is_empty()
@@ -345,6 +419,11 @@ impl Schedule for LaneRef {
     }
 
     fn defer(&self, waker: Waker) {
+        Local::of_thread(|local| {
+            local
+                .into_iter()
+                .for_each(|local| local.measure.deferred(&waker))
+        });
         self.0.deferred.push(waker);
         // Mirrors `finish_shutdown`: one of the two sees it. The wakers hold this lane.
         if self.0.finished.load(Ordering::SeqCst) {
@@ -363,10 +442,10 @@ impl Schedule for LaneRef {
     }
 
     #[inline]
-    fn judge(&self, habit: Habit) -> Habit {
+    fn judge(&self, class: TaskClass, again: impl FnOnce() -> bool) -> TaskClass {
         match self.0.kind {
-            Kind::Io => elsewhere::judge(habit, &*self.0.host),
-            Kind::Compute => habit,
+            Kind::Io => measure::judge(&self.0, class, again),
+            Kind::Compute => class,
         }
     }
 

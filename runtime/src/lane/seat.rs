@@ -87,8 +87,10 @@ pub(crate) struct Tenant {
     /// For the poll that it is in.
     pub(super) urge: Arc<Urge>,
     thread: u32,
-    /// Where the poll in which it lost its seat should have been; set before that.
+    /// What it did in the poll in which it lost its seat, by where that is done; set before that.
     verdict: AtomicU8,
+    /// It has one of the places for long polls.
+    has_place: AtomicBool,
     /// The thread's priority was lowered.
     lowered: AtomicBool,
     /// It works, or is still in the poll in which it lost its seat. The thread itself locks this once, at the end, and
@@ -106,6 +108,7 @@ impl Tenant {
             urge: Arc::default(),
             thread: current_thread_id(),
             verdict: AtomicU8::new(0),
+            has_place: AtomicBool::new(false),
             lowered: AtomicBool::new(false),
             is_here: Mutex::new(true),
         }
@@ -143,6 +146,17 @@ impl Tenant {
     /// To be called by the thread when it has lost its seat and its poll is over.
     pub(super) fn leave(&self) {
         *self.is_here.lock() = false;
+    }
+
+    /// The poll has a place for long ones from now on. False if it had one.
+    pub(super) fn take_place(&self) -> bool {
+        !self.has_place.swap(true, Ordering::AcqRel)
+    }
+
+    /// True once after it had a place: the thread's own, and others' on its behalf, may ask.
+    #[inline]
+    pub(super) fn give_place(&self) -> bool {
+        self.has_place.load(Ordering::Relaxed) && self.has_place.swap(false, Ordering::AcqRel)
     }
 
     pub(super) fn verdict(&self) -> Option<Place> {

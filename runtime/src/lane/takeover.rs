@@ -62,9 +62,14 @@ impl Lane {
         self.notify(usize::MAX);
     }
 
-    /// Tasks wait for some worker.
+    /// Tasks wait for some worker, long ones left aside.
     pub(crate) fn has_waiting(&self) -> bool {
         self.has_injected() || self.seats.iter().any(|seat| seat.queued() > 0)
+    }
+
+    /// A long task waits, and might be begun.
+    pub(crate) fn long_may_begin(&self) -> bool {
+        self.long.may_begin()
     }
 
     /// Queues a task of the IO lane in this one, the compute lane.
@@ -94,7 +99,7 @@ impl Lane {
         });
         let mut sent = 0;
         for task in waiting.chain(queued) {
-            if task.habit().place() == Place::Compute {
+            if task.class().place() == Place::Compute {
                 self.guest_leaves();
                 task.forgive();
                 home.submit(task);
@@ -128,11 +133,27 @@ impl Lane {
         debug_assert_eq!(self.kind, Kind::Io);
         let is_same_poll = || self.current_poll(worker) == Some(poll) && !self.is_shut_down();
         tenant.set_verdict(verdict);
+        // Before the thread can be done with the poll, and leave the place.
+        let is_long = verdict == Some(Place::Compute);
+        let has_entered = is_long && tenant.take_place();
+        if has_entered {
+            self.long.enter();
+        }
         let taken = tenant.tenure.try_take(is_same_poll);
         if taken {
             self.seats[worker].status.end();
         }
+        if (taken && !is_long) || (!taken && has_entered) {
+            self.give_place(tenant);
+        }
         taken
+    }
+
+    /// The poll that the thread is in does not count among the long ones any more.
+    pub(crate) fn give_place(&self, tenant: &Tenant) {
+        if tenant.give_place() {
+            self.leave_place();
+        }
     }
 
     /// A poll has taken so long already.

@@ -1,6 +1,7 @@
 //! What a worker does: find a task, poll it, and [`rest`](super::rest) when there is none.
 
 use super::hold::{set_prompt, unset_prompt};
+use super::measure::Measure;
 use super::rest::Rest;
 use super::seat::{Seat, Tenant};
 use super::{Kind, Lane};
@@ -65,6 +66,11 @@ pub(crate) struct Local {
     /// Where the next search starts among equals.
     turn: Cell<usize>,
     pub(super) rest: Rest,
+    pub(super) measure: Measure,
+    /// A place for a long poll has become free here, and nobody else knows.
+    has_left_place: Cell<bool>,
+    /// Polls are long enough for the clock to be looked at before each.
+    is_measuring: Cell<bool>,
     /// When it last looked for events, or slept.
     pub(super) looked_ns: Cell<u64>,
     /// The poll that the next worker was in at the last look at it, and when that was.
@@ -94,6 +100,9 @@ impl Local {
             searching: Cell::new(false),
             turn: Cell::new(index),
             rest: Rest::new(now_ns, polls),
+            measure: Measure::default(),
+            has_left_place: Cell::new(false),
+            is_measuring: Cell::new(false),
             looked_ns: Cell::new(now_ns),
             neighbour: Cell::new(None),
             neighbour_ns: Cell::new(now_ns),
@@ -197,13 +206,18 @@ impl Local {
     pub(super) fn push(&self, task: Task) {
         if self.gathering.get() {
             self.gathered.set(self.gathered.get() + 1);
-            self.queue().push(task);
-            return;
+            return self
+                .sort(task)
+                .into_iter()
+                .for_each(|task| self.queue().push(task));
         }
         if self.lane.is_finished() {
             // The poll may be waiting for it.
             return task.abandon();
         }
+        let Some(task) = self.sort(task) else {
+            return self.notify();
+        };
         match self.lane.kind {
             Kind::Io => self
                 .seat()
@@ -214,6 +228,15 @@ impl Local {
             // A compute task may run for long, and nobody could steal what is in the slot.
             Kind::Compute => self.push_back(task),
         }
+    }
+
+    /// Gives the task back if it is to go with the short ones; else it waits among the long ones now.
+    #[inline]
+    fn sort(&self, task: Task) -> Option<Task> {
+        if !self.lane.is_long(&task) {
+            return Some(task);
+        }
+        self.lane.long.push(task).err()
     }
 
     /// Runs `wakes`, whose tasks go to the back of the queue, and tells the others of them once.
@@ -247,6 +270,25 @@ impl Local {
 
     /// False if the seat is gone.
     fn poll(&self, task: Task) -> bool {
+        let has_seat = self.poll_here_or_elsewhere(task);
+        if self.tenant.give_place() {
+            self.leave_place(has_seat);
+        }
+        has_seat
+    }
+
+    #[cold]
+    fn leave_place(&self, has_seat: bool) {
+        if has_seat {
+            // The next one is begun here, most likely.
+            self.lane.long.leave();
+            self.has_left_place.set(true);
+        } else {
+            self.lane.leave_place();
+        }
+    }
+
+    fn poll_here_or_elsewhere(&self, task: Task) -> bool {
         let left_doze = self.rest.take_left_doze();
         if self.searching.take() && self.lane.sleep.stop_searching() {
             if left_doze {
@@ -256,12 +298,16 @@ impl Local {
                 self.notify();
             }
         }
-        let place = task.habit().place();
+        let class = task.class();
+        let place = class.place();
         if place != Place::Io && self.is_for_elsewhere(&task, place) {
             return self.poll_elsewhere(task, place);
         }
+        self.measure.begin(&task, class, self.is_measuring.get());
+        let polled = self.let_run(task, Task::run);
+        self.learn(class);
         // It yielded, or was woken during its poll.
-        match self.let_run(task, Task::run) {
+        match polled {
             Ok(again) => again.into_iter().for_each(|task| self.queue_again(task)),
             Err(again) => {
                 again.into_iter().for_each(|task| self.lane.submit(task));
@@ -293,7 +339,9 @@ impl Local {
     #[inline]
     fn queue_again(&self, task: Task) {
         let alone = self.queue().is_empty() && self.seat().next.is_empty();
-        self.queue().push(task);
+        self.sort(task)
+            .into_iter()
+            .for_each(|task| self.queue().push(task));
         if !alone || self.lane.kind == Kind::Compute {
             self.notify();
         }
@@ -305,18 +353,43 @@ impl Local {
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
         self.fire_timers();
+        let is_measuring = self.lane.kind == Kind::Io && !self.lane.pace.polls_are_short();
+        self.is_measuring.set(is_measuring);
         if tick.is_multiple_of(LOOK_INTERVAL) {
             self.look_around(clock::now_ns());
-        } else if self.lane.kind == Kind::Io && !self.lane.pace.polls_are_short() {
+            // In between, so that long ones get on as well.
+            if let Some(task) = self.begin_long() {
+                return Some(task);
+            }
+        } else if is_measuring {
             let now_ns = clock::now_ns();
             if now_ns.saturating_sub(self.looked_ns.get()) >= LOOK_INTERVAL_NS {
                 self.look_around(now_ns);
             }
         }
         self.take_inbox();
-        self.take_next()
+        let short = self
+            .take_next()
             .or_else(|| self.queue().pop())
-            .or_else(|| self.steal())
+            .or_else(|| self.steal());
+        if short.is_some() && self.has_left_place.take() && self.lane.long.may_begin() {
+            self.notify();
+        }
+        short.or_else(|| self.begin_long())
+    }
+
+    #[inline]
+    fn begin_long(&self) -> Option<Task> {
+        if !self.lane.long.may_begin() {
+            return None;
+        }
+        let task = self.lane.long.begin()?;
+        if !self.tenant.take_place() {
+            // Somebody has just counted it.
+            self.lane.long.leave();
+        }
+        self.has_left_place.set(false);
+        Some(task)
     }
 
     fn look_around(&self, now_ns: u64) {

@@ -1,7 +1,7 @@
 //! The task cell: `task::state`.
 
 use super::explore;
-use crate::task::{Habit, Id, Inbox, Registry, Schedule, Shard, Task, TaskRef, new};
+use crate::task::{Id, Inbox, Registry, Schedule, Shard, Task, TaskClass, TaskRef, new};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
@@ -116,8 +116,8 @@ impl Schedule for LaneRef {
         Ok(())
     }
 
-    fn judge(&self, habit: Habit) -> Habit {
-        habit
+    fn judge(&self, class: TaskClass, _again: impl FnOnce() -> bool) -> TaskClass {
+        class
     }
 
     fn register(&self, task: TaskRef) -> Option<Shard> {

@@ -1,7 +1,7 @@
 //! The inbox and the next-slot: `task::{inbox, slot}`.
 
 use super::explore;
-use crate::task::{Habit, Id, Inbox, Schedule, Shard, Slot, Task, TaskRef, new};
+use crate::task::{Id, Inbox, Schedule, Shard, Slot, Task, TaskClass, TaskRef, new};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -30,8 +30,8 @@ impl Schedule for Nowhere {
         Err(task)
     }
 
-    fn judge(&self, habit: Habit) -> Habit {
-        habit
+    fn judge(&self, class: TaskClass, _again: impl FnOnce() -> bool) -> TaskClass {
+        class
     }
 
     fn register(&self, _: TaskRef) -> Option<Shard> {

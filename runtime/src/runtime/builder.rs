@@ -217,6 +217,7 @@ impl Builder {
                 .map(|worker| plan.steal_order(&topology, worker))
                 .collect()
         };
+        let limits = self.takeover.limits();
         let io_sleep = Arc::new(Sleep::new(io_workers));
         let compute_sleep = Arc::new(Sleep::new(compute_workers));
         let io = Lane::new(
@@ -226,7 +227,7 @@ impl Builder {
             compute_sleep.clone(),
             Some(turn.clone()),
             host(),
-            self.takeover.after,
+            limits,
         );
         let compute = Lane::new(
             Kind::Compute,
@@ -235,7 +236,7 @@ impl Builder {
             io_sleep,
             None,
             host(),
-            self.takeover.after,
+            limits,
         );
         let threads_wanted = Arc::new(AtomicBool::new(false));
         let crew = Crew::new(watch.clone());

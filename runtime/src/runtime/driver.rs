@@ -107,14 +107,19 @@ pub(super) fn run(shared: &Arc<Shared>) {
         let mut next_look = None;
         if looking {
             cores.look(shared);
+            let stood_in = monitor.all_stuck();
             next_look = Some(monitor.look(shared).unwrap_or(LOOK_INTERVAL));
+            if stood_in && !monitor.all_stuck() {
+                // It may have found the turn taken, by this thread.
+                shared.io.wake_somebody();
+            }
             fill_turn(shared);
         }
         // Somebody has to be in the poll before this thread goes to sleep for long.
         let due_poll = polls.until_due(watch.turn.polls());
         let next_poll = due_poll.filter(|_| looking);
         let timeout = shortest([retries[0], retries[1], due, next_look, next_poll]);
-        let wanted = !looking || due_poll.is_none();
+        let wanted = !looking || due_poll.is_none() || monitor.all_stuck();
         if wanted && let Some(mut my_turn) = watch.turn.try_take() {
             my_turn.wait(&watch.parker, timeout);
             drop(my_turn);

@@ -20,6 +20,8 @@ pub struct Dump {
 #[derive(Debug)]
 struct LaneDump {
     injected: bool,
+    /// How many tasks wait for a long poll, and how many are in one.
+    long: (usize, usize),
     workers: Vec<SeatReport>,
 }
 
@@ -52,6 +54,7 @@ impl LaneDump {
     fn of(lane: &Lane) -> LaneDump {
         LaneDump {
             injected: lane.has_injected(),
+            long: lane.long_polls(),
             workers: lane.report(),
         }
     }
@@ -62,7 +65,13 @@ impl LaneDump {
         } else {
             "inbox empty"
         };
-        writeln!(f, "{name} lane: {injected}")?;
+        write!(f, "{name} lane: {injected}")?;
+        match self.long {
+            (0, 0) => writeln!(f)?,
+            (waiting, running) => {
+                writeln!(f, "; {running} long polls, {waiting} tasks wait for one")?
+            }
+        }
         for (index, worker) in self.workers.iter().enumerate() {
             write!(f, "  worker {index}: ")?;
             match (worker.task, worker.asleep) {

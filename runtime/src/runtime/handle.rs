@@ -319,8 +319,8 @@ impl Schedule for PoolRef {
         Err(task)
     }
 
-    fn judge(&self, habit: task::Habit) -> task::Habit {
-        habit
+    fn judge(&self, class: task::TaskClass, _again: impl FnOnce() -> bool) -> task::TaskClass {
+        class
     }
 
     fn register(&self, _: task::TaskRef) -> Option<task::Shard> {

@@ -5,14 +5,14 @@
 //! touch which field when is written in [`state`](super::state).
 
 use super::Id;
+use super::class::TaskClass;
 use super::coop;
 use super::error::Failure;
-use super::habit::Habit;
 use super::join_waker::JoinWaker;
 use super::label::Label;
 use super::owners::{Handle, Task, waker_of};
 use super::schedule::{Schedule, Shard};
-use super::state::{COMPLETE, JOIN_INTEREST, JOIN_WAKER, State, ToIdle, ToRunning};
+use super::state::{COMPLETE, JOIN_INTEREST, JOIN_WAKER, NOTIFIED, State, ToIdle, ToRunning};
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::AtomicPtr;
@@ -27,7 +27,7 @@ use std::task::{Context, Poll};
 pub(crate) struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
-    /// The id, the habit, and the registry that holds the task. Written by whoever has RUNNING.
+    /// The id, the class, and the registry that holds the task. Written by whoever has RUNNING.
     label: Label,
     pub(super) spawned_at: &'static Location<'static>,
     /// Link of the [`Inbox`](super::inbox::Inbox); belongs to the holder of the `Task`.
@@ -212,13 +212,13 @@ impl Header {
         self.label.shard()
     }
 
-    pub(super) fn habit(&self) -> Habit {
-        self.label.habit()
+    pub(super) fn class(&self) -> TaskClass {
+        self.label.class()
     }
 
     /// Only for the one who has RUNNING, or the `Task`.
-    pub(super) fn set_habit(&self, habit: Habit) {
-        self.label.set_habit(habit);
+    pub(super) fn set_class(&self, class: TaskClass) {
+        self.label.set_class(class);
     }
 }
 
@@ -347,10 +347,11 @@ unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef) -> bool {
     }));
     let result = match polled {
         Ok(Poll::Pending) => {
-            let habit = cell.header.habit();
-            let now = cell.scheduler.judge(habit);
-            if now != habit {
-                cell.header.set_habit(now);
+            let class = cell.header.class();
+            let again = || cell.header.state.load().has(NOTIFIED);
+            let now = cell.scheduler.judge(class, again);
+            if now != class {
+                cell.header.set_class(now);
             }
             // SAFETY: as the caller's.
             return unsafe { settle::<F, S>(raw) };

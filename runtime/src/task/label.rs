@@ -1,14 +1,14 @@
-//! The id of a task, its habit, and the registry that holds it, in one word: tasks are many and their cells small.
+//! The id of a task, its class, and the registry that holds it, in one word: tasks are many and their cells small.
 
 use super::Id;
-use super::habit::Habit;
+use super::class::TaskClass;
 use super::schedule::Shard;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The upper bits are the shard, all ones for none; then comes the habit; the rest is the id.
+/// The upper bits are the shard, all ones for none; then comes the class; the rest is the id.
 const NO_SHARD: u64 = Shard::COUNT_MAX as u64;
-const SHARD_START: u32 = Id::BITS + Habit::BITS;
-const HABIT_MASK: u64 = (1 << Habit::BITS) - 1;
+const SHARD_START: u32 = Id::BITS + TaskClass::BITS;
+const CLASS_MASK: u64 = (1 << TaskClass::BITS) - 1;
 
 /// Changed only by whoever has RUNNING, or the `Task`, without which nobody else can get RUNNING but a shutdown, which
 /// changes nothing here.
@@ -32,8 +32,8 @@ impl Label {
         (shard != NO_SHARD).then_some(Shard(shard as usize))
     }
 
-    pub(super) fn habit(&self) -> Habit {
-        Habit::from_bits((self.load() >> Id::BITS & HABIT_MASK) as u8)
+    pub(super) fn class(&self) -> TaskClass {
+        TaskClass::from_bits((self.load() >> Id::BITS & CLASS_MASK) as u8)
     }
 
     /// Only for the one who has RUNNING, and only once.
@@ -45,9 +45,9 @@ impl Label {
     }
 
     /// Only for the one who has RUNNING, or the `Task`.
-    pub(super) fn set_habit(&self, habit: Habit) {
-        let rest = self.load() & !(HABIT_MASK << Id::BITS);
-        let word = (u64::from(habit.bits()) << Id::BITS) | rest;
+    pub(super) fn set_class(&self, class: TaskClass) {
+        let rest = self.load() & !(CLASS_MASK << Id::BITS);
+        let word = (u64::from(class.bits()) << Id::BITS) | rest;
         self.0.store(word, Ordering::Relaxed);
     }
 }
@@ -60,15 +60,15 @@ mod tests {
 
     #[test]
     fn each_part_stays_what_it_is() {
-        let habits = [0, 1, (1 << Habit::BITS) - 1].map(Habit::from_bits);
+        let classes = [0, 1, (1 << TaskClass::BITS) - 1].map(TaskClass::from_bits);
         for id in [1, 2, Id::MASK - 1, Id::MASK] {
             let label = Label::new(Id::from_u64(id).unwrap());
             assert_eq!((label.id().as_u64(), label.shard()), (id, None));
-            for (shard, habit) in [0, 1, Shard::COUNT_MAX - 1].into_iter().zip(habits) {
-                label.set_habit(habit);
+            for (shard, class) in [0, 1, Shard::COUNT_MAX - 1].into_iter().zip(classes) {
+                label.set_class(class);
                 label.set_shard(Shard(shard));
-                let parts = (label.id().as_u64(), label.habit(), label.shard());
-                assert_eq!(parts, (id, habit, Some(Shard(shard))));
+                let parts = (label.id().as_u64(), label.class(), label.shard());
+                assert_eq!(parts, (id, class, Some(Shard(shard))));
             }
         }
     }

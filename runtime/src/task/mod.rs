@@ -5,9 +5,9 @@
 //! closure ([`spawn_blocking`]). All four give a [`JoinHandle`].
 
 mod cell;
+mod class;
 pub mod coop;
 mod error;
-mod habit;
 mod inbox;
 mod join_waker;
 mod label;
@@ -25,13 +25,13 @@ mod join_set;
 mod yield_now;
 
 pub(crate) use cell::{TaskRef, new};
+pub(crate) use class::{Length, Place, Polled, TaskClass};
 pub use coop::{Unconstrained, consume_budget, unconstrained};
 pub use error::JoinError;
-pub(crate) use habit::{Habit, Place};
 pub(crate) use inbox::Inbox;
 #[cfg(evenkeel_loom)]
 pub(crate) use owners::Handle;
-pub(crate) use owners::Task;
+pub(crate) use owners::{Task, id_of};
 pub(crate) use registry::Registry;
 pub(crate) use schedule::{Schedule, Shard};
 pub(crate) use slot::Slot;

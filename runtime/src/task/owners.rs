@@ -5,8 +5,8 @@
 
 use super::Id;
 use super::cell::{Header, TaskRef};
+use super::class::TaskClass;
 use super::error::Failure;
-use super::habit::Habit;
 use super::state::{CANCELLED, COMPLETE, HANDED};
 use std::fmt;
 use std::marker::PhantomData;
@@ -46,14 +46,14 @@ impl Task {
         self.header().id()
     }
 
-    pub(crate) fn habit(&self) -> Habit {
-        self.header().habit()
+    pub(crate) fn class(&self) -> TaskClass {
+        self.header().class()
     }
 
     /// It is polled on the IO lane again, with a strike left.
     pub(crate) fn forgive(&self) {
         let header = self.header();
-        header.set_habit(header.habit().back());
+        header.set_class(header.class().back());
     }
 
     /// It has been polled, and only what comes after that is left to do.
@@ -243,6 +243,12 @@ pub(super) fn task_of(waker: &Waker) -> Option<TaskRef> {
     let is_ours = ptr::eq(waker.vtable(), &WAKER);
     // SAFETY: a live waker of this vtable.
     is_ours.then(|| unsafe { waker_task(waker.data()) })
+}
+
+/// The number of the task that `waker` wakes, if it is one of this module's.
+pub(crate) fn id_of(waker: &Waker) -> Option<Id> {
+    // SAFETY: the waker's reference keeps the task alive.
+    task_of(waker).map(|raw| unsafe { raw.header() }.id())
 }
 
 /// # Safety

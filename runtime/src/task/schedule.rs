@@ -1,7 +1,7 @@
 //! What a task asks of the one who schedules it: a lane, or the blocking pool.
 
 use super::cell::TaskRef;
-use super::habit::Habit;
+use super::class::TaskClass;
 use super::owners::Task;
 use std::task::Waker;
 
@@ -30,8 +30,8 @@ pub(crate) trait Schedule: Send + Sync + 'static {
     /// back if there are no workers any more.
     fn hand_back(&self, task: Task) -> Result<(), Task>;
 
-    /// A poll returned `Pending`. What the task is like from now on.
-    fn judge(&self, habit: Habit) -> Habit;
+    /// A poll returned `Pending`; `again` says whether the task has been woken meanwhile. What it is like from now on.
+    fn judge(&self, class: TaskClass, again: impl FnOnce() -> bool) -> TaskClass;
 
     /// The first poll returned `Pending`: remember the task until it completes, and keep one reference
     /// to it. `None` if the lane is shut down and the task must be cancelled. Called with RUNNING held.

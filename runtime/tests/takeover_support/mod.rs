@@ -50,6 +50,14 @@ impl Stuck {
         }
     }
 
+    /// So many polls in a row move a task that yields in between.
+    pub(crate) fn strikes(self) -> u64 {
+        match self {
+            Stuck::Computes => 3,
+            Stuck::Blocks => 2,
+        }
+    }
+
     /// Part of the name of a thread where a task belongs that is like this.
     pub(crate) fn lane(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@ use crate::lane::hold::leave_seat;
 use crate::lane::worker::Local;
 use crate::runtime::{Shared, context};
 use crate::task::coop;
+use evenkeel_topology::thread_cpu_time;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -61,7 +62,8 @@ impl Shared {
         local.give_up();
         // First of all: as a stray this thread may be lowered, and then stop anywhere.
         self.fill(worker, &spare);
-        let stray = Stray::new(tenant, worker, poll, Instant::now());
+        let cpu_time = thread_cpu_time(tenant.thread());
+        let stray = Stray::new(tenant, worker, poll, Instant::now(), cpu_time);
         self.takeover.add_stray(stray);
         true
     }

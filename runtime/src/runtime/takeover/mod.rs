@@ -13,6 +13,7 @@ pub(crate) mod in_place;
 pub(super) mod monitor;
 mod policy;
 mod spares;
+mod stuck;
 
 pub use policy::TakeoverPolicy;
 
@@ -74,14 +75,11 @@ struct Stray {
     tenant: Arc<Tenant>,
     worker: usize,
     poll: Poll,
-    /// The poll had begun by then.
+    /// The poll had begun by then,
     since: Instant,
-    /// When it was last looked at, and its CPU time then.
-    seen: (Instant, Option<Duration>),
+    /// and this was the thread's CPU time.
+    cpu_time: Option<Duration>,
 }
-
-/// What a stray does in less than this says nothing.
-const BURNING_MIN: Duration = Duration::from_millis(1);
 
 /// What a dump shows of a stray.
 #[derive(Debug)]
@@ -171,35 +169,37 @@ impl Takeover {
 }
 
 impl Stray {
-    fn new(tenant: Arc<Tenant>, worker: usize, poll: Poll, since: Instant) -> Self {
+    fn new(
+        tenant: Arc<Tenant>,
+        worker: usize,
+        poll: Poll,
+        since: Instant,
+        cpu_time: Option<Duration>,
+    ) -> Self {
         Stray {
-            seen: (Instant::now(), thread_cpu_time(tenant.thread())),
             tenant,
             worker,
             poll,
             since,
+            cpu_time,
         }
     }
 
-    /// True if it has computed half of the time since it was last looked at.
-    fn is_burning(&mut self, now: Instant) -> bool {
-        let time = now.saturating_duration_since(self.seen.0);
-        if time < BURNING_MIN {
-            return false;
-        }
-        let seen = (now, thread_cpu_time(self.tenant.thread()));
-        let before = std::mem::replace(&mut self.seen, seen);
-        2 * used(before.1, seen.1).unwrap_or_default() >= time
+    /// What the poll has used of the CPU.
+    fn used(&self) -> Option<Duration> {
+        used(self.cpu_time, thread_cpu_time(self.tenant.thread()))
     }
 
-    fn lower(&self, priority: ComputePriority) {
-        let tenant = &self.tenant;
+    fn lower(&self, shared: &Shared) {
+        let (tenant, priority) = (&self.tenant, shared.takeover.priority);
         tenant.if_here(|thread| {
             if priority != ComputePriority::Normal {
                 tenant.set_lowered();
                 lower_thread(thread, priority);
             }
         });
+        // It leaves the core to others now.
+        shared.io.give_place(tenant);
     }
 }
 

@@ -13,9 +13,10 @@
 //! A long poll is one that computes or sleeps. A worker that is just kept from the CPU is not stuck: somebody in its place
 //! would not get the CPU either. The CPU clock of the thread tells the one from the other.
 
-use super::{Stray, Takeover, used};
+use super::stuck::{Beside, Decision, LOWER_AFTER, Stuck, Verdict, decide};
+use super::{Stray, used};
 use crate::lane::takeover::Poll;
-use crate::runtime::{ComputePriority, Shared};
+use crate::runtime::Shared;
 use crate::task::Place;
 use crate::time::clock;
 use crate::time::shard::NEVER;
@@ -43,10 +44,6 @@ const ALERT: Duration = Duration::from_secs(2);
 /// After nobody could take a worker's place, the next try for it comes so much later.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
-/// Tasks that other workers can take may wait for a worker that is stuck so many times as long. And so long one may
-/// compute for which nothing waits: it keeps its core from the compute lane and from other programs, at normal priority.
-const PATIENT_FACTOR: u32 = 8;
-
 /// Where the system does not tell what a thread is doing, a poll must take so many times as long.
 const UNKNOWN_FACTOR: u32 = 10;
 
@@ -62,6 +59,8 @@ const SITES_MAX: usize = 1024;
 pub(in crate::runtime) struct Monitor {
     seen: Vec<Option<Seen>>,
     alert_until: Instant,
+    /// All workers were stuck at the last look, and are to stay so.
+    all_stuck: bool,
     /// Tasks waited at the last look.
     waiting: bool,
     /// How many polls each worker had begun by the last look,
@@ -98,28 +97,8 @@ struct Seen {
     refused_until: Option<Instant>,
 }
 
-/// What a poll does that has taken too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Computes,
-    Sleeps,
-    /// The system does not tell.
-    Unknown,
-}
-
-impl Verdict {
-    /// Where such a poll should be.
-    fn place(self) -> Option<Place> {
-        match self {
-            Verdict::Computes => Some(Place::Compute),
-            Verdict::Sleeps => Some(Place::Blocking),
-            Verdict::Unknown => None,
-        }
-    }
-}
-
-/// A worker that has been in a poll for too long.
-struct Stuck {
+/// A worker that has been in a poll for too long, and in which.
+struct Found {
     worker: usize,
     seen: Seen,
     verdict: Verdict,
@@ -130,6 +109,7 @@ impl Monitor {
         Monitor {
             seen: vec![None; shared.io.workers()],
             alert_until: Instant::now(),
+            all_stuck: false,
             waiting: false,
             polls: vec![0; shared.io.workers()],
             few_polls: FEW_POLLS,
@@ -142,14 +122,21 @@ impl Monitor {
         }
     }
 
+    /// All workers were stuck at the last look, in polls that are worth no other worker: somebody has to be at the driver for
+    /// them.
+    pub(in crate::runtime) fn all_stuck(&self) -> bool {
+        self.all_stuck
+    }
+
     /// To be called while workers are awake. The time until the next look, if there is to be one.
     pub(in crate::runtime) fn look(&mut self, shared: &Arc<Shared>) -> Option<Duration> {
         let takeover = &shared.takeover;
         let now = Instant::now();
-        self.look_at_strays(takeover, now);
+        self.look_at_strays(shared);
         self.look_at_compute(shared, now);
         // In a shutdown the workers are about to leave, or their threads are waited for where they are.
         if !takeover.policy.is_enabled() || shared.shut_down.load(Ordering::Acquire) {
+            self.all_stuck = false;
             return None;
         }
         let alarm = takeover.alarm.swap(false, Ordering::AcqRel);
@@ -216,7 +203,7 @@ impl Monitor {
         may_be
     }
 
-    fn find_stuck(&mut self, shared: &Shared, now: Instant) -> Vec<Stuck> {
+    fn find_stuck(&mut self, shared: &Shared, now: Instant) -> Vec<Found> {
         let mut stuck = Vec::new();
         for (worker, seen) in self.seen.iter_mut().enumerate() {
             let poll = shared.io.current_poll(worker);
@@ -224,7 +211,7 @@ impl Monitor {
                 (Some(poll), Some(seen)) if poll == seen.poll => {
                     let verdict = seen.judge(shared, worker, now);
                     let seen = *seen;
-                    stuck.extend(verdict.map(|verdict| Stuck {
+                    stuck.extend(verdict.map(|verdict| Found {
                         worker,
                         seen,
                         verdict,
@@ -247,46 +234,59 @@ impl Monitor {
         stuck
     }
 
-    /// Replaces those for whom something waits, or who do not stop computing; or all, if nobody else is there. True if there
-    /// was one.
-    fn replace(&mut self, shared: &Arc<Shared>, stuck: &[Stuck], now: Instant) -> bool {
-        let io = &shared.io;
-        let waiting = io.has_waiting();
-        let waited = std::mem::replace(&mut self.waiting, waiting) && waiting;
-        let rescues = io.rescues();
-        let rescued = std::mem::replace(&mut self.rescues, rescues) != rescues;
-        let Some(since) = stuck.iter().map(|stuck| stuck.seen.since).min() else {
+    /// Replaces those whose place is worth more to others. True if there was one.
+    fn replace(&mut self, shared: &Arc<Shared>, stuck: &[Found], now: Instant) -> bool {
+        self.all_stuck = stuck.len() == shared.io.workers();
+        let Some(since) = stuck.iter().map(|found| found.seen.since).min() else {
+            self.waiting = shared.io.has_waiting();
             return false;
         };
         // So that the others do not count on them.
-        io.record_stuck((now - since).as_nanos() as u64);
-        let everybody = rescued || stuck.len() == io.workers() || events_wait(shared);
-        // What others can steal is on its way, if not as fast as with one more to do it.
-        let patience = shared.takeover.policy.after.saturating_mul(PATIENT_FACTOR);
-        let lowers = shared.takeover.priority != ComputePriority::Normal;
+        shared.io.record_stuck((now - since).as_nanos() as u64);
+        let beside = self.look_beside(shared);
+        let after = shared.takeover.policy.after;
         let mut replaced = false;
-        for stuck in stuck {
-            let (worker, seen) = (stuck.worker, &stuck.seen);
-            let due = io.timers(worker).next_ns();
-            let timer_waits = due != NEVER && due <= clock::now_ns();
-            let next_waits = seen.next.is_some() && seen.next == io.next_task(worker);
-            let others_wait = waited && now - seen.since >= patience;
-            let goes_on =
-                lowers && stuck.verdict == Verdict::Computes && seen.used >= Some(patience);
-            if everybody || next_waits || timer_waits || others_wait || goes_on {
-                replaced |= self.take_over(shared, stuck, now);
+        for found in stuck {
+            match decide(found.stuck(shared, now), beside, after) {
+                Decision::Leave => {}
+                decision => replaced |= self.take_over(shared, found, decision, now),
             }
         }
+        self.all_stuck &= !replaced;
         replaced
     }
 
+    fn look_beside(&mut self, shared: &Shared) -> Beside {
+        let io = &shared.io;
+        let rescues = io.rescues();
+        let rescued = std::mem::replace(&mut self.rescues, rescues) != rescues;
+        look_for_events(shared);
+        if self.all_stuck {
+            io.sort_arrivals();
+        }
+        let waiting = io.has_waiting();
+        let waited = std::mem::replace(&mut self.waiting, waiting) && waiting;
+        Beside {
+            nobody: rescued || self.all_stuck,
+            short_waits: waiting,
+            short_waited: waited,
+            long_may_begin: io.long_may_begin(),
+        }
+    }
+
     /// True if it was.
-    fn take_over(&mut self, shared: &Arc<Shared>, stuck: &Stuck, now: Instant) -> bool {
-        let &Stuck {
+    fn take_over(
+        &mut self,
+        shared: &Arc<Shared>,
+        found: &Found,
+        decision: Decision,
+        now: Instant,
+    ) -> bool {
+        let &Found {
             worker,
             seen,
             verdict,
-        } = stuck;
+        } = found;
         let takeover = &shared.takeover;
         let Some(tenant) = shared.io.tenant(worker) else {
             return false;
@@ -303,8 +303,8 @@ impl Monitor {
             self.log_refusal(shared);
             return false;
         };
-        let learnt = verdict.place().filter(|_| takeover.policy.own_lane);
-        if !shared.io.try_take_seat(worker, &tenant, seen.poll, learnt) {
+        let place = place_of(verdict);
+        if !shared.io.try_take_seat(worker, &tenant, seen.poll, place) {
             shared.put_back(spare);
             return false;
         }
@@ -312,9 +312,9 @@ impl Monitor {
         takeover.counts.takeovers.fetch_add(1, Ordering::Relaxed);
         let age = now - seen.since;
         let thread = tenant.thread();
-        let stray = Stray::new(tenant, worker, seen.poll, seen.since);
-        if verdict == Verdict::Computes {
-            stray.lower(takeover.priority);
+        let stray = Stray::new(tenant, worker, seen.poll, seen.since, seen.cpu_time);
+        if decision == Decision::ReplaceAndLower {
+            stray.lower(shared);
         }
         takeover.add_stray(stray);
         shared.fill(worker, &spare);
@@ -322,16 +322,16 @@ impl Monitor {
         true
     }
 
-    /// Lowers the strays that have begun to compute.
-    fn look_at_strays(&mut self, takeover: &Takeover, now: Instant) {
-        let Some(mut strays) = takeover.sweep() else {
+    /// Lowers the strays that have computed for too long.
+    fn look_at_strays(&mut self, shared: &Shared) {
+        let Some(strays) = shared.takeover.sweep() else {
             return;
         };
         let count = strays.len();
         for index in 0..count.min(STRAYS_A_LOOK) {
-            let stray = &mut strays[(self.next_stray + index) % count];
-            if !stray.tenant.is_lowered() && stray.is_burning(now) {
-                stray.lower(takeover.priority);
+            let stray = &strays[(self.next_stray + index) % count];
+            if !stray.tenant.is_lowered() && stray.used() >= Some(LOWER_AFTER) {
+                stray.lower(shared);
             }
         }
         self.next_stray = self.next_stray.wrapping_add(STRAYS_A_LOOK);
@@ -380,10 +380,10 @@ fn log_elsewhere(shared: &Shared, log: impl FnOnce() + Send + 'static) {
     let _ = shared.blocking.execute(log);
 }
 
-/// True if nobody was polling for IO while a worker was stuck, and there was some. Then somebody polls after this.
-fn events_wait(shared: &Shared) -> bool {
+/// Polls for IO if nobody else does while a worker is stuck. Then somebody polls after this.
+fn look_for_events(shared: &Shared) {
     let Some(mut my_turn) = shared.turn.try_take() else {
-        return false;
+        return;
     };
     let events = my_turn.look();
     drop(my_turn);
@@ -391,7 +391,30 @@ fn events_wait(shared: &Shared) -> bool {
         // Somebody who sleeps, so that the next event finds him.
         shared.io.wake_somebody();
     }
-    events > 0
+}
+
+/// Where such a poll should be.
+fn place_of(verdict: Verdict) -> Option<Place> {
+    match verdict {
+        Verdict::Computes => Some(Place::Compute),
+        Verdict::Sleeps => Some(Place::Blocking),
+        Verdict::Unknown => None,
+    }
+}
+
+impl Found {
+    fn stuck(&self, shared: &Shared, now: Instant) -> Stuck {
+        let (io, seen) = (&shared.io, &self.seen);
+        let due = io.timers(self.worker).next_ns();
+        let timer_waits = due != NEVER && due <= clock::now_ns();
+        let next_waits = seen.next.is_some() && seen.next == io.next_task(self.worker);
+        Stuck {
+            verdict: self.verdict,
+            age: now - seen.since,
+            used: seen.used,
+            owes: timer_waits || next_waits,
+        }
+    }
 }
 
 impl Seen {

@@ -1,3 +1,4 @@
+use crate::lane::Limits;
 use std::io;
 use std::time::Duration;
 
@@ -60,6 +61,14 @@ impl TakeoverPolicy {
 
     pub(crate) fn is_enabled(&self) -> bool {
         self.after < Duration::MAX
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            after: self.after,
+            sorts: self.is_enabled(),
+            moves: self.is_enabled() && self.own_lane,
+        }
     }
 
     pub(crate) fn check(&self) -> io::Result<()> {

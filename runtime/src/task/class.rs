@@ -1,0 +1,399 @@
+//! What a task's polls have been like, and so where it is polled and what it waits behind.
+//!
+//! On the IO lane a task whose last polls were long (or short) is expected to have another one like them: *long* tasks wait in
+//! a queue of their own, so that short ones need not wait behind them (`lane::long`). Three polls in a row settle it, and
+//! one that was otherwise opens it again. Of a task that is not settled the lane knows no more than what others like it did.
+//!
+//! Two things have a task polled elsewhere:
+//! - it *hogs*: poll after poll it computes for long, waits for nothing in between, and few others want the CPU as it does, so
+//!   that it has a large share of a core. After three such polls in a row it is polled on the compute lane;
+//! - it *blocks*: its worker was asleep in its poll, and was replaced. After the second time it is polled on a thread of the
+//!   blocking pool. The first is forgotten after some hundred polls.
+//!
+//! It comes back after seven calm polls in a row.
+//!
+//! Seven bits of the task's label, written by whoever polls it.
+
+/// So many polls in a row settle what a task is expected to do.
+const SETTLED: u8 = 3;
+
+/// So many polls in a row in which a task hogs send it to the compute lane.
+const HOGGED_MAX: u8 = 3;
+
+/// So many calm polls in a row bring a task back to the IO lane.
+pub(crate) const CALM_ROW: u8 = 7;
+
+/// Of the polls of a task that has blocked once, one in so many counts, and [`BLOCKED_ROW`] of these clear it.
+const FORGET_COUNTED_IN: u32 = 61;
+const BLOCKED_ROW: u8 = 7;
+
+/// Where a task is to be polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Io,
+    Compute,
+    Blocking,
+}
+
+/// How long a poll took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    Short,
+    /// So near to the border that it says nothing. A task whose polls all take about as long is not to be taken now for the one,
+    /// now for the other.
+    Between,
+    Long,
+}
+
+/// A poll on the IO lane that is over, but not the task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Polled {
+    pub(crate) length: Length,
+    /// The worker was asleep in it, and was replaced.
+    pub(crate) blocked: bool,
+    /// It was long, the task has something to do again, and few other tasks wait that are like it.
+    pub(crate) hogged: bool,
+    /// It is one of those that count when something is to be forgotten.
+    pub(crate) counts: bool,
+}
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TaskClass(u8);
+
+/// The same, spelt out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Io {
+        run: Run,
+        strike: Strike,
+    },
+    /// How many calm polls there were in a row.
+    Compute(u8),
+    Blocking(u8),
+}
+
+/// How many polls in a row were alike, up to [`SETTLED`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Run {
+    None,
+    Short(u8),
+    Long(u8),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strike {
+    None,
+    /// So many times in a row.
+    Hogged(u8),
+    /// Once, and so much is left of it.
+    Blocked(u8),
+}
+
+const RUNS: u8 = 2 * SETTLED + 1;
+const STRIKES: u8 = 1 + (HOGGED_MAX - 1) + BLOCKED_ROW;
+const COMPUTE_START: u8 = RUNS * STRIKES;
+const BLOCKING_START: u8 = COMPUTE_START + CALM_ROW;
+const END: u8 = BLOCKING_START + CALM_ROW;
+
+const _: () = assert!(END <= 1 << TaskClass::BITS);
+
+impl TaskClass {
+    pub(crate) const BITS: u32 = 7;
+
+    pub(super) fn from_bits(bits: u8) -> TaskClass {
+        TaskClass(bits)
+    }
+
+    pub(super) fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Nothing is known of the task.
+    #[inline]
+    pub(crate) fn is_default(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline]
+    pub(crate) fn place(self) -> Place {
+        match self.0 {
+            COMPUTE_START..BLOCKING_START => Place::Compute,
+            BLOCKING_START.. => Place::Blocking,
+            _ => Place::Io,
+        }
+    }
+
+    /// What its next poll on the IO lane is expected to be. `None` if that is not settled.
+    pub(crate) fn expected(self) -> Option<Length> {
+        match self.decode() {
+            Class::Io { run, .. } => match run {
+                Run::Short(SETTLED) => Some(Length::Short),
+                Run::Long(SETTLED) => Some(Length::Long),
+                _ => None,
+            },
+            // It is only sent on.
+            Class::Compute(_) | Class::Blocking(_) => Some(Length::Short),
+        }
+    }
+
+    /// Its last poll on the IO lane was long.
+    pub(crate) fn was_long(self) -> bool {
+        let class = self.decode();
+        matches!(
+            class,
+            Class::Io {
+                run: Run::Long(_),
+                ..
+            }
+        )
+    }
+
+    /// It has been polled on the IO lane.
+    pub(crate) fn polled(self, polled: Polled) -> TaskClass {
+        let Class::Io { run, strike } = self.decode() else {
+            return self;
+        };
+        let run = run.polled(polled.length);
+        let class = match strike {
+            Strike::Blocked(_) if polled.blocked => Class::Blocking(0),
+            _ if polled.blocked => Class::Io {
+                run,
+                strike: Strike::Blocked(BLOCKED_ROW),
+            },
+            Strike::Hogged(times) if polled.hogged && times + 1 == HOGGED_MAX => Class::Compute(0),
+            _ => Class::Io {
+                run,
+                strike: strike.polled(polled),
+            },
+        };
+        class.encode()
+    }
+
+    /// It is not polled elsewhere any more, whatever it was like.
+    pub(crate) fn back(self) -> TaskClass {
+        let (run, strike) = match self.decode() {
+            Class::Io { run, strike } => (run, strike),
+            // The next one that is like those before counts at once.
+            Class::Compute(_) => (Run::None, Strike::Hogged(HOGGED_MAX - 1)),
+            Class::Blocking(_) => (Run::None, Strike::Blocked(BLOCKED_ROW)),
+        };
+        Class::Io { run, strike }.encode()
+    }
+
+    /// A poll that was not on the IO lane is over. A calm one was short; or it was made on the compute lane, and the task waits
+    /// for something now.
+    pub(crate) fn polled_elsewhere(self, calm: bool) -> TaskClass {
+        match self.decode() {
+            Class::Io { .. } => self,
+            Class::Compute(_) if !calm => Class::Compute(0).encode(),
+            Class::Blocking(_) if !calm => Class::Blocking(0).encode(),
+            Class::Compute(row) | Class::Blocking(row) if row + 1 == CALM_ROW => self.back(),
+            Class::Compute(row) => Class::Compute(row + 1).encode(),
+            Class::Blocking(row) => Class::Blocking(row + 1).encode(),
+        }
+    }
+
+    /// Of the polls that may let something be forgotten, one in so many counts.
+    pub(crate) const fn counted_in() -> u32 {
+        FORGET_COUNTED_IN
+    }
+
+    fn decode(self) -> Class {
+        match self.0 {
+            bits @ COMPUTE_START..BLOCKING_START => Class::Compute(bits - COMPUTE_START),
+            bits @ BLOCKING_START.. => Class::Blocking(bits - BLOCKING_START),
+            bits => Class::Io {
+                run: match bits % RUNS {
+                    0 => Run::None,
+                    short @ 1..=SETTLED => Run::Short(short),
+                    long => Run::Long(long - SETTLED),
+                },
+                strike: match bits / RUNS {
+                    0 => Strike::None,
+                    times @ 1..HOGGED_MAX => Strike::Hogged(times),
+                    left => Strike::Blocked(left - (HOGGED_MAX - 1)),
+                },
+            },
+        }
+    }
+}
+
+impl Class {
+    fn encode(self) -> TaskClass {
+        TaskClass(match self {
+            Class::Compute(row) => COMPUTE_START + row,
+            Class::Blocking(row) => BLOCKING_START + row,
+            Class::Io { run, strike } => {
+                let run = match run {
+                    Run::None => 0,
+                    Run::Short(polls) => polls,
+                    Run::Long(polls) => SETTLED + polls,
+                };
+                let strike = match strike {
+                    Strike::None => 0,
+                    Strike::Hogged(times) => times,
+                    Strike::Blocked(left) => HOGGED_MAX - 1 + left,
+                };
+                strike * RUNS + run
+            }
+        })
+    }
+}
+
+impl Run {
+    /// A run of the other kind starts anew once it is three polls long; before that it only ends the one there was.
+    fn polled(self, length: Length) -> Run {
+        match (self, length) {
+            (_, Length::Between) => self,
+            (Run::Short(polls), Length::Short) => Run::Short(SETTLED.min(polls + 1)),
+            (Run::Long(polls), Length::Long) => Run::Long(SETTLED.min(polls + 1)),
+            (_, Length::Short) => Run::Short(1),
+            (_, Length::Long) => Run::Long(1),
+        }
+    }
+}
+
+impl Strike {
+    /// What is left of it after a poll that did not block.
+    fn polled(self, polled: Polled) -> Strike {
+        match self {
+            Strike::Hogged(times) if polled.hogged => Strike::Hogged(times + 1),
+            _ if polled.hogged => Strike::Hogged(1),
+            Strike::Hogged(_) => Strike::None,
+            Strike::Blocked(1) if polled.counts => Strike::None,
+            Strike::Blocked(left) if polled.counts => Strike::Blocked(left - 1),
+            other => other,
+        }
+    }
+}
+
+#[cfg(all(test, not(evenkeel_loom)))]
+mod tests {
+    use super::*;
+
+    const SHORT: Polled = Polled {
+        length: Length::Short,
+        blocked: false,
+        hogged: false,
+        counts: false,
+    };
+    const LONG: Polled = Polled {
+        length: Length::Long,
+        ..SHORT
+    };
+    const BETWEEN: Polled = Polled {
+        length: Length::Between,
+        ..SHORT
+    };
+    const HOGGED: Polled = Polled {
+        hogged: true,
+        ..LONG
+    };
+    const BLOCKED: Polled = Polled {
+        blocked: true,
+        ..LONG
+    };
+
+    fn after(polls: &[Polled]) -> TaskClass {
+        let polls = polls.iter();
+        polls.fold(TaskClass::default(), |class, polled| class.polled(*polled))
+    }
+
+    #[test]
+    fn every_class_has_bits_of_its_own() {
+        for bits in 0..END {
+            assert_eq!(TaskClass(bits).decode().encode(), TaskClass(bits));
+        }
+        assert_eq!(
+            TaskClass::default().decode(),
+            Class::Io {
+                run: Run::None,
+                strike: Strike::None
+            }
+        );
+    }
+
+    #[test]
+    fn three_polls_in_a_row_settle_what_is_expected() {
+        let table: &[(&[Polled], Option<Length>)] = &[
+            (&[], None),
+            (&[LONG], None),
+            (&[LONG, LONG], None),
+            (&[LONG, LONG, LONG], Some(Length::Long)),
+            (&[SHORT, SHORT, SHORT], Some(Length::Short)),
+            (&[LONG, SHORT, LONG, SHORT, LONG], None),
+            (&[LONG, LONG, SHORT, LONG], None),
+            // What lies between says nothing.
+            (&[LONG, LONG, BETWEEN, LONG], Some(Length::Long)),
+            (&[SHORT, SHORT, BETWEEN, SHORT], Some(Length::Short)),
+            // One that was otherwise makes it open again.
+            (&[LONG, LONG, LONG, SHORT], None),
+            (
+                &[LONG, LONG, LONG, SHORT, SHORT, SHORT],
+                Some(Length::Short),
+            ),
+        ];
+        for (polls, expected) in table {
+            assert_eq!(after(polls).expected(), *expected, "{polls:?}");
+        }
+    }
+
+    #[test]
+    fn three_polls_in_a_row_that_hog_move_a_task_and_a_long_one_that_waits_does_not() {
+        let table: &[(&[Polled], Place)] = &[
+            (&[HOGGED, HOGGED], Place::Io),
+            (&[HOGGED, HOGGED, HOGGED], Place::Compute),
+            (&[HOGGED, HOGGED, LONG, HOGGED, HOGGED], Place::Io),
+            (&[HOGGED, HOGGED, SHORT, HOGGED, HOGGED], Place::Io),
+            (&[LONG; 100], Place::Io),
+        ];
+        for (polls, place) in table {
+            assert_eq!(after(polls).place(), *place, "{polls:?}");
+        }
+    }
+
+    #[test]
+    fn a_task_that_blocks_twice_is_moved_even_with_others_in_between() {
+        assert_eq!(after(&[BLOCKED]).place(), Place::Io);
+        assert_eq!(after(&[BLOCKED, BLOCKED]).place(), Place::Blocking);
+        assert_eq!(
+            after(&[BLOCKED, SHORT, LONG, BLOCKED]).place(),
+            Place::Blocking
+        );
+    }
+
+    #[test]
+    fn that_it_blocked_once_is_forgotten() {
+        let mut class = after(&[BLOCKED]);
+        let counted = Polled {
+            counts: true,
+            ..SHORT
+        };
+        for _ in 0..BLOCKED_ROW {
+            assert_eq!(class.polled(BLOCKED).place(), Place::Blocking);
+            class = class.polled(counted);
+        }
+        assert_eq!(class.polled(BLOCKED).place(), Place::Io);
+    }
+
+    #[test]
+    fn a_row_of_calm_polls_brings_it_back_and_the_next_strike_counts_at_once() {
+        for (strikes, polled, place) in [
+            (&[HOGGED; 3][..], HOGGED, Place::Compute),
+            (&[BLOCKED; 2], BLOCKED, Place::Blocking),
+        ] {
+            let first = after(strikes);
+            let mut class = first;
+            for _ in 1..CALM_ROW {
+                class = class.polled_elsewhere(true);
+                assert_eq!(class.place(), place);
+                assert_eq!(class.polled_elsewhere(false), first);
+            }
+            let back = class.polled_elsewhere(true);
+            assert_eq!(back.place(), Place::Io);
+            assert_eq!(back.polled(polled).place(), place);
+            assert_eq!(back.polled(SHORT).polled(LONG).place(), Place::Io);
+        }
+    }
+}
