@@ -7,7 +7,7 @@ use std::time::Duration;
 use lexopt::prelude::*;
 
 use crate::mixed::{ClientOptions, MixedOptions, ServeOptions};
-use crate::suite::{MeasureOptions, Suite, SuiteOptions};
+use crate::suite::{Form, MeasureOptions, Suite, SuiteOptions};
 
 /// The text of `--help`.
 pub(crate) const HELP: &str = "\
@@ -20,22 +20,25 @@ Without a suite, runs every case of the `light`, `busy`, `inline` and `blocked` 
 two minutes.
 
 Suites, any number of them, run in the order given:
-  micro   spawning, yielding, waking, blocking calls: time per operation
-  echo    TCP echo: requests/s, server CPU per request, latencies
-  timers  timers set and cancelled, lateness
-  memory  bytes per task, time to build a runtime
-  idle    what a runtime does while nothing is to be done
-  http    hyper 1 on keep-alive connections: requests/s
-  starve  echo latencies beside tasks that hog or block their workers
+  micro     spawning, yielding, waking, blocking calls: time per operation
+  echo      TCP echo: requests/s, server CPU per request, latencies
+  timers    timers set and cancelled, lateness
+  memory    bytes per task, time to build a runtime
+  idle      what a runtime does while nothing is to be done
+  http      hyper 1 on keep-alive connections: requests/s
+  starve    echo latencies beside tasks that hog or block their workers
+  handlers  latencies of requests that need CPU, beside CPU jobs, in under three minutes
 
 Options:
       --only PATTERNS  run only the cases that match one of these, separated by commas: the name
                        of one case (`busy/tokio+rayon`, `micro/spawn_join`) or a part of names
                        (`light`, `spawn`)
+      --long           all cases of `handlers`, each for at least 500 requests or 30 s, in three
+                       quarters of an hour
       --secs N         measure each case for N seconds, fractions allowed [default: 3.5; for the
-                       suites 1 per contender]
+                       suites 1 per contender, for `handlers` 1.5]
       --repeat N       N rounds over the cases; reports medians and their spread [default: 1; for
-                       the suites 3]
+                       the suites 3, for `handlers` 1]
       --json FILE      also write everything that was measured to FILE
       --list           list the cases and end
   -h, --help           show this text and end
@@ -54,7 +57,7 @@ const ROUNDS: std::ops::RangeInclusive<u32> = 1..=1000;
 pub(crate) enum Command {
     Help,
     /// The cases of these suites, or without any those of the main job.
-    List(Vec<&'static Suite>),
+    List(Vec<&'static Suite>, Form),
     Mixed(MixedOptions),
     Suites(SuiteOptions),
     /// Hidden: this process is the server of one case.
@@ -68,7 +71,7 @@ pub(crate) enum Command {
 /// Reads the command line.
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let (mut suites, mut only, mut list) = (Vec::new(), Vec::new(), false);
-    let (mut window, mut rounds, mut json) = (None, None, None);
+    let (mut form, mut window, mut rounds, mut json) = (Form::Short, None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Value(name) if name == "serve" => return serve(parser).map(Command::Serve),
@@ -77,6 +80,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             Value(name) => suites.push(suite(&name, &suites)?),
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("list") => list = true,
+            Long("long") => form = Form::Long,
             Long("only") => only.extend(patterns(parser.value()?)?),
             Long("secs") => window = Some(parser.value()?.parse_with(seconds)?),
             Long("repeat") => rounds = Some(parser.value()?.parse_with(count_of_rounds)?),
@@ -84,8 +88,11 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             other => return Err(other.unexpected()),
         }
     }
+    if form == Form::Long && !suites.iter().any(|suite| suite.has_long_form()) {
+        return Err("--long needs the suite 'handlers'".into());
+    }
     if list {
-        return Ok(Command::List(suites));
+        return Ok(Command::List(suites, form));
     }
     if suites.is_empty() {
         let default = MixedOptions::default();
@@ -96,12 +103,16 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             json,
         }));
     }
+    // What the most thorough of the suites needs.
+    let default_window = suites.iter().map(|suite| suite.window).max();
+    let default_rounds = suites.iter().map(|suite| suite.rounds).max();
     let default = SuiteOptions::default();
     Ok(Command::Suites(SuiteOptions {
         suites,
+        form,
         only,
-        window: window.unwrap_or(default.window),
-        rounds: rounds.unwrap_or(default.rounds),
+        window: window.or(default_window).unwrap_or(default.window),
+        rounds: rounds.or(default_rounds).unwrap_or(default.rounds),
         json,
     }))
 }
@@ -166,19 +177,25 @@ fn serve(mut parser: lexopt::Parser) -> Result<ServeOptions, lexopt::Error> {
 }
 
 fn client(mut parser: lexopt::Parser) -> Result<ClientOptions, lexopt::Error> {
-    let (mut port, mut rate, mut window) = (None, None, None);
+    let (mut port, mut window, mut traffic) = (None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("port") => port = Some(parser.value()?.parse()?),
-            Long("rate") => rate = Some(parser.value()?.parse()?),
             Long("secs") => window = Some(parser.value()?.parse_with(seconds)?),
+            Long("traffic") => {
+                traffic = Some(
+                    parser
+                        .value()?
+                        .parse_with(|json| serde_json::from_str(json))?,
+                )
+            }
             other => return Err(other.unexpected()),
         }
     }
     Ok(ClientOptions {
         port: required(port, "--port")?,
-        requests_per_s: required(rate, "--rate")?,
         window: required(window, "--secs")?,
+        traffic: required(traffic, "--traffic")?,
     })
 }
 
@@ -278,15 +295,15 @@ mod tests {
         ));
         assert!(matches!(
             parse(lexopt::Parser::from_args(["--list"])),
-            Ok(Command::List(suites)) if suites.is_empty()
+            Ok(Command::List(suites, Form::Short)) if suites.is_empty()
         ));
     }
 
     #[test]
     fn a_child_needs_its_options() {
         for arguments in [
-            ["client", "--port", "1", "--rate", "10"],
-            ["measure", "--case", "micro/yield_many", "--on", "tokio"],
+            &["client", "--port", "1"][..],
+            &["measure", "--case", "micro/yield_many", "--on", "tokio"],
         ] {
             let parsed = parse(lexopt::Parser::from_args(arguments));
             assert!(parsed.unwrap_err().to_string().contains("--secs"));
@@ -347,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_list_is_of_the_suites_that_are_given() {
-        let Ok(Command::List(suites)) = parse(lexopt::Parser::from_args(["micro", "--list"]))
+        let Ok(Command::List(suites, _)) = parse(lexopt::Parser::from_args(["micro", "--list"]))
         else {
             panic!("a list");
         };

@@ -30,7 +30,8 @@ pub(crate) const CASES: &[Case] = &[
                 limit: Limit::Absolute(0.0),
             },
         ],
-        measure: in_long_child,
+        window_min: IDLE_WINDOW_MIN,
+        measure: suite::in_child,
     },
     Case {
         suite: "idle",
@@ -42,6 +43,7 @@ pub(crate) const CASES: &[Case] = &[
             metric: "p50",
             limit: Limit::AtMost(1.5, &["tokio"]),
         }],
+        window_min: Duration::ZERO,
         measure: suite::in_child,
     },
     Case {
@@ -52,20 +54,13 @@ pub(crate) const CASES: &[Case] = &[
         metrics: &[Metric::new("cpu", "us"), Metric::new("switches", "")],
         contenders: &["evenkeel", "tokio", "smol"],
         bars: &[],
+        window_min: Duration::ZERO,
         measure: suite::in_child,
     },
 ];
 
 /// The shortest time in which a periodic wake-up shows.
 const IDLE_WINDOW_MIN: Duration = Duration::from_secs(2);
-
-fn in_long_child(
-    case: &'static Case,
-    contender: &'static str,
-    window: Duration,
-) -> Result<Vec<f64>, String> {
-    suite::in_child(case, contender, window.max(IDLE_WINDOW_MIN))
-}
 
 /// Measures a case in this process.
 pub(crate) fn measure(name: &str, contender: &str, window: Duration) -> Result<Vec<f64>, String> {

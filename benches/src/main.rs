@@ -8,6 +8,7 @@
 mod child;
 mod cli;
 mod echo;
+mod handlers;
 mod http;
 mod idle;
 mod machine;
@@ -57,8 +58,8 @@ fn run() -> Result<(), Failure> {
     let command = cli::parse(lexopt::Parser::from_env());
     match command.map_err(|error| Failure::Usage(error.to_string()))? {
         cli::Command::Help => print!("{}", cli::HELP),
-        cli::Command::List(suites) if suites.is_empty() => print!("{}", mixed::list()),
-        cli::Command::List(suites) => print!("{}", suite::list(&suites)),
+        cli::Command::List(suites, _) if suites.is_empty() => print!("{}", mixed::list()),
+        cli::Command::List(suites, form) => print!("{}", suite::list(&suites, form)),
         cli::Command::Mixed(options) => mixed::run(&options)?,
         cli::Command::Suites(options) => suite::run(&options)?,
         cli::Command::Measure(options) => suite::measure(&options).map_err(Failure::Run)?,

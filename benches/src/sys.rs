@@ -4,6 +4,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("evenkeel-bench reads Linux's scheduler and /proc: build it on Linux");
 
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -37,7 +38,15 @@ pub(crate) fn lower_priority() -> io::Result<()> {
     set_nice(LOWEST_NICE)
 }
 
-fn set_nice(nice: libc::c_int) -> io::Result<()> {
+/// Puts the calling thread under `SCHED_IDLE`, below every nice value.
+pub(crate) fn schedule_as_idle() -> io::Result<()> {
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `param` is a valid sched_param for the length of the call; 0 is the calling thread.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const param) })
+}
+
+/// Gives the calling thread this nice value.
+pub(crate) fn set_nice(nice: libc::c_int) -> io::Result<()> {
     // SAFETY: takes three integers; on Linux `PRIO_PROCESS` with 0 is the calling thread.
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })
 }
@@ -168,6 +177,14 @@ pub(crate) fn raise_file_limit() -> io::Result<usize> {
     // SAFETY: `limit` is a valid rlimit for the length of the call.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
     Ok(usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX))
+}
+
+/// Sends what this process writes to its standard error to nowhere.
+pub(crate) fn discard_stderr() -> io::Result<()> {
+    let nowhere = File::options().write(true).open("/dev/null")?;
+    // SAFETY: takes two integers; `nowhere` is open, and 2 is standard error, which this process
+    // gives up.
+    check(unsafe { libc::dup2(nowhere.as_raw_fd(), libc::STDERR_FILENO) })
 }
 
 fn check(status: libc::c_int) -> io::Result<()> {

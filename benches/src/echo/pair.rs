@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{Client, GRACE, Protocol, WARM_UP};
 use crate::runtimes::{self, Runtime};
-use crate::suite::{self, Case, Metric};
+use crate::suite::{self, Case, Metric, Turn};
 use crate::{child, sys};
 
 /// What is measured on each contender.
@@ -55,12 +55,9 @@ struct Target {
 }
 
 /// The parent's side: one measurement, in the order of [`METRICS`].
-pub(crate) fn measure_pair(
-    case: &'static Case,
-    contender: &'static str,
-    window: Duration,
-) -> Result<Vec<f64>, String> {
-    let mut server = suite::start_child(case, contender, window)?;
+pub(crate) fn measure_pair(case: &'static Case, turn: Turn) -> Result<Vec<f64>, String> {
+    let window = turn.window;
+    let mut server = suite::start_child(case, turn.contender, window)?;
     let target: Target = server.expect_json(PATIENCE)?;
     let mut load = suite::start_child(case, LOAD, window)?;
     load.tell(&serde_json::to_string(&target).map_err(|error| error.to_string())?)?;

@@ -40,6 +40,7 @@ pub(crate) const CASES: &[Case] = &[Case {
         metric: "requests",
         limit: Limit::AtLeast(1.1, &["tokio"]),
     }],
+    window_min: Duration::ZERO,
     measure: measure_pair,
 }];
 

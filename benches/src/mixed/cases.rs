@@ -46,7 +46,7 @@ impl Workload {
     }
 
     /// CPU work for a request, in its handler.
-    pub(crate) fn handler_us(self) -> u64 {
+    pub(crate) fn handler_us(self) -> u32 {
         match self {
             Self::Light | Self::Inline | Self::Blocked => 0,
             Self::Busy => 100,
@@ -64,6 +64,8 @@ impl Workload {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
     Evenkeel(Pinning),
+    /// With its defaults, but for the replacing of workers that are stuck.
+    EvenkeelWithoutTakeover,
     Tokio,
     Smol,
 }
@@ -101,6 +103,10 @@ pub(crate) enum Background {
     Rayon,
     /// CPU jobs by rayon's `spawn`, on threads at nice 19.
     RayonNice19,
+    /// CPU jobs as tasks of a second tokio runtime, on threads at nice 10.
+    TokioNice10,
+    /// CPU jobs as tasks of a second tokio runtime, on threads under `SCHED_IDLE`.
+    TokioIdle,
     /// CPU jobs by `smol::unblock`.
     Unblock,
     /// Tasks that run job after job and yield only between them.
@@ -142,7 +148,7 @@ impl Case {
     pub(crate) fn pinning(&self) -> Option<Pinning> {
         match self.engine {
             Engine::Evenkeel(pinning) => Some(pinning),
-            Engine::Tokio | Engine::Smol => None,
+            Engine::EvenkeelWithoutTakeover | Engine::Tokio | Engine::Smol => None,
         }
     }
 }

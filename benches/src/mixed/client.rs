@@ -17,28 +17,48 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use serde::{Deserialize, Serialize};
 
+use super::message::message;
 use super::schedule::Schedule;
-use super::{CONNECTIONS, GRACE, MESSAGE_BYTES};
+use super::traffic::Traffic;
+use super::{GRACE, MESSAGE_BYTES};
 use crate::{child, sys};
 
 /// What the harness tells its load generator.
 #[derive(Debug)]
 pub(crate) struct ClientOptions {
     pub(crate) port: u16,
-    pub(crate) requests_per_s: u32,
     pub(crate) window: Duration,
+    pub(crate) traffic: Traffic,
 }
 
 /// Said when all connections are open.
 pub(super) const CONNECTED: &str = "connected";
 /// Answered to that: begin the warm-up.
 pub(super) const GO: &str = "go";
-/// Said when the first request that counts is due.
+/// Said when the first request of the window is due.
 pub(super) const WINDOW: &str = "window";
 /// Said when the window is over; the result follows.
 pub(super) const END: &str = "end";
 
-/// What the client saw in the window. Latencies are from the due time.
+/// What the client saw in the window.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) latencies: Latencies,
+    /// In the order of the traffic's works.
+    pub(crate) by_work: Vec<Quantiles>,
+    /// From the end of a burst to the moment at which its backlog was gone, or at which the client
+    /// gave up.
+    pub(crate) backlog_ms: Option<f64>,
+}
+
+/// The latencies of requests of one kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Quantiles {
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+}
+
+/// All requests that count. Latencies are from the due time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Latencies {
     pub(crate) requests: u64,
@@ -59,8 +79,8 @@ pub(crate) struct Latencies {
 const LONGEST_NS: u64 = 1 << 42;
 /// How long an idle server may take to accept a connection.
 const ACCEPT_PATIENCE: Duration = Duration::from_secs(5);
-/// Token of the timer, after those of the connections.
-const TIMER: Token = Token(CONNECTIONS);
+/// Token of the timer; those of the connections are their indices.
+const TIMER: Token = Token(usize::MAX);
 
 /// Runs the load generator.
 pub(crate) fn client(options: &ClientOptions) -> Result<(), String> {
@@ -73,13 +93,16 @@ pub(crate) fn client(options: &ClientOptions) -> Result<(), String> {
             return Ok(());
         }
         client.run(child::say)?;
-        child::say(&serde_json::to_string(&client.latencies(priority))?)
+        child::say(&serde_json::to_string(&client.seen(priority))?)
     };
     run().map_err(|error| format!("client: {error}"))
 }
 
 struct Client {
     schedule: Schedule,
+    /// How few unanswered requests are no backlog.
+    backlog_gone: u64,
+    backlog_gone_at: Option<Duration>,
     start: Instant,
     poll: Poll,
     timer: sys::Timer,
@@ -87,7 +110,8 @@ struct Client {
     next_seq: u64,
     answers: u64,
     counted_answers: u64,
-    latencies: Histogram<u64>,
+    /// For each kind of requests.
+    latencies: Vec<Histogram<u64>>,
     lateness: Histogram<u64>,
     phase: Phase,
 }
@@ -100,7 +124,7 @@ enum Phase {
     Grace,
 }
 
-/// Request number `seq` goes over connection `seq % CONNECTIONS`, so each knows which answer comes
+/// Request number `seq` goes over connection `seq % connections`, so each knows which answer comes
 /// next.
 struct Connection {
     stream: TcpStream,
@@ -118,16 +142,19 @@ impl Client {
             .register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
         let mut connections = Vec::new();
-        for index in 0..CONNECTIONS {
+        for index in 0..options.traffic.connections {
             let mut stream = TcpStream::from_std(open(address)?);
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry()
                 .register(&mut stream, Token(index), interest)?;
             connections.push(Connection::new(stream, index as u64));
         }
-        let histogram = Histogram::new_with_max(LONGEST_NS, 3).map_err(io::Error::other)?;
+        let schedule = Schedule::new(&options.traffic, options.window);
         Ok(Self {
-            schedule: Schedule::new(options.requests_per_s, options.window),
+            latencies: vec![new_histogram(); schedule.kinds()],
+            schedule,
+            backlog_gone: options.traffic.burst.map_or(0, |burst| burst.backlog_gone),
+            backlog_gone_at: None,
             start: Instant::now(),
             poll,
             timer,
@@ -135,8 +162,7 @@ impl Client {
             next_seq: 0,
             answers: 0,
             counted_answers: 0,
-            latencies: histogram.clone(),
-            lateness: histogram,
+            lateness: new_histogram(),
             phase: Phase::WarmUp,
         })
     }
@@ -144,7 +170,7 @@ impl Client {
     /// Runs the schedule, and tells the parent by `say` how far it is.
     fn run(&mut self, say: fn(&str) -> io::Result<()>) -> io::Result<()> {
         self.start = Instant::now();
-        let mut events = Events::with_capacity(CONNECTIONS + 1);
+        let mut events = Events::with_capacity(self.connections.len() + 1);
         loop {
             self.send_due();
             self.announce(say)?;
@@ -163,6 +189,7 @@ impl Client {
                     self.connections[event.token().0].flush();
                 }
             }
+            self.watch_backlog();
         }
     }
 
@@ -175,19 +202,24 @@ impl Client {
             if self.next_seq >= self.schedule.first_counted() {
                 record(&mut self.lateness, late);
             }
-            let connection = &mut self.connections[(self.next_seq % CONNECTIONS as u64) as usize];
-            connection.unsent.extend_from_slice(&message(self.next_seq));
+            let request = message(self.next_seq, self.schedule.work_us(self.next_seq));
+            let index = self.next_seq % self.connections.len() as u64;
+            let connection = &mut self.connections[index as usize];
+            connection.unsent.extend_from_slice(&request);
             connection.flush();
             self.next_seq += 1;
         }
     }
 
     fn announce(&mut self, say: fn(&str) -> io::Result<()>) -> io::Result<()> {
-        if self.phase == Phase::WarmUp && self.next_seq > self.schedule.first_counted() {
+        let is_over = self.start.elapsed() >= self.schedule.end();
+        // By chance, there may be no request in a short window.
+        let has_begun = is_over || self.next_seq > self.schedule.first_in_window();
+        if self.phase == Phase::WarmUp && has_begun {
             self.phase = Phase::Window;
             say(WINDOW)?;
         }
-        if self.phase == Phase::Window && self.start.elapsed() >= self.schedule.end() {
+        if self.phase == Phase::Window && is_over {
             self.phase = Phase::Grace;
             say(END)?;
         }
@@ -203,6 +235,15 @@ impl Client {
             Phase::WarmUp | Phase::Window => Some(self.schedule.end()),
             Phase::Grace if self.answers < total && self.start.elapsed() < give_up => Some(give_up),
             Phase::Grace => None,
+        }
+    }
+
+    /// Notes when the backlog of a burst is gone.
+    fn watch_backlog(&mut self) {
+        let now = self.start.elapsed();
+        let is_over = self.schedule.burst_end().is_some_and(|end| now >= end);
+        if is_over && self.next_seq - self.answers <= self.backlog_gone {
+            self.backlog_gone_at.get_or_insert(now);
         }
     }
 
@@ -229,21 +270,22 @@ impl Client {
     }
 
     fn take_answers(&mut self, index: usize, now: Duration) -> io::Result<()> {
+        let connections = self.connections.len() as u64;
         let connection = &mut self.connections[index];
         let whole = connection.partial.len() / MESSAGE_BYTES * MESSAGE_BYTES;
         for answer in connection.partial[..whole].chunks_exact(MESSAGE_BYTES) {
             let seq = connection.next_answer;
-            if seq >= self.next_seq || answer != message(seq) {
+            if seq >= self.next_seq || answer != message(seq, self.schedule.work_us(seq)) {
                 return Err(io::Error::other(format!(
                     "request {seq} got a wrong answer"
                 )));
             }
-            connection.next_answer += CONNECTIONS as u64;
+            connection.next_answer += connections;
             self.answers += 1;
             if seq >= self.schedule.first_counted() {
                 self.counted_answers += 1;
                 record(
-                    &mut self.latencies,
+                    &mut self.latencies[self.schedule.kind(seq)],
                     now.saturating_sub(self.schedule.due(seq)),
                 );
             }
@@ -253,36 +295,54 @@ impl Client {
     }
 
     /// Counts what was never answered as well, and sums up.
-    fn latencies(mut self, priority: String) -> Latencies {
+    fn seen(mut self, priority: String) -> Seen {
         let now = self.start.elapsed();
-        let (first, total) = (self.schedule.first_counted(), self.schedule.total());
-        for connection in &self.connections {
-            let missing = (connection.next_answer..total).step_by(CONNECTIONS);
-            for seq in missing.filter(|seq| *seq >= first) {
-                record(
-                    &mut self.latencies,
-                    now.saturating_sub(self.schedule.due(seq)),
-                );
-            }
-        }
+        self.record_unanswered(now);
         let us = |histogram: &Histogram<u64>, quantile| {
             histogram.value_at_quantile(quantile) as f64 / 1e3
         };
-        Latencies {
-            requests: total - first,
+        let by_work = self.latencies.iter().map(|kind| Quantiles {
+            p50_us: us(kind, 0.5),
+            p99_us: us(kind, 0.99),
+        });
+        let by_work = by_work.collect();
+        let mut all = new_histogram();
+        for kind in &self.latencies {
+            all += kind;
+        }
+        let lost = self.connections.iter().filter(|one| one.lost);
+        let latencies = Latencies {
+            requests: self.schedule.total() - self.schedule.first_counted(),
             answered: self.counted_answers,
-            p50_us: us(&self.latencies, 0.5),
-            p90_us: us(&self.latencies, 0.9),
-            p99_us: us(&self.latencies, 0.99),
-            p999_us: us(&self.latencies, 0.999),
-            max_us: us(&self.latencies, 1.0),
+            p50_us: us(&all, 0.5),
+            p90_us: us(&all, 0.9),
+            p99_us: us(&all, 0.99),
+            p999_us: us(&all, 0.999),
+            max_us: us(&all, 1.0),
             sent_late_p99_us: us(&self.lateness, 0.99),
-            lost_connections: self
-                .connections
-                .iter()
-                .filter(|connection| connection.lost)
-                .count(),
+            lost_connections: lost.count(),
             priority,
+        };
+        let backlog_gone_at = self.backlog_gone_at.unwrap_or(now);
+        let backlog = self.schedule.burst_end().map(|end| backlog_gone_at - end);
+        Seen {
+            latencies,
+            by_work,
+            backlog_ms: backlog.map(|time| 1e3 * time.as_secs_f64()),
+        }
+    }
+
+    /// Records the age of what has no answer.
+    fn record_unanswered(&mut self, now: Duration) {
+        let (first, total) = (self.schedule.first_counted(), self.schedule.total());
+        for connection in &self.connections {
+            let missing = (connection.next_answer..total).step_by(self.connections.len());
+            for seq in missing.filter(|seq| *seq >= first) {
+                record(
+                    &mut self.latencies[self.schedule.kind(seq)],
+                    now.saturating_sub(self.schedule.due(seq)),
+                );
+            }
         }
     }
 }
@@ -324,11 +384,8 @@ fn open(address: SocketAddr) -> io::Result<std::net::TcpStream> {
     Ok(stream)
 }
 
-/// The request with this number, and its answer.
-fn message(seq: u64) -> [u8; MESSAGE_BYTES] {
-    let mut message = [seq as u8; MESSAGE_BYTES];
-    message[..8].copy_from_slice(&seq.to_le_bytes());
-    message
+fn new_histogram() -> Histogram<u64> {
+    Histogram::new_with_max(LONGEST_NS, 3).expect("the bounds are valid")
 }
 
 fn record(histogram: &mut Histogram<u64>, time: Duration) {
@@ -340,10 +397,17 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
+    use super::super::CONNECTIONS;
+    use super::super::traffic::{Burst, Rate, Work};
     use super::*;
 
     /// Runs a client against a server that greets every connection, and then leaves it to `serve`.
-    fn run_against(serve: fn(std::net::TcpStream)) -> io::Result<Latencies> {
+    fn run_against(serve: fn(std::net::TcpStream)) -> io::Result<Seen> {
+        let traffic = Traffic::even(CONNECTIONS, Rate::per_s(1_000), 7);
+        run_traffic_against(traffic, serve)
+    }
+
+    fn run_traffic_against(traffic: Traffic, serve: fn(std::net::TcpStream)) -> io::Result<Seen> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         thread::spawn(move || {
@@ -356,11 +420,11 @@ mod tests {
         let window = Duration::from_millis(200);
         let mut client = Client::connect(&ClientOptions {
             port,
-            requests_per_s: 1_000,
             window,
+            traffic,
         })?;
         client.run(|_| Ok(()))?;
-        Ok(client.latencies(String::new()))
+        Ok(client.seen(String::new()))
     }
 
     fn echo_once(stream: &mut std::net::TcpStream) -> io::Result<()> {
@@ -371,7 +435,9 @@ mod tests {
 
     #[test]
     fn an_honest_echo_answers_everything() {
-        let seen = run_against(|mut stream| while echo_once(&mut stream).is_ok() {}).unwrap();
+        let seen = run_against(|mut stream| while echo_once(&mut stream).is_ok() {})
+            .unwrap()
+            .latencies;
         assert_eq!(
             (seen.requests, seen.answered, seen.lost_connections),
             (200, 200, 0)
@@ -382,7 +448,7 @@ mod tests {
     #[test]
     fn a_silent_server_counts_with_the_age_of_its_requests() {
         let silent = |mut stream| drop(io::copy(&mut stream, &mut io::sink()));
-        let seen = run_against(silent).unwrap();
+        let seen = run_against(silent).unwrap().latencies;
         assert_eq!((seen.requests, seen.answered), (200, 0));
         let grace_us = GRACE.as_micros() as f64;
         assert!(
@@ -393,7 +459,7 @@ mod tests {
 
     #[test]
     fn a_lost_connection_is_counted_and_does_not_end_the_run() {
-        let seen = run_against(drop).unwrap();
+        let seen = run_against(drop).unwrap().latencies;
         assert_eq!((seen.answered, seen.lost_connections), (0, CONNECTIONS));
     }
 
@@ -408,5 +474,40 @@ mod tests {
         })
         .unwrap_err();
         assert!(error.to_string().contains("wrong answer"));
+    }
+
+    #[test]
+    fn every_kind_of_request_has_its_latencies() {
+        let traffic = Traffic {
+            works: vec![Work { us: 1, share: 0.5 }, Work { us: 2, share: 0.5 }],
+            ..Traffic::even(CONNECTIONS, Rate::per_s(1_000), 0)
+        };
+        let echo = |mut stream| while echo_once(&mut stream).is_ok() {};
+        let seen = run_traffic_against(traffic, echo).unwrap();
+        assert_eq!(seen.by_work.len(), 2);
+        assert!(
+            seen.by_work.iter().all(|kind| kind.p50_us > 0.0),
+            "{seen:?}"
+        );
+        assert_eq!(seen.backlog_ms, None);
+    }
+
+    #[test]
+    fn a_backlog_is_gone_when_it_is_answered_or_never() {
+        let traffic = || Traffic {
+            burst: Some(Burst {
+                rate: Rate::per_s(2_000),
+                length: Duration::from_millis(100),
+                backlog_gone: 4,
+            }),
+            ..Traffic::even(CONNECTIONS, Rate::per_s(1_000), 0)
+        };
+        let echo = |mut stream| while echo_once(&mut stream).is_ok() {};
+        let answered = run_traffic_against(traffic(), echo).unwrap();
+        let silent = |mut stream| drop(io::copy(&mut stream, &mut io::sink()));
+        let never = run_traffic_against(traffic(), silent).unwrap();
+        let grace_ms = GRACE.as_millis() as f64;
+        assert!(answered.backlog_ms < Some(grace_ms), "{answered:?}");
+        assert!(never.backlog_ms >= Some(grace_ms), "{never:?}");
     }
 }

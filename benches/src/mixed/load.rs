@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::client::{self, Latencies};
+use super::client::{self, Seen};
+use super::traffic::Traffic;
 use super::{GRACE, PATIENCE, WARM_UP};
 use crate::child::Child;
 
@@ -14,20 +15,16 @@ pub(crate) struct Load {
 
 impl Load {
     /// Starts it, and returns when all of its connections to the server at `port` are open.
-    pub(crate) fn connect(
-        port: u16,
-        requests_per_s: u32,
-        window: Duration,
-    ) -> Result<Self, String> {
-        let (port, rate) = (port.to_string(), requests_per_s.to_string());
-        let secs = window.as_secs_f64().to_string();
-        let arguments = ["--port", &port, "--rate", &rate, "--secs", &secs];
+    pub(crate) fn connect(port: u16, traffic: &Traffic, window: Duration) -> Result<Self, String> {
+        let traffic = serde_json::to_string(traffic).map_err(|error| error.to_string())?;
+        let (port, secs) = (port.to_string(), window.as_secs_f64().to_string());
+        let arguments = ["--port", &port, "--secs", &secs, "--traffic", &traffic];
         let mut client = Child::start("client", &arguments).map_err(|error| error.to_string())?;
         client.expect(client::CONNECTED, PATIENCE)?;
         Ok(Self { client, window })
     }
 
-    /// Begins, and returns when the warm-up is over: the first request that counts is due.
+    /// Begins, and returns when the warm-up is over: the first request of the window is due.
     pub(crate) fn begin(&mut self) -> Result<(), String> {
         self.client.tell(client::GO)?;
         self.client.expect(client::WINDOW, WARM_UP + PATIENCE)
@@ -40,7 +37,7 @@ impl Load {
 
     /// Waits for the answers that are still missing, and for the end of the process, whose CPU time
     /// is known only then.
-    pub(crate) fn finish(mut self) -> Result<Latencies, String> {
+    pub(crate) fn finish(mut self) -> Result<Seen, String> {
         self.client.expect_json(GRACE + PATIENCE)
     }
 }

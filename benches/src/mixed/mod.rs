@@ -3,27 +3,34 @@
 //!
 //! A case is a workload on a runtime ([`cases`]). Each runs in two fresh processes, so that cases
 //! do not disturb each other: the server ([`server`], one file per runtime) and the load generator
-//! ([`mod@client`], which the suite `starve` uses too). The parent ([`mod@run`], [`load`]) tells both
-//! when to begin and collects what they measured ([`report`], [`bars`]).
+//! ([`mod@client`]). The parent ([`mod@run`], [`session`], [`load`]) tells both when to begin and
+//! collects what they measured ([`report`], [`bars`]). The suites `starve` and `handlers` use the load
+//! too, and the latter the server.
 
 mod bars;
 mod cases;
 mod client;
 mod load;
+mod message;
 mod metric;
 mod report;
 mod run;
 mod schedule;
 mod server;
+mod session;
+mod traffic;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use self::cases::{Background, Engine, Pinning};
 pub(crate) use self::client::{ClientOptions, client};
 pub(crate) use self::load::Load;
 pub(crate) use self::report::list;
 pub(crate) use self::run::run;
-pub(crate) use self::server::{ServeOptions, serve};
+pub(crate) use self::server::{Handler, Role, ServeOptions, host, serve};
+pub(crate) use self::session::Session;
+pub(crate) use self::traffic::{Arrivals, Burst, Rate, Traffic, Work};
 
 /// Connections that the client opens.
 const CONNECTIONS: usize = 64;

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::cases::{self, Case, Pinning};
 use super::client::Latencies;
-use super::load::Load;
-use super::server::{self, Mark, Ready};
-use super::{MixedOptions, PATIENCE, WARM_UP, report};
+use super::session::Session;
+use super::traffic::{Rate, Traffic};
+use super::{CONNECTIONS, MixedOptions, WARM_UP, report};
 use crate::child::Child;
 use crate::machine::{Machine, Others, Watch};
 use crate::progress::Progress;
@@ -147,43 +147,18 @@ fn measure(case: &Case, window: Duration, spin: Spin) -> Result<Measured, String
         "--iterations-per-us",
         &iterations_per_us,
     ];
-    let mut server = Child::start("serve", &arguments).map_err(|error| error.to_string())?;
-    let ready: Ready = server.expect_json(PATIENCE)?;
-    let mut load = Load::connect(ready.port, case.workload.requests_per_s(), window)?;
-
-    let late_start = case.workload.counts_from_first_job();
-    if !late_start {
-        server.tell(server::START_BACKGROUND)?;
-    }
-    load.begin()?;
-    if late_start {
-        server.tell(server::START_BACKGROUND)?;
-    }
-    let begin = mark(&mut server)?;
-    load.end()?;
-    let end = mark(&mut server)?;
-    let latencies = load.finish()?;
-
-    // Only now: its CPU time is known once it has been waited for.
-    let server_stderr = server.finish();
-    let others = watch.finish();
-
-    let elapsed_s = end.elapsed_s - begin.elapsed_s;
+    let server = Child::start("serve", &arguments).map_err(|error| error.to_string())?;
+    let workload = case.workload;
+    let rate = Rate::per_s(workload.requests_per_s());
+    let traffic = Traffic::even(CONNECTIONS, rate, workload.handler_us());
+    let session = Session::run(server, &traffic, window, workload.counts_from_first_job())?;
     Ok(Measured {
-        latencies,
-        jobs_per_s: case
-            .background
-            .has_jobs()
-            .then(|| (end.jobs - begin.jobs) / elapsed_s),
-        server_cpus: (end.cpu_s - begin.cpu_s) / elapsed_s,
-        pinned: end.pinned,
-        compute_priority: end.compute_priority,
-        server_stderr,
-        others,
+        jobs_per_s: case.background.has_jobs().then(|| session.jobs_per_s()),
+        server_cpus: session.server_cpus(),
+        pinned: session.pinned(),
+        compute_priority: session.compute_priority().map(str::to_owned),
+        latencies: session.seen.latencies,
+        server_stderr: session.server_stderr,
+        others: watch.finish(),
     })
-}
-
-fn mark(server: &mut Child) -> Result<Mark, String> {
-    server.tell(server::MARK)?;
-    server.expect_json(PATIENCE)
 }

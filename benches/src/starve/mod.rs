@@ -11,13 +11,11 @@ mod pair;
 mod timers;
 
 use std::io;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::child::{self, Child};
 use crate::micro::Scheduler;
 use crate::runtimes::{Evenkeel, Tokio};
 use crate::spin::Spin;
@@ -92,7 +90,7 @@ pub(crate) const CASES: &[Case] = &[
         PROMISE,
     ),
     Case {
-        measure: pair::measure_blocked,
+        window_min: BLOCKED_WINDOW_MIN,
         ..BESIDE.case(
             "blocked_1000",
             "1,000 tasks that sleep 1 s in std::thread::sleep between yields; 3 s or --secs",
@@ -114,6 +112,9 @@ pub(crate) const CASES: &[Case] = &[
         )
     },
 ];
+
+/// The shortest window in which tasks that sleep for 1 s show what they do.
+const BLOCKED_WINDOW_MIN: Duration = Duration::from_secs(3);
 
 /// The child's side: the server of a case, or the sleeping tasks.
 pub(crate) fn measure(name: &str, contender: &str, window: Duration) -> Result<Vec<f64>, String> {
@@ -175,25 +176,6 @@ impl Work {
             self.count();
         }
     }
-}
-
-/// Starts a child that computes in units of this machine. They are measured once, so that every
-/// contender does the same work.
-fn start_child(case: &Case, contender: &str, window: Duration) -> Result<Child, String> {
-    static SPIN: OnceLock<Result<Spin, String>> = OnceLock::new();
-    let spin = SPIN.get_or_init(|| Spin::calibrate().map_err(|error| error.to_string()));
-    let spin = spin
-        .as_ref()
-        .map_err(|error| format!("calibration: {error}"))?;
-    let mut child = suite::start_child(case, contender, window)?;
-    child.tell(&spin.iterations_per_us().to_string())?;
-    Ok(child)
-}
-
-/// The child's side of [`start_child`].
-fn spin_of_parent() -> io::Result<Spin> {
-    let told = child::next_command()?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    told.parse().map(Spin::new).map_err(io::Error::other)
 }
 
 #[cfg(test)]

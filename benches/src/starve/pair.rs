@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::disturbance::Disturbance;
 use super::{Contender, Work};
-use crate::mixed::Load;
-use crate::suite::Case;
+use crate::mixed::{Load, Rate, Traffic};
+use crate::suite::{self, Case, Turn};
 use crate::{child, echo, runtimes};
 
+/// How many honest connections there are.
+const CONNECTIONS: usize = 64;
 /// How fast the honest requests come, over all connections.
-const REQUESTS_PER_S: u32 = 2_000;
+const RATE: Rate = Rate::per_s(2_000);
 
 /// Told to the server: begin the disturbance.
 const DISTURB: &str = "disturb";
@@ -21,24 +23,17 @@ const MARK: &str = "mark";
 /// the runtime's.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The shortest window in which tasks that sleep for 1 s show what they do.
-const BLOCKED_WINDOW_MIN: Duration = Duration::from_secs(3);
-
 /// The parent's side: one measurement.
-pub(super) fn measure(
-    case: &'static Case,
-    contender: &'static str,
-    window: Duration,
-) -> Result<Vec<f64>, String> {
-    let mut server = super::start_child(case, contender, window)?;
+pub(super) fn measure(case: &'static Case, turn: Turn) -> Result<Vec<f64>, String> {
+    let mut server = suite::start_computing_child(case, turn)?;
     let port = server.expect_json(PATIENCE)?;
-    let mut load = Load::connect(port, REQUESTS_PER_S, window)?;
+    let mut load = Load::connect(port, &Traffic::even(CONNECTIONS, RATE, 0), turn.window)?;
     load.begin()?;
     server.tell(DISTURB)?;
     load.end()?;
     server.tell(MARK)?;
     let work_per_s: f64 = server.expect_json(PATIENCE)?;
-    let latencies = load.finish()?;
+    let latencies = load.finish()?.latencies;
 
     // A panic of a task, say: what was measured then is not the case.
     let stderr = server.finish();
@@ -58,19 +53,10 @@ pub(super) fn measure(
     ])
 }
 
-/// [`measure`] for `blocked_1000`.
-pub(super) fn measure_blocked(
-    case: &'static Case,
-    contender: &'static str,
-    window: Duration,
-) -> Result<Vec<f64>, String> {
-    measure(case, contender, window.max(BLOCKED_WINDOW_MIN))
-}
-
 /// The server's side: runs until the parent closes its end. Returns only for an error.
 pub(super) fn serve<R: Contender>(disturb: Disturbance<R>) -> Result<Vec<f64>, String> {
     let run = || -> Result<(), String> {
-        let spin = super::spin_of_parent().map_err(|error| error.to_string())?;
+        let spin = suite::spin_of_parent().map_err(|error| error.to_string())?;
         let runtime = runtimes::start::<R>()?;
         let port = echo::serve_on(runtime, |stream| {
             R::set_nodelay(&stream).expect("set_nodelay");

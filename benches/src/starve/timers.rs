@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use super::disturbance::{compute_in_tasks, workers};
 use super::{Contender, Work};
 use crate::runtimes;
-use crate::suite::Case;
+use crate::suite::{self, Case, Turn};
 
 pub(super) const NAME: &str = "timers";
 
@@ -27,13 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_NS: u64 = 1 << 42;
 
 /// The parent's side: one measurement.
-pub(super) fn measure(
-    case: &'static Case,
-    contender: &'static str,
-    window: Duration,
-) -> Result<Vec<f64>, String> {
-    let mut child = super::start_child(case, contender, window)?;
-    let values = child.expect_json(WARM_UP + window + PATIENCE)?;
+pub(super) fn measure(case: &'static Case, turn: Turn) -> Result<Vec<f64>, String> {
+    let mut child = suite::start_computing_child(case, turn)?;
+    let values = child.expect_json(WARM_UP + turn.window + PATIENCE)?;
     match child.finish() {
         stderr if stderr.is_empty() => Ok(values),
         stderr => Err(format!("the process wrote: {stderr}")),
@@ -42,7 +38,7 @@ pub(super) fn measure(
 
 /// The child's side.
 pub(super) fn run<R: Contender>(window: Duration) -> Result<Vec<f64>, String> {
-    let spin = super::spin_of_parent().map_err(|error| error.to_string())?;
+    let spin = suite::spin_of_parent().map_err(|error| error.to_string())?;
     let runtime = runtimes::start::<R>()?;
     let sleepers: Vec<_> = (0..SLEEPERS).map(|_| Arc::new(Sleeper::new())).collect();
     for (index, sleeper) in (0..).zip(&sleepers) {

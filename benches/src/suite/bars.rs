@@ -29,6 +29,9 @@ impl Bar {
         match self.limit {
             Limit::AtMost(times, peers) => format!("<= {times} x {}", best(peers)),
             Limit::AtLeast(times, peers) => format!(">= {times} x {}", best(peers)),
+            Limit::AtLeastOfBest(times, by, peers) => {
+                format!(">= {times} x best {by} of {}", best(peers))
+            }
             Limit::Absolute(limit) => format!("<= {limit}"),
         }
     }
@@ -46,10 +49,12 @@ impl Bar {
             .collect();
         let met: fn(f64, f64) -> bool = match self.limit {
             Limit::AtMost(..) | Limit::Absolute(_) => |value, limit| value <= limit,
-            Limit::AtLeast(..) => |value, limit| value >= limit,
+            Limit::AtLeast(..) | Limit::AtLeastOfBest(..) => |value, limit| value >= limit,
         };
-        let (Limit::AtMost(limit, _) | Limit::AtLeast(limit, _) | Limit::Absolute(limit)) =
-            self.limit;
+        let (Limit::AtMost(limit, _)
+        | Limit::AtLeast(limit, _)
+        | Limit::AtLeastOfBest(limit, ..)
+        | Limit::Absolute(limit)) = self.limit;
         match Spread::of(&measured) {
             None => Verdict::NotMeasured,
             Some(measured) if met(measured.median, limit) => Verdict::Met { measured },
@@ -61,16 +66,23 @@ impl Bar {
     /// the same round. `None` unless every peer has one: the best might be the one that is missing.
     fn compared(&self, rows: &[&Row], own: &Row, round: usize) -> Option<f64> {
         let value = own.value(self.metric, round)?;
-        let (peers, best): (_, fn(f64, f64) -> f64) = match self.limit {
-            Limit::Absolute(_) => return Some(value),
-            Limit::AtMost(_, peers) => (peers, f64::min),
-            Limit::AtLeast(_, peers) => (peers, f64::max),
+        let of_peers = |metric, peers: &[&str]| {
+            let values = peers
+                .iter()
+                .map(|peer| find(rows, peer)?.value(metric, round));
+            values.collect::<Option<Vec<f64>>>()
         };
-        let values = peers
-            .iter()
-            .map(|peer| find(rows, peer)?.value(self.metric, round));
-        let values: Option<Vec<f64>> = values.collect();
-        let best = values?.into_iter().reduce(best)?;
+        let best = match self.limit {
+            Limit::Absolute(_) => return Some(value),
+            Limit::AtMost(_, peers) => of_peers(self.metric, peers)?.into_iter().reduce(f64::min),
+            Limit::AtLeast(_, peers) => of_peers(self.metric, peers)?.into_iter().reduce(f64::max),
+            Limit::AtLeastOfBest(_, by, peers) => {
+                let ranks = of_peers(by, peers)?;
+                let ranked = ranks.into_iter().zip(of_peers(self.metric, peers)?);
+                let best = ranked.min_by(|one, other| one.0.total_cmp(&other.0));
+                best.map(|(_, value)| value)
+            }
+        }?;
         (best > 0.0).then(|| value / best)
     }
 }

@@ -7,13 +7,16 @@ mod report;
 mod run;
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 pub(crate) use self::report::list;
 pub(crate) use self::run::run;
 use crate::child::{self, Child};
-use crate::{echo, http, idle, memory, micro, starve, timers};
+use crate::spin::Spin;
+use crate::{echo, handlers, http, idle, memory, micro, starve, timers};
 
 /// The contender that all bars are about.
 pub(crate) const EVENKEEL: &str = "evenkeel";
@@ -27,27 +30,70 @@ pub(crate) struct Suite {
     pub(crate) name: &'static str,
     /// One line.
     pub(crate) about: &'static str,
-    pub(crate) cases: &'static [Case],
+    pub(crate) cases: fn(Form) -> &'static [Case],
+    /// For how long each contender is measured in each case, if nothing else is asked for.
+    pub(crate) window: Duration,
+    /// How many times over.
+    pub(crate) rounds: u32,
     /// Measures the case of this name in this process, for those that [`in_child`] starts.
     measure: fn(name: &str, contender: &str, window: Duration) -> Result<Vec<f64>, String>,
 }
 
+/// Which cases of a suite are meant. For most suites that is the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    #[default]
+    Short,
+    /// What `--long` asks for.
+    Long,
+}
+
 /// Every suite, in the order of the help text.
-#[rustfmt::skip]
 pub(crate) const SUITES: &[Suite] = &[
-    Suite { name: "micro", about: micro::ABOUT, cases: micro::CASES, measure: micro::measure },
-    Suite { name: "echo", about: echo::ABOUT, cases: echo::CASES, measure: echo::measure },
-    Suite { name: "timers", about: timers::ABOUT, cases: timers::CASES, measure: timers::measure },
-    Suite { name: "memory", about: memory::ABOUT, cases: memory::CASES, measure: memory::measure },
-    Suite { name: "idle", about: idle::ABOUT, cases: idle::CASES, measure: idle::measure },
-    Suite { name: "http", about: http::ABOUT, cases: http::CASES, measure: http::measure },
-    Suite { name: "starve", about: starve::ABOUT, cases: starve::CASES, measure: starve::measure },
+    suite("micro", micro::ABOUT, |_| micro::CASES, micro::measure),
+    suite("echo", echo::ABOUT, |_| echo::CASES, echo::measure),
+    suite("timers", timers::ABOUT, |_| timers::CASES, timers::measure),
+    suite("memory", memory::ABOUT, |_| memory::CASES, memory::measure),
+    suite("idle", idle::ABOUT, |_| idle::CASES, idle::measure),
+    suite("http", http::ABOUT, |_| http::CASES, http::measure),
+    suite("starve", starve::ABOUT, |_| starve::CASES, starve::measure),
+    Suite {
+        window: Duration::from_millis(1500),
+        rounds: 1,
+        ..suite(
+            "handlers",
+            handlers::ABOUT,
+            handlers::cases,
+            handlers::measure,
+        )
+    },
 ];
+
+const fn suite(
+    name: &'static str,
+    about: &'static str,
+    cases: fn(Form) -> &'static [Case],
+    measure: fn(&str, &str, Duration) -> Result<Vec<f64>, String>,
+) -> Suite {
+    Suite {
+        name,
+        about,
+        cases,
+        window: Duration::from_secs(1),
+        rounds: 3,
+        measure,
+    }
+}
 
 impl Suite {
     /// The suite of this name.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         SUITES.iter().find(|suite| suite.name == name)
+    }
+
+    /// Whether `--long` makes a difference.
+    pub(crate) fn has_long_form(&self) -> bool {
+        (self.cases)(Form::Short).len() < (self.cases)(Form::Long).len()
     }
 }
 
@@ -63,13 +109,23 @@ pub(crate) struct Case {
     /// Who is measured; [`EVENKEEL`] is the first.
     pub(crate) contenders: &'static [&'static str],
     pub(crate) bars: &'static [Bar],
+    /// The shortest window that it makes sense in, whatever is asked for.
+    pub(crate) window_min: Duration,
     pub(crate) measure: Measure,
+}
+
+/// One contender's turn in a round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) contender: &'static str,
+    pub(crate) window: Duration,
+    /// From 0. What is left to chance is the same for all contenders of a round.
+    pub(crate) round: u32,
 }
 
 /// Measures a case once, in the parent process; most start a child. The values are in the order of the
 /// case's `metrics`.
-pub(crate) type Measure =
-    fn(&'static Case, contender: &'static str, window: Duration) -> Result<Vec<f64>, String>;
+pub(crate) type Measure = fn(&'static Case, Turn) -> Result<Vec<f64>, String>;
 
 /// What several cases of a suite have in common.
 pub(crate) struct Template {
@@ -93,6 +149,7 @@ impl Template {
             metrics,
             contenders: self.contenders,
             bars,
+            window_min: Duration::ZERO,
             measure: self.measure,
         }
     }
@@ -125,6 +182,9 @@ pub(crate) enum Limit {
     AtMost(f64, &'static [&'static str]),
     /// At least so many times the best (highest) of these contenders.
     AtLeast(f64, &'static [&'static str]),
+    /// At least so many times the value of that one of these contenders which is the best (lowest) by
+    /// another metric.
+    AtLeastOfBest(f64, &'static str, &'static [&'static str]),
     /// At most this, in the metric's unit.
     Absolute(f64),
 }
@@ -140,6 +200,7 @@ impl fmt::Display for Case {
 pub(crate) struct SuiteOptions {
     /// In this order.
     pub(crate) suites: Vec<&'static Suite>,
+    pub(crate) form: Form,
     /// Patterns of case names; empty for all.
     pub(crate) only: Vec<String>,
     /// For how long each contender is measured in each case.
@@ -154,6 +215,7 @@ impl Default for SuiteOptions {
     fn default() -> Self {
         Self {
             suites: Vec::new(),
+            form: Form::Short,
             only: Vec::new(),
             window: Duration::from_secs(1),
             rounds: 3,
@@ -166,8 +228,15 @@ impl Default for SuiteOptions {
 ///
 /// A pattern that is a case's name, with or without its suite's, stands for cases of that name
 /// alone, any other for every case whose name contains it. One that matches nothing is an error.
-fn select(suites: &[&'static Suite], patterns: &[String]) -> Result<Vec<&'static Case>, String> {
-    let all: Vec<&Case> = suites.iter().flat_map(|suite| suite.cases).collect();
+fn select(
+    suites: &[&'static Suite],
+    form: Form,
+    patterns: &[String],
+) -> Result<Vec<&'static Case>, String> {
+    let all: Vec<&Case> = suites
+        .iter()
+        .flat_map(|suite| (suite.cases)(form))
+        .collect();
     let is_name = |case: &Case, pattern: &str| case.name == pattern || case.to_string() == pattern;
     let matches = |case: &Case, pattern: &str| {
         if all.iter().any(|case| is_name(case, pattern)) {
@@ -198,13 +267,9 @@ pub(crate) struct MeasureOptions {
 }
 
 /// Runs the suite's `measure` in a fresh process, and returns what it measured.
-pub(crate) fn in_child(
-    case: &'static Case,
-    contender: &'static str,
-    window: Duration,
-) -> Result<Vec<f64>, String> {
-    let mut child = start_child(case, contender, window)?;
-    let values = child.expect_json(window + PATIENCE)?;
+pub(crate) fn in_child(case: &'static Case, turn: Turn) -> Result<Vec<f64>, String> {
+    let mut child = start_child(case, turn.contender, turn.window)?;
+    let values = child.expect_json(turn.window + PATIENCE)?;
     match child.finish() {
         stderr if stderr.is_empty() => Ok(values),
         // A panic of a task, say: what was measured then is not the case.
@@ -219,6 +284,25 @@ pub(crate) fn start_child(case: &Case, contender: &str, window: Duration) -> Res
     let (case, secs) = (case.to_string(), window.as_secs_f64().to_string());
     let arguments = ["--case", &case, "--on", contender, "--secs", &secs];
     Child::start("measure", &arguments).map_err(|error| error.to_string())
+}
+
+/// [`start_child`] for one that computes in units of this machine. They are measured once, so that
+/// every contender does the same work.
+pub(crate) fn start_computing_child(case: &Case, turn: Turn) -> Result<Child, String> {
+    static SPIN: OnceLock<Result<Spin, String>> = OnceLock::new();
+    let spin = SPIN.get_or_init(|| Spin::calibrate().map_err(|error| error.to_string()));
+    let spin = spin
+        .as_ref()
+        .map_err(|error| format!("calibration: {error}"))?;
+    let mut child = start_child(case, turn.contender, turn.window)?;
+    child.tell(&spin.iterations_per_us().to_string())?;
+    Ok(child)
+}
+
+/// The child's side of [`start_computing_child`].
+pub(crate) fn spin_of_parent() -> io::Result<Spin> {
+    let told = child::next_command()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    told.parse().map(Spin::new).map_err(io::Error::other)
 }
 
 /// The child's side of [`start_child`].
@@ -246,16 +330,22 @@ mod tests {
             .map(|name| Suite::named(name).unwrap())
             .collect();
         let patterns: Vec<_> = patterns.iter().map(ToString::to_string).collect();
-        let cases = select(&suites, &patterns)?;
+        let cases = select(&suites, Form::Short, &patterns)?;
         Ok(cases.iter().map(ToString::to_string).collect())
+    }
+
+    fn suites_and_forms() -> impl Iterator<Item = (&'static Suite, Form)> {
+        let forms = |suite| [Form::Short, Form::Long].map(|form| (suite, form));
+        SUITES.iter().flat_map(forms)
     }
 
     #[test]
     fn cases_are_well_formed() {
-        for suite in SUITES {
-            for case in suite.cases {
+        for (suite, form) in suites_and_forms() {
+            let cases = (suite.cases)(form);
+            for case in cases {
                 assert_eq!(case.suite, suite.name, "{case}");
-                let namesakes = suite.cases.iter().filter(|other| other.name == case.name);
+                let namesakes = cases.iter().filter(|other| other.name == case.name);
                 assert_eq!(namesakes.count(), 1, "{case}");
                 assert_eq!(case.contenders.first(), Some(&EVENKEEL), "{case}");
                 assert!(!case.metrics.is_empty(), "{case}");
@@ -265,11 +355,18 @@ mod tests {
 
     #[test]
     fn bars_name_what_is_measured() {
-        for case in SUITES.iter().flat_map(|suite| suite.cases) {
+        let cases = suites_and_forms().flat_map(|(suite, form)| (suite.cases)(form));
+        for case in cases {
+            let is_measured = |name| case.metrics.iter().any(|metric| metric.name == name);
             for bar in case.bars {
-                let mut metrics = case.metrics.iter();
-                assert!(metrics.any(|metric| metric.name == bar.metric), "{case}");
-                if let Limit::AtMost(_, peers) | Limit::AtLeast(_, peers) = bar.limit {
+                assert!(is_measured(bar.metric), "{case}");
+                if let Limit::AtLeastOfBest(_, by, _) = bar.limit {
+                    assert!(is_measured(by), "{case}");
+                }
+                if let Limit::AtMost(_, peers)
+                | Limit::AtLeast(_, peers)
+                | Limit::AtLeastOfBest(_, _, peers) = bar.limit
+                {
                     assert!(!peers.is_empty(), "{case}");
                     for peer in peers {
                         assert!(case.contenders.contains(peer), "{case}: {peer}");

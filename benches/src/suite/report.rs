@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::bars::Verdict;
 use super::run::{Measured, Row};
-use super::{Bar, Case, Limit, Metric, Suite, SuiteOptions};
+use super::{Bar, Case, Form, Limit, Metric, Suite, SuiteOptions};
 use crate::machine::{self, Machine, Others};
 use crate::peers;
 use crate::stats::{Spread, short};
@@ -24,13 +24,13 @@ pub(super) fn summary(case: &Case, measured: &Measured) -> String {
 }
 
 /// The text of `--list` after these suites.
-pub(crate) fn list(suites: &[&Suite]) -> String {
+pub(crate) fn list(suites: &[&Suite], form: Form) -> String {
     let mut text = String::new();
     for suite in suites {
         let _ = writeln!(text, "{}: {}", suite.name, suite.about);
-        for case in suite.cases {
+        for case in (suite.cases)(form) {
             let (name, about) = (case.to_string(), case.about);
-            let _ = writeln!(text, "  {name:<26} {about}");
+            let _ = writeln!(text, "  {name:<32} {about}");
         }
     }
     text
@@ -259,7 +259,7 @@ fn metric_lines(
 /// What was found, the limit, and the verdict.
 fn judgement(bar: &Bar, rows: &[&Row], rounds: u32) -> [String; 3] {
     let times = match bar.limit {
-        Limit::AtMost(..) | Limit::AtLeast(..) => "x",
+        Limit::AtMost(..) | Limit::AtLeast(..) | Limit::AtLeastOfBest(..) => "x",
         Limit::Absolute(_) => "",
     };
     let found = |spread: Spread| {
@@ -333,6 +333,7 @@ pub(super) mod tests {
                 limit: Limit::Absolute(7.0),
             },
         ],
+        window_min: Duration::ZERO,
         measure: in_child,
     };
 
@@ -441,8 +442,8 @@ pub(super) mod tests {
     #[test]
     fn the_list_names_every_case() {
         let suite = Suite::named("micro").unwrap();
-        let list = list(&[suite]);
+        let list = list(&[suite], Form::Short);
         let named = |case: &Case| list.contains(&case.to_string());
-        assert!(suite.cases.iter().all(named));
+        assert!((suite.cases)(Form::Short).iter().all(named));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Case, SuiteOptions, report, select};
+use super::{Case, SuiteOptions, Turn, report, select};
 use crate::machine::{Machine, Others, Watch};
 use crate::progress::Progress;
 use crate::{Failure, json_file, write_json};
@@ -48,7 +48,7 @@ impl Row {
 
 /// Runs the suites.
 pub(crate) fn run(options: &SuiteOptions) -> Result<(), Failure> {
-    let cases = select(&options.suites, &options.only).map_err(Failure::Usage)?;
+    let cases = select(&options.suites, options.form, &options.only).map_err(Failure::Usage)?;
     // Now, so that a path that cannot be written costs no measurement.
     let json = options.json.as_deref().map(json_file).transpose()?;
     let watch = Watch::start();
@@ -83,14 +83,11 @@ fn run_rounds(cases: &[&'static Case], options: &SuiteOptions) -> Vec<Row> {
             rounds: Vec::new(),
         }));
     }
-    let progress = Progress::new(
-        rows.len() * options.rounds as usize,
-        options.window + OVERHEAD,
-    );
-    for round in 0..options.rounds as usize {
+    let progress = Progress::new(rows.len() * options.rounds as usize, each(&rows, options));
+    for round in 0..options.rounds {
         for of_case in rows.chunk_by_mut(|one, other| std::ptr::eq(one.case, other.case)) {
-            for index in rotation(of_case.len(), round) {
-                measure(&mut of_case[index], options.window, &progress);
+            for index in rotation(of_case.len(), round as usize) {
+                measure(&mut of_case[index], options.window, round, &progress);
             }
         }
     }
@@ -98,16 +95,29 @@ fn run_rounds(cases: &[&'static Case], options: &SuiteOptions) -> Vec<Row> {
     rows
 }
 
+/// What a measurement takes, about, in the mean.
+fn each(rows: &[Row], options: &SuiteOptions) -> Duration {
+    let windows = rows
+        .iter()
+        .map(|row| options.window.max(row.case.window_min));
+    windows.sum::<Duration>() / rows.len().max(1) as u32 + OVERHEAD
+}
+
 /// The order of the contenders in a round: nobody is always the first, nor always after the same.
 fn rotation(contenders: usize, round: usize) -> impl Iterator<Item = usize> {
     (0..contenders).map(move |index| (index + round) % contenders)
 }
 
-fn measure(row: &mut Row, window: Duration, progress: &Progress) {
+fn measure(row: &mut Row, window: Duration, round: u32, progress: &Progress) {
     let name = format!("{} on {}", row.case, row.contender);
     progress.begin(&name);
     let watch = Watch::start();
-    let values = (row.case.measure)(row.case, row.contender, window);
+    let turn = Turn {
+        contender: row.contender,
+        window: window.max(row.case.window_min),
+        round,
+    };
+    let values = (row.case.measure)(row.case, turn);
     let outcome = values
         .and_then(|values| checked(row.case, values))
         .map(|values| Measured {

@@ -9,7 +9,6 @@ use evenkeel::runtime::{self, Runtime};
 use evenkeel::task;
 
 use super::{BLOCKING_SLEEP, Handler, Job, Server, echo};
-use crate::mixed::JOBS_IN_FLIGHT;
 use crate::mixed::cases::{Background, Pinning};
 use crate::runtimes::evenkeel_builder;
 
@@ -27,6 +26,12 @@ impl Evenkeel {
         let runtime = evenkeel_builder().pinning(pinning).build()?;
         Ok(Self { runtime })
     }
+
+    pub(super) fn without_takeover() -> io::Result<Self> {
+        let off = runtime::TakeoverPolicy::disabled();
+        let runtime = evenkeel_builder().takeover(off).build()?;
+        Ok(Self { runtime })
+    }
 }
 
 impl Server for Evenkeel {
@@ -37,8 +42,8 @@ impl Server for Evenkeel {
         Ok(())
     }
 
-    fn start(&self, background: Background, job: &Job) -> io::Result<()> {
-        for _ in 0..JOBS_IN_FLIGHT {
+    fn start(&self, background: Background, job: &Job, in_flight: usize) -> io::Result<()> {
+        for _ in 0..in_flight {
             let job = job.clone();
             match background {
                 Background::Nothing => {}
@@ -49,6 +54,10 @@ impl Server for Evenkeel {
             }
         }
         Ok(())
+    }
+
+    fn takeovers(&self) -> u64 {
+        self.runtime.metrics().takeovers()
     }
 
     fn compute_priority(&self) -> Option<String> {

@@ -6,6 +6,7 @@ mod smol;
 mod tokio;
 
 use std::fs;
+use std::hint::black_box;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use ::tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use serde::{Deserialize, Serialize};
 
 use super::cases::{Background, Case, Engine};
-use super::{JOB_US, MESSAGE_BYTES};
+use super::message::{self, Message};
+use super::{JOB_US, JOBS_IN_FLIGHT, MESSAGE_BYTES};
 use crate::spin::Spin;
 use crate::{child, sys};
 
@@ -47,6 +49,8 @@ pub(super) struct Mark {
     pub(super) cpu_s: f64,
     /// CPU jobs done, in fractions.
     pub(super) jobs: f64,
+    /// How many workers were replaced, where the runtime does that.
+    pub(super) takeovers: u64,
     /// Whether any thread is pinned.
     pub(super) pinned: bool,
     /// The priority of the compute lane, where there is one.
@@ -59,8 +63,13 @@ trait Server {
     /// answer. Returns at once.
     fn serve(&self, listener: TcpListener, handler: Handler) -> io::Result<()>;
 
-    /// Begins the background work, and returns at once.
-    fn start(&self, background: Background, job: &Job) -> io::Result<()>;
+    /// Begins the background work, so many at a time, and returns at once.
+    fn start(&self, background: Background, job: &Job, in_flight: usize) -> io::Result<()>;
+
+    /// How many workers were replaced.
+    fn takeovers(&self) -> u64 {
+        0
+    }
 
     /// The priority in force of a compute lane.
     fn compute_priority(&self) -> Option<String> {
@@ -68,16 +77,35 @@ trait Server {
     }
 }
 
-/// The CPU work that a request needs.
+/// What is done for a request.
 #[derive(Clone, Copy)]
-struct Handler {
-    spin: Spin,
-    work_us: u64,
+pub(crate) enum Handler {
+    /// The CPU work that it asks for.
+    Compute(Spin),
+    /// A buffer is allocated, and every page of it touched.
+    Allocate,
+    /// A line is written to standard error.
+    Log,
 }
 
+/// Size of the buffer of [`Handler::Allocate`].
+const ALLOCATED_BYTES: usize = 256 * 1024;
+/// How far apart its touched bytes are: no page is larger, on most machines.
+const PAGE_BYTES: usize = 4096;
+
 impl Handler {
-    fn run(self) {
-        self.spin.run(self.work_us);
+    fn run(self, message: &Message) {
+        match self {
+            Self::Compute(spin) => spin.run(message::work_us(message)),
+            Self::Allocate => {
+                let mut buffer = black_box(vec![0_u8; ALLOCATED_BYTES]);
+                for byte in buffer.iter_mut().step_by(PAGE_BYTES) {
+                    *byte = message[0];
+                }
+                black_box(buffer);
+            }
+            Self::Log => eprintln!("request {} was answered", message[0]),
+        }
     }
 }
 
@@ -119,7 +147,7 @@ const BLOCKING_SLEEP: Duration = Duration::from_millis(100);
 async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, handler: Handler) {
     let mut message = [0; MESSAGE_BYTES];
     while stream.read_exact(&mut message).await.is_ok() {
-        handler.run();
+        handler.run(&message);
         if stream.write_all(&message).await.is_err() {
             return;
         }
@@ -129,22 +157,38 @@ async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, handler: Handler
 /// Runs the server of one case until the parent closes its end.
 pub(crate) fn serve(options: &ServeOptions) -> Result<(), String> {
     let case = Case::named(&options.case).ok_or_else(|| format!("no case '{}'", options.case))?;
+    child::tie_to_parent().map_err(|error| format!("server: {error}"))?;
+    let spin = Spin::new(options.iterations_per_us);
+    host(&Role {
+        engine: case.engine,
+        handler: Handler::Compute(spin),
+        background: case.background,
+        in_flight: JOBS_IN_FLIGHT,
+        spin,
+    })
+}
+
+/// What a server is.
+pub(crate) struct Role {
+    pub(crate) engine: Engine,
+    pub(crate) handler: Handler,
+    pub(crate) background: Background,
+    /// How much of the background work at a time.
+    pub(crate) in_flight: usize,
+    /// For the jobs.
+    pub(crate) spin: Spin,
+}
+
+/// Is this server until the parent closes its end. Returns only for an error.
+pub(crate) fn host(role: &Role) -> Result<(), String> {
     let run = || -> io::Result<()> {
-        child::tie_to_parent()?;
-        let spin = Spin::new(options.iterations_per_us);
-        let server = runtime(case.engine)?;
+        let server = runtime(role.engine)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
         listener.set_nonblocking(true)?;
-        server.serve(
-            listener,
-            Handler {
-                spin,
-                work_us: case.workload.handler_us(),
-            },
-        )?;
+        server.serve(listener, role.handler)?;
         child::say(&serde_json::to_string(&Ready { port })?)?;
-        obey(server.as_ref(), case.background, &Job::new(spin))
+        obey(server.as_ref(), role)
     };
     run().map_err(|error| format!("server: {error}"))?;
     // Not a return: the background work never ends, so a runtime that waits for it in its drop
@@ -155,22 +199,24 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), String> {
 fn runtime(engine: Engine) -> io::Result<Box<dyn Server>> {
     Ok(match engine {
         Engine::Evenkeel(pinning) => Box::new(evenkeel::Evenkeel::new(pinning)?),
+        Engine::EvenkeelWithoutTakeover => Box::new(evenkeel::Evenkeel::without_takeover()?),
         Engine::Tokio => Box::new(tokio::Tokio::new()?),
         Engine::Smol => Box::new(smol::Smol::new()?),
     })
 }
 
 /// Follows the parent's commands, on a thread that is not the runtime's.
-fn obey(server: &dyn Server, background: Background, job: &Job) -> io::Result<()> {
-    let start = Instant::now();
+fn obey(server: &dyn Server, role: &Role) -> io::Result<()> {
+    let (start, job) = (Instant::now(), Job::new(role.spin));
     while let Some(command) = child::next_command()? {
         match command.as_str() {
-            START_BACKGROUND => server.start(background, job)?,
+            START_BACKGROUND => server.start(role.background, &job, role.in_flight)?,
             MARK => {
                 let mark = Mark {
                     elapsed_s: start.elapsed().as_secs_f64(),
                     cpu_s: sys::process_cpu_time().as_secs_f64(),
                     jobs: job.done(),
+                    takeovers: server.takeovers(),
                     pinned: has_pinned_thread()?,
                     compute_priority: server.compute_priority(),
                 };

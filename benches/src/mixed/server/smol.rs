@@ -11,8 +11,8 @@ use smol::Executor;
 use smol::net::{TcpListener, TcpStream};
 
 use super::{BLOCKING_SLEEP, Handler, Job, Server};
+use crate::mixed::MESSAGE_BYTES;
 use crate::mixed::cases::Background;
-use crate::mixed::{JOBS_IN_FLIGHT, MESSAGE_BYTES};
 
 pub(super) struct Smol {
     executor: Arc<Executor<'static>>,
@@ -38,8 +38,8 @@ impl Server for Smol {
         Ok(())
     }
 
-    fn start(&self, background: Background, job: &Job) -> io::Result<()> {
-        for _ in 0..JOBS_IN_FLIGHT {
+    fn start(&self, background: Background, job: &Job, in_flight: usize) -> io::Result<()> {
+        for _ in 0..in_flight {
             let job = job.clone();
             match background {
                 Background::Unblock => self.executor.spawn(unblock(job)).detach(),
@@ -63,7 +63,7 @@ async fn accept(executor: Arc<Executor<'static>>, listener: TcpListener, handler
 async fn echo(mut stream: TcpStream, handler: Handler) {
     let mut message = [0; MESSAGE_BYTES];
     while stream.read_exact(&mut message).await.is_ok() {
-        handler.run();
+        handler.run(&message);
         if stream.write_all(&message).await.is_err() {
             return;
         }

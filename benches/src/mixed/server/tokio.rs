@@ -6,12 +6,11 @@ use std::net;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task;
 
 use super::{BLOCKING_SLEEP, Handler, Job, Server, echo};
-use crate::mixed::JOBS_IN_FLIGHT;
 use crate::mixed::cases::Background;
 use crate::sys;
 
@@ -34,7 +33,7 @@ impl Server for Tokio {
         Ok(())
     }
 
-    fn start(&self, background: Background, job: &Job) -> io::Result<()> {
+    fn start(&self, background: Background, job: &Job, in_flight: usize) -> io::Result<()> {
         // Its own pool, since the global one cannot be told to lower its threads; both have a
         // thread per CPU.
         let rayon = match background {
@@ -44,7 +43,16 @@ impl Server for Tokio {
             })?),
             _ => None,
         };
-        for _ in 0..JOBS_IN_FLIGHT {
+        let second = match background {
+            Background::TokioNice10 => Some(second_runtime(|| {
+                sys::set_nice(10).expect("a thread may always lower itself");
+            })?),
+            Background::TokioIdle => Some(second_runtime(|| {
+                sys::schedule_as_idle().expect("a thread may always lower itself");
+            })?),
+            _ => None,
+        };
+        for _ in 0..in_flight {
             let job = job.clone();
             match background {
                 Background::Nothing => {}
@@ -53,6 +61,10 @@ impl Server for Tokio {
                 Background::Rayon | Background::RayonNice19 => {
                     let pool = rayon.clone().expect("made above");
                     drop(self.runtime.spawn(rayon_spawn(pool, job)));
+                }
+                Background::TokioNice10 | Background::TokioIdle => {
+                    let second = second.clone().expect("made above");
+                    drop(self.runtime.spawn(spawn_on(second, job)));
                 }
                 Background::InlineJobs => drop(self.runtime.spawn(inline_jobs(job))),
                 Background::BlockingSleeps => drop(self.runtime.spawn(blocking_sleeps())),
@@ -76,6 +88,14 @@ async fn spawn(job: Job) {
     loop {
         let job = job.clone();
         task::spawn(async move { job.run() }).await.expect("job");
+    }
+}
+
+/// As [`spawn`], onto another runtime.
+async fn spawn_on(other: Handle, job: Job) {
+    loop {
+        let job = job.clone();
+        other.spawn(async move { job.run() }).await.expect("job");
     }
 }
 
@@ -117,4 +137,13 @@ fn rayon_pool(on_start: fn()) -> io::Result<Arc<rayon::ThreadPool>> {
         .start_handler(move |_| on_start())
         .build();
     pool.map(Arc::new).map_err(io::Error::other)
+}
+
+/// A runtime for the jobs alone, with a worker per CPU.
+fn second_runtime(on_start: fn()) -> io::Result<Handle> {
+    let runtime = Builder::new_multi_thread()
+        .on_thread_start(on_start)
+        .build()?;
+    // It works until the process ends.
+    Ok(Box::leak(Box::new(runtime)).handle().clone())
 }
