@@ -62,6 +62,7 @@ pub mod task;
 mod lane {
     mod bits;
     pub(crate) mod exclusive;
+    pub(crate) mod long;
     pub(crate) mod park_state;
     pub(crate) mod sleep;
     pub(crate) mod tenure;

@@ -5,6 +5,7 @@
 
 mod cells;
 mod inboxes;
+mod long;
 mod sleepers;
 mod strays;
 mod tenures;

@@ -10,19 +10,23 @@
 //!
 //! ```text
 //! a place becomes free                      a worker that found nothing
-//! 1. running -= 1                           1. to 3. as in `sleep`
-//! 2. to 5. as a submitter in `sleep`        4. the last look: tasks wait, and running < limit
-//!
-//! a task comes: as a submitter in `sleep`   a worker takes one, under the lock: running < limit,
-//!                                           pop, running += 1
+//! 1. running -= 1                           1. to 3. as in `sleep`, the fence among them
+//! 2. fence (SeqCst)                         4. the last look: tasks wait, and running < limit
+//! 3. tasks wait, and running < limit:
+//!    then as a submitter in `sleep`         a worker takes a task
+//!                                           under the lock: running < limit, pop, running += 1
+//! a task comes
+//! as a submitter in `sleep`
 //! ```
+//!
+//! The fences see to it that of a place and a task that come at once, one sees the other, or a worker's last look sees both.
 //!
 //! `running` grows under the lock only, or by the driver thread's hand, and never for a moment too far: whoever sees no place
 //! left may rely on it that somebody who has one will look again when he leaves it. A thread that leaves may be of low
 //! priority, so it takes no lock. Loom model: `models::long`.
 
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::collections::VecDeque;
 
 /// So many tasks for each worker may wait for one that has much to do to have a large share of a core.
@@ -58,14 +62,14 @@ impl<T> Long<T> {
             return Err(task);
         };
         tasks.push_back(task);
-        self.waiting.store(tasks.len(), Ordering::SeqCst);
+        self.waiting.store(tasks.len(), Ordering::Relaxed);
         Ok(())
     }
 
     /// A task waits, and may be polled.
     #[inline]
     pub(crate) fn may_begin(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) > 0 && self.running.load(Ordering::SeqCst) < self.limit
+        self.waiting.load(Ordering::Relaxed) > 0 && self.running.load(Ordering::Relaxed) < self.limit
     }
 
     /// The first task, and a place, which has to be left.
@@ -75,23 +79,24 @@ impl<T> Long<T> {
         }
         let mut queue = self.queue.lock();
         let tasks = queue.as_mut()?;
-        if self.running.load(Ordering::SeqCst) >= self.limit {
+        if self.running.load(Ordering::Relaxed) >= self.limit {
             return None;
         }
         let task = tasks.pop_front()?;
-        self.running.fetch_add(1, Ordering::SeqCst);
-        self.waiting.store(tasks.len(), Ordering::SeqCst);
+        self.running.fetch_add(1, Ordering::Relaxed);
+        self.waiting.store(tasks.len(), Ordering::Relaxed);
         Some(task)
     }
 
     /// A poll has turned out to be long, and has a place from now on, whether there is one or not.
     pub(crate) fn enter(&self) {
-        self.running.fetch_add(1, Ordering::SeqCst);
+        self.running.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A place becomes free. The caller then does as if it had submitted something, if [`may_begin`](Long::may_begin).
     pub(crate) fn leave(&self) {
-        self.running.fetch_sub(1, Ordering::SeqCst);
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -110,7 +115,7 @@ impl<T> Long<T> {
     /// Takes no more from now on, and returns what is there.
     pub(crate) fn close(&self) -> VecDeque<T> {
         let tasks = self.queue.lock().take();
-        self.waiting.store(0, Ordering::SeqCst);
+        self.waiting.store(0, Ordering::Relaxed);
         tasks.unwrap_or_default()
     }
 }
