@@ -223,6 +223,7 @@ fn required<T>(value: Option<T>, option: &str) -> Result<T, lexopt::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mixed::{Rate, Traffic};
 
     fn mixed(arguments: &[&str]) -> Result<MixedOptions, String> {
         match parse(lexopt::Parser::from_args(arguments)) {
@@ -300,6 +301,18 @@ mod tests {
     }
 
     #[test]
+    fn a_client_is_told_its_traffic() {
+        let traffic = Traffic::even(64, Rate::per_s(2_000), 100);
+        let json = serde_json::to_string(&traffic).unwrap();
+        let arguments = ["client", "--port=1", "--secs=2", "--traffic", &json];
+        let Ok(Command::Client(options)) = parse(lexopt::Parser::from_args(arguments)) else {
+            panic!("a client");
+        };
+        assert_eq!((options.port, options.window.as_secs()), (1, 2));
+        assert_eq!(options.traffic, traffic);
+    }
+
+    #[test]
     fn a_child_needs_its_options() {
         for arguments in [
             &["client", "--port", "1"][..],
@@ -346,6 +359,27 @@ mod tests {
         assert_eq!(options.window, Duration::from_millis(500));
         assert_eq!(options.rounds, 7);
         assert_eq!(options.json, Some(PathBuf::from("out")));
+    }
+
+    #[test]
+    fn handlers_run_once_and_longer() {
+        let options = suites(&["handlers"]).unwrap();
+        assert_eq!(options.window, Duration::from_millis(1_500));
+        assert_eq!((options.rounds, options.form), (1, Form::Short));
+        // Together with others, what the most thorough of them needs.
+        let options = suites(&["micro", "handlers"]).unwrap();
+        assert_eq!(options.window, Duration::from_millis(1_500));
+        assert_eq!(options.rounds, 3);
+    }
+
+    #[test]
+    fn only_a_suite_with_a_long_form_takes_long() {
+        let options = suites(&["--long", "handlers", "--repeat=2"]).unwrap();
+        assert_eq!((options.form, options.rounds), (Form::Long, 2));
+        for arguments in [&["--long"][..], &["micro", "--long", "--list"]] {
+            let error = suites(arguments).unwrap_err();
+            assert!(error.contains("'handlers'"), "{arguments:?}: {error}");
+        }
     }
 
     #[test]

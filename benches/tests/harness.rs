@@ -132,6 +132,22 @@ fn the_list_of_a_suite_shows_its_cases_and_runs_none() {
 }
 
 #[test]
+fn a_long_list_shows_the_whole_product() {
+    let list = |arguments: &[&str]| {
+        let output = harness(arguments);
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (short, long) = (
+        list(&["handlers", "--list"]),
+        list(&["handlers", "--list", "--long"]),
+    );
+    assert!(short.contains("handlers/20ms_0.8_poisson_jobs"), "{short}");
+    assert!(!short.contains("0.1ms_0.45_even_alone"), "{short}");
+    assert!(long.contains("0.1ms_0.45_even_alone"), "{long}");
+}
+
+#[test]
 fn the_list_shows_the_cases_and_runs_none() {
     let output = harness(&["--list"]);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -149,6 +165,7 @@ fn mistakes_end_with_status_2_and_a_reason() {
         (&["--secs", "-1"], "-1"),
         (&["--only", "light/go"], "light/go"),
         (&["macro"], "macro"),
+        (&["--long"], "handlers"),
         (&["micro", "--only", "fibers"], "fibers"),
         (
             &["--json", "/nonexistent/folder/out.json"],

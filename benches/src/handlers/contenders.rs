@@ -3,8 +3,8 @@
 use crate::mixed::{Background, Engine, Pinning};
 use crate::suite::EVENKEEL;
 
-/// Evenkeel without the replacing of workers that are stuck. It is no peer: what it is better at than
-/// the default, the default should not have lost.
+/// Evenkeel without the replacing of workers that are stuck. No peer, but nothing should be lost by
+/// the default either.
 const OFF: &str = "evenkeel-off";
 const TOKIO: &str = "tokio";
 const RAYON_19: &str = "tokio+rayon19";

@@ -182,7 +182,7 @@ impl Spec {
     /// What the client sends to a machine with so many CPUs.
     pub(super) fn traffic(self, cpus: usize, round: u32) -> Traffic {
         let (arrivals, works) = match self {
-            Self::Fixed { us, arrivals, .. } => (arrivals, vec![Work { us, share: 1.0 }]),
+            Self::Fixed { us, arrivals, .. } => (arrivals, one(us)),
             Self::Mixture { .. } => (Arrivals::Poisson, MIXTURE.to_vec()),
             Self::Overload => (Arrivals::Poisson, one(HANDLER_US)),
             Self::Inline => (Arrivals::Even, one(HANDLER_US)),
@@ -247,6 +247,7 @@ fn fixed(us: &[u32], loads: &[f64], arrivals: &[Arrivals], jobs: &[bool]) -> Vec
     all
 }
 
+/// All requests ask for the same.
 fn one(us: u32) -> Vec<Work> {
     vec![Work { us, share: 1.0 }]
 }

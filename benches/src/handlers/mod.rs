@@ -4,8 +4,8 @@
 //! The client of the main job sends in an open loop, and says in each request how much work it asks
 //! for; latencies count from the due time. Most cases have CPU jobs of 20 ms beside it, which peers
 //! put onto threads of lower priority ([`contenders`]). Loads are fractions of the machine's CPUs.
-//! The cases are a product, made when they are asked for ([`grid`], [`cases`]); what a request and
-//! its server are is of the main job ([`pair`]).
+//! The cases are a product, made when they are asked for ([`grid`], [`mod@cases`]). Their server and
+//! its load are the main job's ([`pair`]).
 
 mod cases;
 mod contenders;

@@ -46,8 +46,7 @@ pub(crate) struct Seen {
     pub(crate) latencies: Latencies,
     /// In the order of the traffic's works.
     pub(crate) by_work: Vec<Quantiles>,
-    /// From the end of a burst to the moment at which its backlog was gone, or at which the client
-    /// gave up.
+    /// From the end of a burst to the moment at which its backlog was gone, or the client gave up.
     pub(crate) backlog_ms: Option<f64>,
 }
 
@@ -240,9 +239,11 @@ impl Client {
 
     /// Notes when the backlog of a burst is gone.
     fn watch_backlog(&mut self) {
+        let Some(burst_end) = self.schedule.burst_end() else {
+            return;
+        };
         let now = self.start.elapsed();
-        let is_over = self.schedule.burst_end().is_some_and(|end| now >= end);
-        if is_over && self.next_seq - self.answers <= self.backlog_gone {
+        if now >= burst_end && self.next_seq - self.answers <= self.backlog_gone {
             self.backlog_gone_at.get_or_insert(now);
         }
     }
@@ -323,8 +324,11 @@ impl Client {
             lost_connections: lost.count(),
             priority,
         };
-        let backlog_gone_at = self.backlog_gone_at.unwrap_or(now);
-        let backlog = self.schedule.burst_end().map(|end| backlog_gone_at - end);
+        // The same for all that never got rid of it.
+        let never = self.schedule.end() + GRACE;
+        let backlog_gone_at = self.backlog_gone_at.unwrap_or(never).min(never);
+        let burst_end = self.schedule.burst_end();
+        let backlog = burst_end.map(|burst_end| backlog_gone_at.saturating_sub(burst_end));
         Seen {
             latencies,
             by_work,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::run::Row;
-use super::{Bar, EVENKEEL, Limit};
+use super::{Bar, Case, EVENKEEL, Limit};
 use crate::stats::Spread;
 
 /// How a bar was found.
@@ -24,13 +24,17 @@ pub(super) enum Verdict {
 
 impl Bar {
     /// The limit, as short as it goes.
-    pub(super) fn describe(&self) -> String {
-        let best = |peers: &[&str]| peers.join("|");
+    pub(super) fn describe(&self, case: &Case) -> String {
+        let best = |peers: &[&str]| match peers {
+            // Their names would fill a line.
+            [_, _, _, ..] if peers == &case.contenders[1..] => "the best other".to_owned(),
+            _ => peers.join("|"),
+        };
         match self.limit {
             Limit::AtMost(times, peers) => format!("<= {times} x {}", best(peers)),
             Limit::AtLeast(times, peers) => format!(">= {times} x {}", best(peers)),
             Limit::AtLeastOfBest(times, by, peers) => {
-                format!(">= {times} x best {by} of {}", best(peers))
+                format!(">= {times} x {} by {by}", best(peers))
             }
             Limit::Absolute(limit) => format!("<= {limit}"),
         }
@@ -93,7 +97,7 @@ fn find<'a>(rows: &[&'a Row], contender: &str) -> Option<&'a Row> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::tests::{failed, row};
+    use super::super::report::tests::{CASE, failed, row};
     use super::*;
 
     const TIME: Bar = Bar {
@@ -135,6 +139,41 @@ mod tests {
         };
         assert!(matches!(at(240.0), Verdict::Met { .. }));
         assert!(matches!(at(239.8), Verdict::NotMet { .. }));
+    }
+
+    #[test]
+    fn at_least_of_the_best_is_about_the_peer_that_is_best_by_another_metric() {
+        // The rate of a row is twice its time.
+        let bar = Bar {
+            metric: "rate",
+            limit: Limit::AtLeastOfBest(0.9, "time", &["tokio", "smol"]),
+        };
+        let at = |own| {
+            let rows = [
+                row("evenkeel", &[own]),
+                row("tokio", &[200.0]),
+                row("smol", &[100.0]),
+            ];
+            judge(&bar, &rows)
+        };
+        assert!(matches!(at(90.0), Verdict::Met { .. }));
+        assert!(matches!(at(89.9), Verdict::NotMet { .. }));
+    }
+
+    #[test]
+    fn a_limit_names_its_peers_unless_they_are_many_and_all() {
+        let describe = |contenders, peers| {
+            let case = Case { contenders, ..CASE };
+            let bar = Bar {
+                metric: "time",
+                limit: Limit::AtMost(1.1, peers),
+            };
+            bar.describe(&case)
+        };
+        let many = &["evenkeel", "a", "b", "c"][..];
+        assert_eq!(describe(many, &["a", "b", "c"]), "<= 1.1 x the best other");
+        assert_eq!(describe(many, &["b", "c"]), "<= 1.1 x b|c");
+        assert_eq!(describe(&["evenkeel", "a"], &["a"]), "<= 1.1 x a");
     }
 
     #[test]

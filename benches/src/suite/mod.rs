@@ -1,8 +1,9 @@
 //! What the suites of small cases have in common (`evenkeel-bench micro`, and so on): what a case
 //! is, how one is found and measured in a process of its own ([`in_child`]), the rounds over them
-//! ([`mod@run`]), the verdicts ([`bars`]) and the table ([`report`]).
+//! ([`mod@run`]), the verdicts ([`bars`]) and the tables ([`report`], [`compact`]).
 
 mod bars;
+mod compact;
 mod report;
 mod run;
 
@@ -31,6 +32,8 @@ pub(crate) struct Suite {
     /// One line.
     pub(crate) about: &'static str,
     pub(crate) cases: fn(Form) -> &'static [Case],
+    /// Whether the report has a line for each contender as well, since there are many of both.
+    compact: bool,
     /// For how long each contender is measured in each case, if nothing else is asked for.
     pub(crate) window: Duration,
     /// How many times over.
@@ -58,6 +61,7 @@ pub(crate) const SUITES: &[Suite] = &[
     suite("http", http::ABOUT, |_| http::CASES, http::measure),
     suite("starve", starve::ABOUT, |_| starve::CASES, starve::measure),
     Suite {
+        compact: true,
         window: Duration::from_millis(1500),
         rounds: 1,
         ..suite(
@@ -79,6 +83,7 @@ const fn suite(
         name,
         about,
         cases,
+        compact: false,
         window: Duration::from_secs(1),
         rounds: 3,
         measure,

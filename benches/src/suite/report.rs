@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::bars::Verdict;
 use super::run::{Measured, Row};
-use super::{Bar, Case, Form, Limit, Metric, Suite, SuiteOptions};
+use super::{Bar, Case, Form, Limit, Metric, Suite, SuiteOptions, compact};
 use crate::machine::{self, Machine, Others};
 use crate::peers;
 use crate::stats::{Spread, short};
@@ -59,6 +59,9 @@ impl fmt::Display for Report<'_> {
                 writeln!(f, "\n{}: {}", suite.name, suite.about)?;
                 write!(f, "{}", table(&cases, self.options.rounds))?;
                 write_failures(f, &cases)?;
+                if suite.compact {
+                    write!(f, "{}", compact::table(&cases))?;
+                }
             }
         }
         Ok(())
@@ -84,7 +87,7 @@ impl Report<'_> {
         let (window_s, rounds) = (self.options.window.as_secs_f64(), self.options.rounds);
         facts.push((
             "each:",
-            format!("{window_s} s x {rounds}, the contenders in turn"),
+            format!("{window_s} s, or what the case needs, x {rounds}; the contenders in turn"),
         ));
         let ratios = "to the best of the bar's peers, each within its round";
         facts.push(("ratios:", ratios.to_owned()));
@@ -109,13 +112,14 @@ impl Report<'_> {
             let bars = case.bars.iter().map(|bar| {
                 json!({
                     "metric": bar.metric,
-                    "limit": bar.describe(),
+                    "limit": bar.describe(case),
                     "result": bar.judge(&rows),
                 })
             });
             json!({
                 "suite": case.suite,
                 "case": case.name,
+                "window_s": self.options.window.max(case.window_min).as_secs_f64(),
                 "metrics": metrics.collect::<Vec<_>>(),
                 "contenders": contenders.collect::<Map<_, _>>(),
                 "bars": bars.collect::<Vec<_>>(),
@@ -275,7 +279,7 @@ fn judgement(bar: &Bar, rows: &[&Row], rounds: u32) -> [String; 3] {
         Verdict::NoResult => ("failed".to_owned(), "NOT MET"),
         Verdict::NotMeasured => (String::new(), "not measured"),
     };
-    [found, bar.describe(), verdict.to_owned()]
+    [found, bar.describe(rows[0].case), verdict.to_owned()]
 }
 
 fn write_failures(f: &mut fmt::Formatter<'_>, cases: &[&[Row]]) -> fmt::Result {

@@ -34,24 +34,7 @@ impl Server for Tokio {
     }
 
     fn start(&self, background: Background, job: &Job, in_flight: usize) -> io::Result<()> {
-        // Its own pool, since the global one cannot be told to lower its threads; both have a
-        // thread per CPU.
-        let rayon = match background {
-            Background::Rayon => Some(rayon_pool(|| {})?),
-            Background::RayonNice19 => Some(rayon_pool(|| {
-                sys::lower_priority().expect("a thread may always lower itself");
-            })?),
-            _ => None,
-        };
-        let second = match background {
-            Background::TokioNice10 => Some(second_runtime(|| {
-                sys::set_nice(10).expect("a thread may always lower itself");
-            })?),
-            Background::TokioIdle => Some(second_runtime(|| {
-                sys::schedule_as_idle().expect("a thread may always lower itself");
-            })?),
-            _ => None,
-        };
+        let (pool, second) = (pool_for(background)?, second_runtime_for(background)?);
         for _ in 0..in_flight {
             let job = job.clone();
             match background {
@@ -59,7 +42,7 @@ impl Server for Tokio {
                 Background::Spawn => drop(self.runtime.spawn(spawn(job))),
                 Background::SpawnBlocking => drop(self.runtime.spawn(spawn_blocking(job))),
                 Background::Rayon | Background::RayonNice19 => {
-                    let pool = rayon.clone().expect("made above");
+                    let pool = pool.clone().expect("made above");
                     drop(self.runtime.spawn(rayon_spawn(pool, job)));
                 }
                 Background::TokioNice10 | Background::TokioIdle => {
@@ -132,18 +115,34 @@ async fn blocking_sleeps() {
     }
 }
 
-fn rayon_pool(on_start: fn()) -> io::Result<Arc<rayon::ThreadPool>> {
+/// The pool that the jobs need: its own, since the global one cannot be told to lower its threads;
+/// both have a thread per CPU.
+fn pool_for(background: Background) -> io::Result<Option<Arc<rayon::ThreadPool>>> {
+    let on_start: fn() = match background {
+        Background::Rayon => || {},
+        Background::RayonNice19 => || sys::lower_priority().expect(MAY_LOWER),
+        _ => return Ok(None),
+    };
     let pool = rayon::ThreadPoolBuilder::new()
         .start_handler(move |_| on_start())
         .build();
-    pool.map(Arc::new).map_err(io::Error::other)
+    pool.map(|pool| Some(Arc::new(pool)))
+        .map_err(io::Error::other)
 }
 
-/// A runtime for the jobs alone, with a worker per CPU.
-fn second_runtime(on_start: fn()) -> io::Result<Handle> {
+/// The runtime that the jobs need, for them alone, with a worker per CPU.
+fn second_runtime_for(background: Background) -> io::Result<Option<Handle>> {
+    let on_start: fn() = match background {
+        Background::TokioNice10 => || sys::set_nice(10).expect(MAY_LOWER),
+        Background::TokioIdle => || sys::schedule_as_idle().expect(MAY_LOWER),
+        _ => return Ok(None),
+    };
     let runtime = Builder::new_multi_thread()
         .on_thread_start(on_start)
         .build()?;
     // It works until the process ends.
-    Ok(Box::leak(Box::new(runtime)).handle().clone())
+    let runtime: &'static Runtime = Box::leak(Box::new(runtime));
+    Ok(Some(runtime.handle().clone()))
 }
+
+const MAY_LOWER: &str = "a thread may always lower itself";
