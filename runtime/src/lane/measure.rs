@@ -94,17 +94,21 @@ pub(super) struct Prior(AtomicU32);
 impl Prior {
     const ONE: u32 = 1 << 16;
 
-    /// An eighth of what is known is forgotten with each poll.
-    const FORGET: u32 = 8;
+    /// So much of what is known is forgotten with each poll: one part in so many.
+    const FORGET: u32 = 32;
+
+    /// More than one part in so many are long: then it is better to take short ones for long than the other way round. At worst
+    /// they wait in the order in which they came, as they would without a second queue.
+    const LONG_PART: u32 = 3;
 
     pub(super) fn new() -> Self {
         Prior(AtomicU32::new(0))
     }
 
-    /// More than half of their polls are long.
+    /// Their next poll is to be taken for a long one.
     #[inline]
     pub(super) fn is_long(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > Prior::ONE / 2
+        self.0.load(Ordering::Relaxed) > Prior::ONE / Prior::LONG_PART
     }
 
     /// One worker that overwrites what another has written does little harm.

@@ -239,12 +239,14 @@ impl Lane {
 
     fn try_submit(&self, task: Task) -> Result<(), Task> {
         // Others leave the sorting to whoever takes it out: to queue a long task takes a lock.
-        match hold().filter(|_| self.is_long(&task)) {
-            Some(_hold) => self.long.push(task)?,
-            None => self.inbox.push(task)?,
+        if let Some(_hold) = hold().filter(|_| self.is_long(&task)) {
+            self.long.push(task)?;
+            self.notify_long();
+        } else {
+            self.inbox.push(task)?;
+            // Whoever takes it out tells of the others there.
+            self.notify(1);
         }
-        // Whoever takes it out tells of the others there.
-        self.notify(1);
         Ok(())
     }
 
@@ -271,11 +273,29 @@ impl Lane {
         expected_long && !task.is_handed() && !task.is_cancelled()
     }
 
-    /// A place for a long poll has become free, and not on a worker that looks for the next task anyway.
-    fn leave_place(&self) {
-        self.long.leave();
-        if self.long.may_begin() {
-            self.notify(1);
+    /// The thread's poll does not count as a long one any more.
+    #[inline]
+    pub(crate) fn end_long(&self, tenant: &Tenant) {
+        if let Some(worker) = tenant.end_long() {
+            self.leave_long(worker);
+        }
+    }
+
+    #[cold]
+    fn leave_long(&self, worker: usize) {
+        self.long.leave(worker);
+        if self.long.is_waiting() {
+            self.notify_long();
+        }
+    }
+
+    /// To be called after a long task was queued, or a core has become free of them.
+    fn notify_long(&self) {
+        let hold = hold();
+        let first = Local::with(|local| local.map_or(0, Local::index));
+        let free = |word| self.long.free_from(word * bits::PER_WORD);
+        if let Some(worker) = self.sleep.notify_among(first, free, hold.is_some()) {
+            self.unpark(worker);
         }
     }
 
@@ -327,9 +347,9 @@ impl Lane {
     }
 
     /// The last look before sleep: every place where a task may be found.
-    fn has_work(&self) -> bool {
+    fn has_work(&self, worker: usize) -> bool {
         self.has_injected()
-            || self.long.may_begin()
+            || self.long.may_begin(worker)
             || self.seats.iter().any(|seat| !seat.stealer.is_empty())
     }
 

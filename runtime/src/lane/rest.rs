@@ -64,7 +64,7 @@ impl Local {
         let sleep = &self.lane().sleep;
         sleep.fall_asleep(self.index(), self.searching.take());
         let mut unpolled = false;
-        if !self.lane().has_work() && !self.lane().is_shut_down() {
+        if !self.lane().has_work(self.index()) && !self.lane().is_shut_down() {
             if self.others_get_on() {
                 unpolled = self.sleep_beside_others(deadline_ns);
                 self.rest
@@ -175,7 +175,7 @@ impl Local {
 
     fn look_until(&self, end_ns: u64) -> bool {
         loop {
-            if self.lane().has_work() || self.lane().is_shut_down() {
+            if self.lane().has_work(self.index()) || self.lane().is_shut_down() {
                 return true;
             }
             // The compute worker of this core has something to do.

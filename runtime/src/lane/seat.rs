@@ -13,7 +13,7 @@ use std::cell::UnsafeCell;
 use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// A worker's place in its lane. The thread that works there may change: see [`tenure`](super::tenure).
 pub(super) struct Seat {
@@ -89,8 +89,8 @@ pub(crate) struct Tenant {
     thread: u32,
     /// What it did in the poll in which it lost its seat, by where that is done; set before that.
     verdict: AtomicU8,
-    /// It has one of the places for long polls.
-    has_place: AtomicBool,
+    /// The worker on whose core its poll counts as a long one, plus one; 0 if it does not.
+    long_on: AtomicUsize,
     /// The thread's priority was lowered.
     lowered: AtomicBool,
     /// It works, or is still in the poll in which it lost its seat. The thread itself locks this once, at the end, and
@@ -108,7 +108,7 @@ impl Tenant {
             urge: Arc::default(),
             thread: current_thread_id(),
             verdict: AtomicU8::new(0),
-            has_place: AtomicBool::new(false),
+            long_on: AtomicUsize::new(0),
             lowered: AtomicBool::new(false),
             is_here: Mutex::new(true),
         }
@@ -148,15 +148,20 @@ impl Tenant {
         *self.is_here.lock() = false;
     }
 
-    /// The poll has a place for long ones from now on. False if it had one.
-    pub(super) fn take_place(&self) -> bool {
-        !self.has_place.swap(true, Ordering::AcqRel)
+    /// The poll counts as a long one on the core of the worker from now on. False if it did on some.
+    pub(super) fn begin_long(&self, worker: usize) -> bool {
+        let on = &self.long_on;
+        on.compare_exchange(0, worker + 1, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
     }
 
-    /// True once after it had a place: the thread's own, and others' on its behalf, may ask.
+    /// Where it counted as one, and does no more: to whoever asks first, the thread itself or another on its behalf.
     #[inline]
-    pub(super) fn give_place(&self) -> bool {
-        self.has_place.load(Ordering::Relaxed) && self.has_place.swap(false, Ordering::AcqRel)
+    pub(super) fn end_long(&self) -> Option<usize> {
+        if self.long_on.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.long_on.swap(0, Ordering::AcqRel).checked_sub(1)
     }
 
     pub(super) fn verdict(&self) -> Option<Place> {

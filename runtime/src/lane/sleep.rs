@@ -123,6 +123,25 @@ impl Sleep {
         self.choose(first, also, little, |_, _| true)
     }
 
+    /// As [`notify`](Sleep::notify), for work that only some workers can do: those of whom the bits of a word are set in what
+    /// `eligible` says of it. A worker that searches may be none of them, so somebody is woken all the same.
+    pub(crate) fn notify_among(
+        &self,
+        first: usize,
+        eligible: impl Fn(usize) -> u64,
+        claims: bool,
+    ) -> Option<usize> {
+        fence(Ordering::SeqCst);
+        let claim = |word: usize, bit: u64| {
+            !claims || self.sleeping[word].fetch_and(!bit, Ordering::SeqCst) & bit != 0
+        };
+        let worker = self.scan(first, eligible, claim)?;
+        if claims {
+            self.searching.fetch_add(1, Ordering::SeqCst);
+        }
+        Some(worker)
+    }
+
     fn choose(
         &self,
         first: usize,

@@ -67,9 +67,9 @@ impl Lane {
         self.has_injected() || self.seats.iter().any(|seat| seat.queued() > 0)
     }
 
-    /// A long task waits, and might be begun.
-    pub(crate) fn long_may_begin(&self) -> bool {
-        self.long.may_begin()
+    /// A task waits whose next poll is expected to be long.
+    pub(crate) fn has_long_waiting(&self) -> bool {
+        self.long.is_waiting()
     }
 
     /// Queues a task of the IO lane in this one, the compute lane.
@@ -121,39 +121,39 @@ impl Lane {
         self.seats[worker].tenant.lock().clone()
     }
 
-    /// Takes the seat from `tenant`, who is in `poll`. False if it is in it no longer, or is about to touch the seat.
-    /// Called by one thread at a time, which then has to have somebody sit down there.
+    /// Takes the seat from `tenant`, who is in `poll`. `None` if it is in it no longer, or is about to touch the seat.
+    /// Called by one thread at a time, which then has to have somebody sit down there. A poll that computes counts as a long one from
+    /// now on, on the core of the worker that is the result: where there are the fewest if it `may_move`, else on its own.
     pub(crate) fn try_take_seat(
         &self,
         worker: usize,
         tenant: &Tenant,
         poll: Poll,
         verdict: Option<Place>,
-    ) -> bool {
+        may_move: bool,
+    ) -> Option<usize> {
         debug_assert_eq!(self.kind, Kind::Io);
         let is_same_poll = || self.current_poll(worker) == Some(poll) && !self.is_shut_down();
         tenant.set_verdict(verdict);
-        // Before the thread can be done with the poll, and leave the place.
-        let is_long = verdict == Some(Place::Compute);
-        let has_entered = is_long && tenant.take_place();
-        if has_entered {
-            self.long.enter();
+        let computes = verdict == Some(Place::Compute);
+        // Before the thread can be done with the poll.
+        let before = tenant.end_long();
+        before.into_iter().for_each(|core| self.long.leave(core));
+        let core = if may_move && computes {
+            self.long.least(worker)
+        } else {
+            worker
+        };
+        if computes && tenant.begin_long(core) {
+            self.long.enter(core);
         }
         let taken = tenant.tenure.try_take(is_same_poll);
         if taken {
             self.seats[worker].status.end();
+        } else if before.is_none() {
+            self.end_long(tenant);
         }
-        if (taken && !is_long) || (!taken && has_entered) {
-            self.give_place(tenant);
-        }
-        taken
-    }
-
-    /// The poll that the thread is in does not count among the long ones any more.
-    pub(crate) fn give_place(&self, tenant: &Tenant) {
-        if tenant.give_place() {
-            self.leave_place();
-        }
+        taken.then_some(core)
     }
 
     /// A poll has taken so long already.

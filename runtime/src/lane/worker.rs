@@ -67,8 +67,6 @@ pub(crate) struct Local {
     turn: Cell<usize>,
     pub(super) rest: Rest,
     pub(super) measure: Measure,
-    /// A place for a long poll has become free here, and nobody else knows.
-    has_left_place: Cell<bool>,
     /// Polls are long enough for the clock to be looked at before each.
     is_measuring: Cell<bool>,
     /// When it last looked for events, or slept.
@@ -101,7 +99,6 @@ impl Local {
             turn: Cell::new(index),
             rest: Rest::new(now_ns, polls),
             measure: Measure::default(),
-            has_left_place: Cell::new(false),
             is_measuring: Cell::new(false),
             looked_ns: Cell::new(now_ns),
             neighbour: Cell::new(None),
@@ -216,7 +213,7 @@ impl Local {
             return task.abandon();
         }
         let Some(task) = self.sort(task) else {
-            return self.notify();
+            return self.lane.notify_long();
         };
         match self.lane.kind {
             Kind::Io => self
@@ -271,21 +268,8 @@ impl Local {
     /// False if the seat is gone.
     fn poll(&self, task: Task) -> bool {
         let has_seat = self.poll_here_or_elsewhere(task);
-        if self.tenant.give_place() {
-            self.leave_place(has_seat);
-        }
+        self.lane.end_long(&self.tenant);
         has_seat
-    }
-
-    #[cold]
-    fn leave_place(&self, has_seat: bool) {
-        if has_seat {
-            // The next one is begun here, most likely.
-            self.lane.long.leave();
-            self.has_left_place.set(true);
-        } else {
-            self.lane.leave_place();
-        }
     }
 
     fn poll_here_or_elsewhere(&self, task: Task) -> bool {
@@ -294,7 +278,7 @@ impl Local {
             if left_doze {
                 // Whoever is woken finds nothing, most likely, and dozes.
                 self.lane.notify(usize::MAX);
-            } else if self.lane.has_work() {
+            } else if self.lane.has_work(self.index) {
                 self.notify();
             }
         }
@@ -372,23 +356,19 @@ impl Local {
             .take_next()
             .or_else(|| self.queue().pop())
             .or_else(|| self.steal());
-        if short.is_some() && self.has_left_place.take() && self.lane.long.may_begin() {
-            self.notify();
+        if short.is_some() && self.lane.long.is_waiting() {
+            self.lane.notify_long();
         }
         short.or_else(|| self.begin_long())
     }
 
     #[inline]
     fn begin_long(&self) -> Option<Task> {
-        if !self.lane.long.may_begin() {
-            return None;
-        }
-        let task = self.lane.long.begin()?;
-        if !self.tenant.take_place() {
+        let task = self.lane.long.begin(self.index)?;
+        if !self.tenant.begin_long(self.index) {
             // Somebody has just counted it.
-            self.lane.long.leave();
+            self.lane.long.leave(self.index);
         }
-        self.has_left_place.set(false);
         Some(task)
     }
 

@@ -154,7 +154,11 @@ impl TaskClass {
         let Class::Io { run, strike } = self.decode() else {
             return self;
         };
-        let run = run.polled(polled.length);
+        let run = match strike {
+            // The rest of what the long one before it was to do: it had its budget used up, most likely.
+            Strike::Hogged(_) if polled.length == Length::Short => run,
+            _ => run.polled(polled.length),
+        };
         let class = match strike {
             Strike::Blocked(_) if polled.blocked => Class::Blocking(0),
             _ if polled.blocked => Class::Io {
@@ -327,6 +331,9 @@ mod tests {
             // What lies between says nothing.
             (&[LONG, LONG, BETWEEN, LONG], Some(Length::Long)),
             (&[SHORT, SHORT, BETWEEN, SHORT], Some(Length::Short)),
+            // Nor does what is left for after a long one that had to end.
+            (&[LONG, LONG, HOGGED, SHORT, LONG], Some(Length::Long)),
+            (&[LONG, LONG, LONG, SHORT, SHORT], None),
             // One that was otherwise makes it open again.
             (&[LONG, LONG, LONG, SHORT], None),
             (

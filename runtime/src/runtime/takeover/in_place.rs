@@ -64,7 +64,8 @@ impl Shared {
         self.fill(worker, &spare);
         let cpu_time = thread_cpu_time(tenant.thread());
         let stray = Stray::new(tenant, worker, poll, Instant::now(), cpu_time);
-        self.takeover.add_stray(stray);
+        stray.unpin(&self.takeover);
+        self.takeover.new_strays.push(stray);
         true
     }
 }

@@ -149,16 +149,6 @@ impl Takeover {
         Some(report.collect())
     }
 
-    /// A thread has lost its seat, and is seen to from now on.
-    fn add_stray(&self, stray: Stray) {
-        if let Some(cpus) = &self.cpus {
-            // Refused, it stays where it is.
-            let unpin = |thread| set_thread_affinity(thread, cpus);
-            let _ = stray.tenant.if_here(unpin);
-        }
-        self.new_strays.push(stray);
-    }
-
     /// The strays that are left; `None` while somebody else has them. For the driver thread.
     fn sweep(&self) -> Option<MutexGuard<'_, Vec<Stray>>> {
         let mut strays = self.strays.try_lock()?;
@@ -190,6 +180,7 @@ impl Stray {
         used(self.cpu_time, thread_cpu_time(self.tenant.thread()))
     }
 
+    /// It gives way to everybody from now on, and no other long poll waits for it.
     fn lower(&self, shared: &Shared) {
         let (tenant, priority) = (&self.tenant, shared.takeover.priority);
         tenant.if_here(|thread| {
@@ -198,8 +189,27 @@ impl Stray {
                 lower_thread(thread, priority);
             }
         });
-        // It leaves the core to others now.
-        shared.io.give_place(tenant);
+        self.unpin(&shared.takeover);
+        shared.io.end_long(tenant);
+    }
+
+    /// Any core will do. Refused, it stays where it is.
+    fn unpin(&self, takeover: &Takeover) {
+        if let Some(cpus) = &takeover.cpus {
+            self.tenant
+                .if_here(|thread| set_thread_affinity(thread, cpus));
+        }
+    }
+
+    /// It stays on its core, or moves to that of another worker.
+    fn pin(&self, shared: &Shared, worker: usize) {
+        if worker != self.worker
+            && let Some(cpu) = shared.plan.cpu(worker)
+        {
+            let cpus = std::iter::once(cpu).collect();
+            self.tenant
+                .if_here(|thread| set_thread_affinity(thread, &cpus));
+        }
     }
 }
 

@@ -151,13 +151,13 @@ impl Monitor {
         let alert = now < self.alert_until;
         takeover.alert.store(alert, Ordering::Release);
         let suspect = self.may_be_stuck(shared);
-        let next = if replaced {
+        let next = match alert || suspect || alarm {
             // The next task in the queue may be like the last one.
-            FINEST
-        } else if alert || suspect || alarm {
-            self.until_next_is_long(takeover.policy.after)
-        } else {
-            COARSE
+            _ if replaced && self.waiting => FINEST,
+            true if self.waiting => self.until_next_is_long(takeover.policy.after),
+            // Nobody waits, but an event may have come that nobody has looked for.
+            true => takeover.policy.after.min(COARSE),
+            false => COARSE,
         };
         self.few_polls = if next < COARSE { 0 } else { FEW_POLLS };
         Some(next)
@@ -209,7 +209,7 @@ impl Monitor {
             let poll = shared.io.current_poll(worker);
             match (poll, &mut *seen) {
                 (Some(poll), Some(seen)) if poll == seen.poll => {
-                    let verdict = seen.judge(shared, worker, now);
+                    let verdict = seen.judge(shared, worker, self.waiting, now);
                     let seen = *seen;
                     stuck.extend(verdict.map(|verdict| Found {
                         worker,
@@ -243,13 +243,18 @@ impl Monitor {
         };
         // So that the others do not count on them.
         shared.io.record_stuck((now - since).as_nanos() as u64);
-        let beside = self.look_beside(shared);
+        let mut beside = self.look_beside(shared);
         let after = shared.takeover.policy.after;
         let mut replaced = false;
         for found in stuck {
             match decide(found.stuck(shared, now), beside, after) {
                 Decision::Leave => {}
-                decision => replaced |= self.take_over(shared, found, decision, now),
+                decision if self.take_over(shared, found, decision, now) => {
+                    replaced = true;
+                    // Who sits down there is somebody.
+                    beside.nobody = false;
+                }
+                _ => {}
             }
         }
         self.all_stuck &= !replaced;
@@ -270,7 +275,7 @@ impl Monitor {
             nobody: rescued || self.all_stuck,
             short_waits: waiting,
             short_waited: waited,
-            long_may_begin: io.long_may_begin(),
+            long_waits: io.has_long_waiting(),
         }
     }
 
@@ -304,10 +309,12 @@ impl Monitor {
             return false;
         };
         let place = place_of(verdict);
-        if !shared.io.try_take_seat(worker, &tenant, seen.poll, place) {
+        let (io, poll) = (&shared.io, seen.poll);
+        let may_move = shared.plan.is_pinned();
+        let Some(core) = io.try_take_seat(worker, &tenant, poll, place, may_move) else {
             shared.put_back(spare);
             return false;
-        }
+        };
         self.seen[worker] = None;
         takeover.counts.takeovers.fetch_add(1, Ordering::Relaxed);
         let age = now - seen.since;
@@ -315,8 +322,12 @@ impl Monitor {
         let stray = Stray::new(tenant, worker, seen.poll, seen.since, seen.cpu_time);
         if decision == Decision::ReplaceAndLower {
             stray.lower(shared);
+        } else if verdict == Verdict::Computes {
+            stray.pin(shared, core);
+        } else {
+            stray.unpin(takeover);
         }
-        takeover.add_stray(stray);
+        takeover.new_strays.push(stray);
         shared.fill(worker, &spare);
         self.log(shared, seen.poll, age, verdict, thread);
         true
@@ -436,29 +447,42 @@ impl Seen {
     }
 
     /// Whether the worker is stuck, and in what.
-    fn judge(&mut self, shared: &Shared, worker: usize, now: Instant) -> Option<Verdict> {
+    fn judge(
+        &mut self,
+        shared: &Shared,
+        worker: usize,
+        waiting: bool,
+        now: Instant,
+    ) -> Option<Verdict> {
         let thread = shared.io.thread(worker)?;
         self.used = used(self.cpu_time, thread_cpu_time(thread));
+        self.ask_to_end(shared, worker, waiting, now);
         if self.verdict.is_none() {
-            self.verdict = self.find_out(shared, worker, thread, now);
+            self.verdict = self.find_out(shared, thread, now);
         }
         self.verdict
     }
 
-    fn find_out(
-        &mut self,
-        shared: &Shared,
-        worker: usize,
-        thread: u32,
-        now: Instant,
-    ) -> Option<Verdict> {
+    /// Once, if tasks wait that may be short, or the poll is about to be lowered.
+    fn ask_to_end(&mut self, shared: &Shared, worker: usize, waiting: bool, now: Instant) {
+        let used = self.used.unwrap_or(now - self.since);
+        let limit = if waiting {
+            shared.takeover.policy.after / 4
+        } else {
+            LOWER_AFTER / 2
+        };
+        if self.urged.is_none()
+            && used >= limit
+            && let Some(tenant) = shared.io.tenant(worker)
+        {
+            self.urged = Some(now);
+            tenant.urge();
+        }
+    }
+
+    fn find_out(&mut self, shared: &Shared, thread: u32, now: Instant) -> Option<Verdict> {
         let after = shared.takeover.policy.after;
         let age = now - self.since;
-        let used = self.used.unwrap_or(age);
-        if self.urged.is_none() && used >= after / 4 {
-            self.urged = Some(now);
-            shared.io.tenant(worker)?.urge();
-        }
         let had_time = self.urged.is_none_or(|urged| now - urged >= after / 2);
         if age < after || !had_time {
             return None;

@@ -42,8 +42,8 @@ pub(super) struct Beside {
     pub(super) short_waits: bool,
     /// and have since the look before.
     pub(super) short_waited: bool,
-    /// A long task waits, and might be begun.
-    pub(super) long_may_begin: bool,
+    /// Long tasks wait.
+    pub(super) long_waits: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(super) fn decide(stuck: Stuck, beside: Beside, after: Duration) -> Decision 
     let short_waits =
         beside.short_waits && beside.nobody || beside.short_waited && stuck.age >= patience;
     // Somebody has to be there for whatever comes.
-    let free_core = !computes && (beside.nobody || beside.long_may_begin);
+    let free_core = !computes && (beside.nobody || beside.long_waits);
     if stuck.owes || short_waits || free_core {
         Decision::Replace
     } else {
@@ -93,7 +93,7 @@ mod tests {
         nobody: false,
         short_waits: false,
         short_waited: false,
-        long_may_begin: false,
+        long_waits: false,
     };
     const ALL_STUCK: Beside = Beside {
         nobody: true,
@@ -125,7 +125,7 @@ mod tests {
             ..SHORT
         };
         let long = Beside {
-            long_may_begin: true,
+            long_waits: true,
             ..NOTHING
         };
         let table = [
