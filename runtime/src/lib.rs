@@ -7,8 +7,9 @@
 //! | computes | [`spawn_compute`], [`compute::spawn`] | compute lane: a pinned worker a core, `SCHED_IDLE` |
 //! | blocks in the system | [`spawn_blocking`] | blocking pool: as many threads as calls, up to a cap |
 //!
-//! A task that computes or blocks in the wrong place does little harm: after a millisecond another thread takes the place of its
-//! worker, and a task that does it again and again is polled elsewhere ([`TakeoverPolicy`](runtime::TakeoverPolicy)).
+//! A request handler may need some milliseconds of CPU: others do not wait for it, and it does not wait for what is on the compute
+//! lane. A task that computes or blocks by mistake does little harm: after a millisecond another thread takes the place of its
+//! worker, and if it keeps doing it, it is polled elsewhere. [`TakeoverPolicy`](runtime::TakeoverPolicy) says what happens when.
 //!
 //! All of them give a [`JoinHandle`]. Names and meanings are tokio's wherever tokio has
 //! the same thing; channels, locks and IO helpers (`tokio::sync`, `tokio::io`) are tokio's own, which run

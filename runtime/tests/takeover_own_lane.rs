@@ -57,7 +57,7 @@ fn some_takeovers_in_a_row_move_a_task_and_a_row_of_short_polls_brings_it_back()
             for strike in 0..strikes {
                 assert!(is_on("-io-") || is_on("-spr-"));
                 assert_eq!((metrics.takeovers(), moved()), (strike, 0));
-                how.until_taken_over();
+                how.strike();
                 yield_now().await;
             }
             assert_eq!((metrics.takeovers(), moved()), (strikes, 1));
@@ -76,7 +76,7 @@ fn some_takeovers_in_a_row_move_a_task_and_a_row_of_short_polls_brings_it_back()
             assert!(is_on("-io-") || is_on("-spr-"));
             assert_eq!(metrics.tasks_moved_back(), 1);
             // It has a record now.
-            how.until_taken_over();
+            how.strike();
             yield_now().await;
             assert!(is_on(lane));
             assert_eq!((metrics.takeovers(), moved()), (strikes + 1, 2));
@@ -142,7 +142,7 @@ fn several_tasks_go_there_and_back() {
                     for _ in 0..2 {
                         while !is_on(how.lane()) {
                             // Whoever is taken over, sooner or later it is this one.
-                            how.until_taken_over();
+                            how.strike();
                             yield_now().await;
                         }
                         while is_on(how.lane()) {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use super::{AsyncFdReadyGuard, AsyncFdReadyMutGuard, Interest};
 use crate::runtime::context;
-use crate::task::coop::{cooperative, poll_operation};
+use crate::task::coop::{cooperative, cooperative_output, poll_operation, poll_output};
 
 /// Waits for a descriptor that no type of [`net`](crate::net) covers: a pipe, a device, an
 /// `eventfd`, a socket of another kind or of a C library.
@@ -119,7 +119,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// Cancel safe: dropping the future loses no readiness.
     pub async fn writable(&self) -> io::Result<AsyncFdReadyGuard<'_, T>> {
-        cooperative(self.0.writable()).await
+        cooperative_output(self.0.writable()).await
     }
 
     /// As [`writable`](Self::writable), for operations that need `&mut T`.
@@ -132,7 +132,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// As [`writable`](Self::writable).
     pub async fn writable_mut(&mut self) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
-        cooperative(self.0.writable_mut()).await
+        cooperative_output(self.0.writable_mut()).await
     }
 
     /// Waits for any of `interest`; [`AsyncFdReadyGuard::ready`] says for what the descriptor is ready.
@@ -197,7 +197,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         &'a self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<AsyncFdReadyGuard<'a, T>>> {
-        poll_operation(cx, |cx| self.0.poll_write_ready(cx))
+        poll_output(cx, |cx| self.0.poll_write_ready(cx))
     }
 
     /// As [`poll_write_ready`](Self::poll_write_ready), for operations that need `&mut T`.
@@ -209,7 +209,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         &'a mut self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<AsyncFdReadyMutGuard<'a, T>>> {
-        poll_operation(cx, move |cx| self.0.poll_write_ready_mut(cx))
+        poll_output(cx, move |cx| self.0.poll_write_ready_mut(cx))
     }
 
     /// Waits for any of `interest` and calls `f`, again and again until it does not say that it would block.

@@ -6,7 +6,7 @@
 
 use super::worker::Local;
 use super::{Host, Kind};
-use crate::task::{Place, Task, TaskClass};
+use crate::task::{Id, Place, Task, TaskClass};
 use crate::time::clock;
 use evenkeel_topology::{current_thread_id, thread_cpu_time};
 use std::cell::Cell;
@@ -19,6 +19,9 @@ struct Measured {
     start: Duration,
     /// Anything less is a short poll.
     long: Duration,
+    task: Id,
+    /// The task was woken in it by the thread itself: it has more to do.
+    woken: bool,
 }
 
 thread_local! {
@@ -29,12 +32,28 @@ thread_local! {
 /// `long`.
 pub(crate) fn run(task: Task, place: Place, long: Duration) -> Option<Task> {
     let start = time_of(place);
-    let measured = Measured { place, start, long };
+    let measured = Measured {
+        place,
+        start,
+        long,
+        task: task.id(),
+        woken: false,
+    };
     // Not left in place by a panic: there is none that a task's run lets out.
     let before = MEASURED.replace(Some(measured));
     let again = task.run();
     MEASURED.set(before);
     again
+}
+
+/// The calling thread has woken the task, or has left that to others.
+pub(super) fn woken_in_poll(task: Id) {
+    if let Some(measured) = MEASURED.get()
+        && measured.task == task
+    {
+        let woken = true;
+        MEASURED.set(Some(Measured { woken, ..measured }));
+    }
 }
 
 /// What counts on the compute lane is the CPU time, because its threads are preempted; on a blocking thread any.
@@ -75,14 +94,15 @@ impl Local {
 
 /// What a task of the IO lane is like, which the calling thread has just polled where it is measured.
 #[cold]
-pub(super) fn judge(class: TaskClass, again: impl FnOnce() -> bool, host: &dyn Host) -> TaskClass {
+pub(super) fn judge(class: TaskClass, host: &dyn Host) -> TaskClass {
     match MEASURED.get() {
         Some(measured) if measured.place == class.place() => {
             let took = time_of(measured.place).saturating_sub(measured.start);
             // What waits for something is no hog, however long it computes.
-            let waits = || measured.place == Place::Compute && !again();
-            let calm = took < measured.long || waits();
-            tell(class, class.polled_elsewhere(calm), host)
+            let waits = measured.place == Place::Compute && !measured.woken;
+            let calm = took < measured.long || waits;
+            let counts = counts(TaskClass::counted_in());
+            tell(class, class.polled_elsewhere(calm, counts), host)
         }
         _ => class,
     }

@@ -6,7 +6,8 @@
 //! make anybody faster.
 //!
 //! A worker begins none while another is in progress on its core, by a thread that has lost its seat. So at normal priority long
-//! polls have half of a core that the worker wants too, and no core has two of them while another has none.
+//! polls have half of a core that the worker wants too, and hardly ever has a core two of them while another has none. (Of workers that
+//! are not pinned, *core* is but another word for the worker's place.)
 //!
 //! ```text
 //! a core becomes free of long polls         a worker that found nothing
@@ -14,7 +15,8 @@
 //! 2. fence (SeqCst)                         4. the last look: tasks wait, and its own count is 0
 //! 3. tasks wait: steps 4 and 5 of a
 //!    submitter in `sleep`, with a sleeper   a worker takes a task
-//!    whose count is 0                       under the lock: its count is 0; pop; its count += 1
+//!    whose count is 0                       1. its count is 0
+//!                                           2. under the lock: pop; its count += 1
 //!
 //! a task comes
 //! 1. push, under the lock; waiting += 1
@@ -22,27 +24,75 @@
 //! 3. as above
 //! ```
 //!
+//! A seat is taken while its thread may be done with the poll:
+//!
+//! ```text
+//! the thread                                the taker
+//! 1. the count of its core += 1;            1. takes out what counted, and off the count
+//!    counted = the core                     2. the count of the new core += 1; counted = that core,
+//! 2. the poll is over: takes out what          unless it is one already
+//!    counted, and off that core's count     3. the seat was not taken, as the poll is over: as step 1
+//! ```
+//!
 //! The fences see to it that of a core that becomes free and a task that comes, one sees the other, or the worker's last look
-//! sees both. Searchers do not keep anybody from being woken, as they do for short tasks: their own cores may be taken.
+//! sees both. A worker that sorts what has come in tells of it in the same way before it polls, or sleeps. Searchers do not keep anybody from being woken, as they do for short tasks: their own cores may be taken.
 //!
 //! A thread that leaves may be of low priority, so it takes no lock. Loom model: `models::long`.
 
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use crossbeam_utils::CachePadded;
 use std::collections::VecDeque;
-
-/// So many tasks for each worker may wait for one that has much to do to have a large share of a core.
-const FEW_WAIT: usize = 8;
+use std::time::Duration;
 
 /// The queue, and where long polls are in progress. `T` is a task.
 pub(crate) struct Long<T> {
     /// `None` once it takes no more. Locked by IO workers and the driver thread only.
-    queue: Mutex<Option<VecDeque<T>>>,
+    queue: Mutex<Option<VecDeque<Waiting<T>>>>,
     /// How many are in the queue.
     waiting: AtomicUsize,
+    /// How much CPU long polls have used so far.
+    used_ns: AtomicU64,
     /// How many long polls are in progress on the core of each worker.
     counts: Box<[CachePadded<AtomicUsize>]>,
+}
+
+/// Where the poll that a thread is in counts as a long one: the worker of that core, plus one; 0 if it does not. Whoever takes it
+/// out, the thread when its poll is over, or another on its behalf, takes it off the core's count.
+pub(crate) struct Counted(AtomicUsize);
+
+impl Counted {
+    pub(crate) fn new() -> Self {
+        Counted(AtomicUsize::new(0))
+    }
+
+    /// False if it is counted already.
+    fn put(&self, worker: usize) -> bool {
+        let none = self
+            .0
+            .compare_exchange(0, worker + 1, Ordering::AcqRel, Ordering::Relaxed);
+        none.is_ok()
+    }
+
+    #[inline]
+    fn take(&self) -> Option<usize> {
+        if !self.is_some() {
+            return None;
+        }
+        self.0.swap(0, Ordering::AcqRel).checked_sub(1)
+    }
+
+    #[inline]
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// A task in the queue.
+pub(crate) struct Waiting<T> {
+    pub(crate) task: T,
+    /// How much CPU long polls had used in all when it came.
+    pub(crate) since: Duration,
 }
 
 impl<T> Long<T> {
@@ -51,6 +101,7 @@ impl<T> Long<T> {
         Long {
             queue: Mutex::new(Some(VecDeque::new())),
             waiting: AtomicUsize::new(0),
+            used_ns: AtomicU64::new(0),
             counts: (0..workers).map(count).collect(),
         }
     }
@@ -62,7 +113,8 @@ impl<T> Long<T> {
             drop(queue);
             return Err(task);
         };
-        tasks.push_back(task);
+        let since = self.used();
+        tasks.push_back(Waiting { task, since });
         self.waiting.store(tasks.len(), Ordering::Relaxed);
         Ok(())
     }
@@ -73,8 +125,8 @@ impl<T> Long<T> {
         self.is_waiting() && self.is_free(worker)
     }
 
-    /// The first task, which counts as in progress on the worker's core from now on.
-    pub(crate) fn begin(&self, worker: usize) -> Option<T> {
+    /// The first task, whose poll by the caller's thread counts as in progress on the worker's core from now on.
+    pub(crate) fn begin(&self, worker: usize, counted: &Counted) -> Option<Waiting<T>> {
         if !self.may_begin(worker) {
             return None;
         }
@@ -82,19 +134,43 @@ impl<T> Long<T> {
         let tasks = queue.as_mut()?;
         let task = tasks.pop_front()?;
         self.waiting.store(tasks.len(), Ordering::Relaxed);
-        self.enter(worker);
+        self.enter(worker, counted);
         Some(task)
     }
 
-    /// A poll has turned out to be long.
-    pub(crate) fn enter(&self, worker: usize) {
+    /// The poll of a thread counts on the core of the worker from now on, unless it counts on some already. True if a worker has
+    /// to be [told](Long::leave): one may have been woken that was about to begin one there.
+    pub(crate) fn enter(&self, worker: usize, counted: &Counted) -> bool {
+        // First of all, since whoever finds it there may take it back at once.
         self.counts[worker].fetch_add(1, Ordering::Relaxed);
+        if !counted.put(worker) {
+            self.counts[worker].fetch_sub(1, Ordering::Relaxed);
+        }
+        fence(Ordering::SeqCst);
+        self.is_waiting()
     }
 
-    /// One is over, or is not to count any more. If any [waits](Long::is_waiting) then, a worker has to know.
-    pub(crate) fn leave(&self, worker: usize) {
-        self.counts[worker].fetch_sub(1, Ordering::Relaxed);
+    /// It does not count any more. True if a worker has to be told, because some wait.
+    #[inline]
+    pub(crate) fn leave(&self, counted: &Counted) -> bool {
+        let Some(worker) = counted.take() else {
+            return false;
+        };
+        let before = self.counts[worker].fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "a long poll ended that was never counted");
         fence(Ordering::SeqCst);
+        self.is_waiting()
+    }
+
+    /// How much CPU long polls have used so far, in all.
+    pub(crate) fn used(&self) -> Duration {
+        Duration::from_nanos(self.used_ns.load(Ordering::Relaxed))
+    }
+
+    /// One has used so much.
+    pub(crate) fn record(&self, used: Duration) {
+        let used_ns = used.as_nanos() as u64;
+        self.used_ns.fetch_add(used_ns, Ordering::Relaxed);
     }
 
     #[inline]
@@ -107,17 +183,12 @@ impl<T> Long<T> {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// So few wait that a task which is long and always comes back has a large share of a core.
-    pub(crate) fn few_wait(&self) -> bool {
-        self.waiting() < FEW_WAIT * self.counts.len()
-    }
-
     #[inline]
     fn is_free(&self, worker: usize) -> bool {
         self.count(worker) == 0
     }
 
-    fn count(&self, worker: usize) -> usize {
+    pub(crate) fn count(&self, worker: usize) -> usize {
         self.counts[worker].load(Ordering::Relaxed)
     }
 
@@ -140,11 +211,13 @@ impl<T> Long<T> {
 
     /// How many are in progress.
     pub(crate) fn running(&self) -> usize {
-        (0..self.counts.len()).map(|worker| self.count(worker)).sum()
+        (0..self.counts.len())
+            .map(|worker| self.count(worker))
+            .sum()
     }
 
     /// Takes no more from now on, and returns what is there.
-    pub(crate) fn close(&self) -> VecDeque<T> {
+    pub(crate) fn close(&self) -> VecDeque<Waiting<T>> {
         let tasks = self.queue.lock().take();
         self.waiting.store(0, Ordering::Relaxed);
         tasks.unwrap_or_default()

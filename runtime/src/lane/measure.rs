@@ -1,81 +1,101 @@
 //! How long a poll on the IO lane takes, and what that says of the task and of others like it.
 //!
-//! Polls are measured while they are not short on average ([`pace`](super::pace)), and those of tasks of which something is
-//! known: a look at the clock costs as much as a short poll. What counts is CPU time, since a thread may be kept from its CPU in
-//! the midst of any poll; but to ask for that is a system call, so it is left out for polls that were short by the clock on
-//! the wall.
+//! Polls are measured while they are not short on average ([`pace`](super::pace)), and those of tasks of which more is known
+//! than that theirs are: a look at the clock costs as much as a short poll. What counts is CPU time, since a thread may be kept from its CPU in
+//! the midst of any poll. To ask for that is a system call, so at the end of a poll it is left out if the poll was short by the
+//! clock on the wall.
 
-use super::Lane;
 use super::elsewhere;
 use super::worker::Local;
-use crate::task::{Length, Place, Polled, Task, TaskClass, id_of};
+use super::{Kind, Lane};
+use crate::task::coop::take_put_off;
+use crate::task::{Id, Length, Place, Polled, Task, TaskClass};
 use crate::time::clock;
-use evenkeel_topology::{current_thread_id, thread_cpu_time};
+use evenkeel_topology::thread_cpu_time;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::Waker;
 use std::time::Duration;
 
 /// A poll of less than `after` over so many is short; of `after` and more it is long.
 const SHORT_PART: u32 = 2;
+
+/// A task that has one part of so many of a core has a large share of it.
+const LARGE_SHARE_PART: u32 = 8;
+
+/// Of the polls that may be those of hogs, the one counts by which long polls complete so much CPU time: any of 10 ms, and one of ten
+/// of 1 ms.
+const COUNTED: Duration = Duration::from_millis(10);
 
 /// The poll that a worker is in, or was in last.
 #[derive(Default)]
 pub(super) struct Measure {
     /// When it began; 0 if it is not measured.
     begun_ns: Cell<u64>,
-    /// The thread's CPU time at some moment before the poll; at its very beginning, if the task's last poll was long.
-    cpu_before: Cell<Duration>,
+    /// Of a task that had waited among the long ones, how much CPU they had used in all when it came; of this poll,
+    waited_since: Cell<Option<Duration>>,
+    /// and of the next.
+    next_waited_since: Cell<Option<Duration>>,
+    /// What it used of the CPU, if it was not short.
+    used: Cell<Duration>,
+    /// The thread's CPU time then.
+    cpu_before: Cell<Option<Duration>>,
     /// Known once it is over.
     length: Cell<Option<Length>>,
     /// Whose poll it is,
     task: Cell<u64>,
-    /// and whether it was woken in it by a thread that had lost its seat, which leaves the marking to others.
+    /// and whether it has woken itself in it: it has more to do.
     woken: Cell<bool>,
 }
 
 impl Measure {
     #[inline]
-    pub(super) fn begin(&self, task: &Task, class: TaskClass, is_measured: bool) {
+    pub(super) fn begin(&self, thread: u32, task: &Task, class: TaskClass, is_measured: bool) {
         self.length.set(None);
         self.task.set(task.id().as_u64());
         self.woken.set(false);
-        if !is_measured && class.is_default() {
+        self.used.set(Duration::ZERO);
+        self.waited_since.set(self.next_waited_since.take());
+        if !is_measured && class.is_calm() {
             return self.begun_ns.set(0);
         }
+        take_put_off();
+        self.cpu_before.set(thread_cpu_time(thread));
         self.begun_ns.set(clock::now_ns());
-        if class.was_long() {
-            self.cpu_before.set(cpu_time());
-        }
     }
 
-    /// The calling thread, which is in the poll, has left a waker to others.
-    pub(super) fn deferred(&self, waker: &Waker) {
-        if id_of(waker).is_some_and(|id| id.as_u64() == self.task.get()) {
+    /// The task that is polled next has waited among the long ones, which had used so much CPU when it came.
+    pub(super) fn waited_since(&self, since: Duration) {
+        self.next_waited_since.set(Some(since));
+    }
+
+    /// The calling thread, which is in the poll, has woken the task, or has left that to others.
+    fn woken_in_poll(&self, task: Id) {
+        if task.as_u64() == self.task.get() {
             self.woken.set(true);
         }
     }
 
     /// `None` if the poll was not measured. To be asked when it is over.
     #[inline]
-    fn length(&self, after: Duration) -> Option<Length> {
+    fn length(&self, thread: u32, after: Duration) -> Option<Length> {
         if self.begun_ns.get() == 0 {
             return None;
         }
         if self.length.get().is_none() {
-            self.length.set(Some(self.find_out(after)));
+            self.length.set(Some(self.find_out(thread, after)));
         }
         self.length.get()
     }
 
-    fn find_out(&self, after: Duration) -> Length {
+    fn find_out(&self, thread: u32, after: Duration) -> Length {
         let took = Duration::from_nanos(clock::now_ns().saturating_sub(self.begun_ns.get()));
         if took < after / SHORT_PART {
             return Length::Short;
         }
-        let cpu = cpu_time();
-        let used = cpu.saturating_sub(self.cpu_before.replace(cpu));
-        match used.min(took) {
+        // Where the system does not tell, all of the time counts.
+        let used = used(self.cpu_before.get(), thread_cpu_time(thread)).unwrap_or(took);
+        self.used.set(used);
+        match used {
             used if used >= after => Length::Long,
             used if used < after / SHORT_PART => Length::Short,
             _ => Length::Between,
@@ -83,9 +103,8 @@ impl Measure {
     }
 }
 
-fn cpu_time() -> Duration {
-    // Where the system does not tell, all of the time counts.
-    thread_cpu_time(current_thread_id()).unwrap_or(Duration::MAX)
+fn used(before: Option<Duration>, now: Option<Duration>) -> Option<Duration> {
+    Some(now?.saturating_sub(before?))
 }
 
 /// What tasks of which nothing is settled have been like of late: new ones are most likely like them.
@@ -129,17 +148,22 @@ impl Local {
     /// The poll is over; the task was of this class before. Others learn from those of which nothing is settled.
     #[inline]
     pub(super) fn learn(&self, class: TaskClass) {
-        if let Some(length) = self.measured_length()
-            && class.expected().is_none()
-        {
+        let Some(length) = self.measured_length() else {
+            return;
+        };
+        if class.expected().is_none() {
             self.lane().prior.record(length);
+        }
+        if length == Length::Long {
+            self.lane().long.record(self.measure.used.get());
         }
     }
 
     /// The length of the poll that is over, if that is known.
     #[inline]
     fn measured_length(&self) -> Option<Length> {
-        let measured = || self.measure.length(self.lane().limits.after);
+        let (thread, after) = (self.tenant().thread(), self.lane().limits.after);
+        let measured = || self.measure.length(thread, after);
         if !self.tenant().tenure.is_lost() {
             return measured();
         }
@@ -152,41 +176,61 @@ impl Local {
 
     /// What a task is like after a poll that this thread has made in a seat of the IO lane.
     #[inline]
-    fn judge(&self, class: TaskClass, again: impl FnOnce() -> bool) -> TaskClass {
+    fn judge(&self, class: TaskClass) -> TaskClass {
         match self.measured_length() {
-            None if class.is_default() && !self.tenant().tenure.is_lost() => class,
-            length => self.judge_measured(class, length, again),
+            None if class.is_calm() && !self.tenant().tenure.is_lost() => class,
+            length => self.judge_measured(class, length),
         }
     }
 
+    /// The poll counts as one of a hog, if its task goes on: it has used a large share of what long polls have used since it
+    /// came, so that other programs do not matter. Not known of one that did not wait among them.
+    fn hogs(&self) -> bool {
+        let long = &self.lane().long;
+        let (before, used) = (long.used(), self.measure.used.get());
+        let after = before + used;
+        let Some(since) = self.measure.waited_since.get() else {
+            return false;
+        };
+        let of_a_core = after.saturating_sub(since) / self.lane().workers() as u32;
+        let counts =
+            before.as_millis() / COUNTED.as_millis() != after.as_millis() / COUNTED.as_millis();
+        counts && used * LARGE_SHARE_PART >= of_a_core
+    }
+
     #[cold]
-    fn judge_measured(
-        &self,
-        class: TaskClass,
-        length: Option<Length>,
-        again: impl FnOnce() -> bool,
-    ) -> TaskClass {
+    fn judge_measured(&self, class: TaskClass, length: Option<Length>) -> TaskClass {
         let tenant = self.tenant();
         let moves = self.lane().limits.moves;
         let blocked = tenant.tenure.is_lost() && tenant.verdict() == Some(Place::Blocking);
         let length = length.unwrap_or(Length::Between);
-        let again = || self.measure.woken.get() || again();
-        let hogged = length == Length::Long && self.lane().long.few_wait() && again();
+        let busy = length == Length::Long && !take_put_off() && self.measure.woken.get();
         let polled = Polled {
             length,
             blocked: blocked && moves,
-            hogged: hogged && moves,
+            busy,
+            hogs: busy && moves && self.hogs(),
             counts: elsewhere::counts(TaskClass::counted_in()),
         };
         elsewhere::tell(class, class.polled(polled), &*self.lane().host)
     }
 }
 
+/// The calling thread, in a poll or not, has woken the task, or has left that to others.
+pub(super) fn woken_in_poll(task: Id) {
+    Local::of_thread(
+        |local| match local.filter(|local| local.kind() == Kind::Io) {
+            Some(local) => local.measure.woken_in_poll(task),
+            None => elsewhere::woken_in_poll(task),
+        },
+    );
+}
+
 /// What a task of the IO lane is like, which the calling thread has just polled, wherever that was.
 #[inline]
-pub(super) fn judge(lane: &Lane, class: TaskClass, again: impl FnOnce() -> bool) -> TaskClass {
+pub(super) fn judge(lane: &Lane, class: TaskClass) -> TaskClass {
     Local::of_thread(|local| match local.filter(|local| local.is_in(lane)) {
-        Some(local) => local.judge(class, again),
-        None => elsewhere::judge(class, again, &*lane.host),
+        Some(local) => local.judge(class),
+        None => elsewhere::judge(class, &*lane.host),
     })
 }

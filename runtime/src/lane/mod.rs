@@ -31,7 +31,9 @@ pub(crate) mod worker;
 
 use crate::panics::drop_quietly;
 use crate::stack::Stack;
-use crate::task::{Inbox, Length, Place, Schedule, Shard as TaskShard, Task, TaskClass, TaskRef};
+use crate::task::{
+    Id, Inbox, Length, Place, Schedule, Shard as TaskShard, Task, TaskClass, TaskRef, id_of,
+};
 use crate::time::shard::{Shard as TimerShard, wake};
 use crossbeam_deque::Steal;
 use crossbeam_utils::CachePadded;
@@ -49,6 +51,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 use turn::Turn;
+use watch::Watching;
 use worker::Local;
 
 /// A lane has no more workers than this: a task's cell has that much room for whose it is.
@@ -82,6 +85,8 @@ pub(crate) struct Lane {
     rescues: AtomicU64,
     /// So many tasks of the IO lane wait in this one.
     guests: AtomicUsize,
+    /// Whether the driver thread has to be told of a short task, because all workers are in long polls.
+    all_stuck: Watching,
     host: Box<dyn Host>,
     /// On the IO lane, tasks whose next poll is expected to be long.
     long: CachePadded<Long<Task>>,
@@ -107,6 +112,9 @@ pub(crate) trait Host: Send + Sync {
 
     /// A worker has seen that another one does not get on.
     fn worker_stuck(&self);
+
+    /// Has the driver thread look after the workers.
+    fn wake_driver(&self);
 
     /// A task would not have to wait at `place` for what may be waiting for it.
     fn has_room(&self, place: Place) -> bool;
@@ -163,10 +171,14 @@ impl Lane {
             turn,
             rescues: AtomicU64::new(0),
             guests: AtomicUsize::new(0),
+            all_stuck: Watching::new(),
             host,
             long: CachePadded::new(Long::new(workers)),
             prior: Prior::new(),
-            limits,
+            limits: Limits {
+                sorts: limits.sorts && kind == Kind::Io,
+                ..limits
+            },
         })
     }
 
@@ -276,14 +288,14 @@ impl Lane {
     /// The thread's poll does not count as a long one any more.
     #[inline]
     pub(crate) fn end_long(&self, tenant: &Tenant) {
-        if let Some(worker) = tenant.end_long() {
-            self.leave_long(worker);
+        if self.long.leave(&tenant.counted) {
+            self.notify_long();
         }
     }
 
-    #[cold]
-    fn leave_long(&self, worker: usize) {
-        self.long.leave(worker);
+    /// Wakes a worker for the first of the long tasks, if any wait: the caller cannot begin it.
+    #[inline]
+    fn tell_of_long(&self) {
         if self.long.is_waiting() {
             self.notify_long();
         }
@@ -329,8 +341,10 @@ impl Lane {
         } else {
             self.sleep.notify_without_claim(first, also, little)
         };
-        if let Some(worker) = worker {
-            self.unpark(worker);
+        match worker {
+            Some(worker) => self.unpark(worker),
+            None if self.all_stuck.tell() => self.host.wake_driver(),
+            None => {}
         }
     }
 
@@ -414,6 +428,11 @@ impl Lane {
         (self.long.waiting(), self.long.running())
     }
 
+    /// Long polls are in progress.
+    pub(crate) fn is_in_long_polls(&self) -> bool {
+        self.long.running() > 0
+    }
+
     /// True if tasks wait in the inbox.
     pub(crate) fn has_injected(&self) -> bool {
         !self.inbox.is_empty() || !self.deferred.is_empty()
@@ -439,11 +458,7 @@ impl Schedule for LaneRef {
     }
 
     fn defer(&self, waker: Waker) {
-        Local::of_thread(|local| {
-            local
-                .into_iter()
-                .for_each(|local| local.measure.deferred(&waker))
-        });
+        id_of(&waker).into_iter().for_each(measure::woken_in_poll);
         self.0.deferred.push(waker);
         // Mirrors `finish_shutdown`: one of the two sees it. The wakers hold this lane.
         if self.0.finished.load(Ordering::SeqCst) {
@@ -462,9 +477,16 @@ impl Schedule for LaneRef {
     }
 
     #[inline]
-    fn judge(&self, class: TaskClass, again: impl FnOnce() -> bool) -> TaskClass {
+    fn woken_in_poll(&self, task: Id) {
+        if self.0.kind == Kind::Io {
+            measure::woken_in_poll(task);
+        }
+    }
+
+    #[inline]
+    fn judge(&self, class: TaskClass) -> TaskClass {
         match self.0.kind {
-            Kind::Io => measure::judge(&self.0, class, again),
+            Kind::Io => measure::judge(&self.0, class),
             Kind::Compute => class,
         }
     }

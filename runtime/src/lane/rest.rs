@@ -65,6 +65,8 @@ impl Local {
         sleep.fall_asleep(self.index(), self.searching.take());
         let mut unpolled = false;
         if !self.lane().has_work(self.index()) && !self.lane().is_shut_down() {
+            // What it has sorted just now, and may not begin.
+            self.lane().tell_of_long();
             if self.others_get_on() {
                 unpolled = self.sleep_beside_others(deadline_ns);
                 self.rest

@@ -1,5 +1,6 @@
 //! What others see of a worker, and what belongs to whoever works in its place.
 
+use super::long::Counted;
 use super::parker::Parker;
 use super::tenure::Tenure;
 use crate::task::coop::Urge;
@@ -13,7 +14,7 @@ use std::cell::UnsafeCell;
 use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// A worker's place in its lane. The thread that works there may change: see [`tenure`](super::tenure).
 pub(super) struct Seat {
@@ -89,8 +90,8 @@ pub(crate) struct Tenant {
     thread: u32,
     /// What it did in the poll in which it lost its seat, by where that is done; set before that.
     verdict: AtomicU8,
-    /// The worker on whose core its poll counts as a long one, plus one; 0 if it does not.
-    long_on: AtomicUsize,
+    /// Where its poll counts as a long one.
+    pub(super) counted: Counted,
     /// The thread's priority was lowered.
     lowered: AtomicBool,
     /// It works, or is still in the poll in which it lost its seat. The thread itself locks this once, at the end, and
@@ -108,7 +109,7 @@ impl Tenant {
             urge: Arc::default(),
             thread: current_thread_id(),
             verdict: AtomicU8::new(0),
-            long_on: AtomicUsize::new(0),
+            counted: Counted::new(),
             lowered: AtomicBool::new(false),
             is_here: Mutex::new(true),
         }
@@ -118,7 +119,7 @@ impl Tenant {
         self.thread
     }
 
-    /// Has the poll that the thread is in end at its next operation.
+    /// Has the poll that the thread is in end after some more operations.
     pub(crate) fn urge(&self) {
         self.urge.set();
     }
@@ -148,20 +149,9 @@ impl Tenant {
         *self.is_here.lock() = false;
     }
 
-    /// The poll counts as a long one on the core of the worker from now on. False if it did on some.
-    pub(super) fn begin_long(&self, worker: usize) -> bool {
-        let on = &self.long_on;
-        on.compare_exchange(0, worker + 1, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    /// Where it counted as one, and does no more: to whoever asks first, the thread itself or another on its behalf.
-    #[inline]
-    pub(super) fn end_long(&self) -> Option<usize> {
-        if self.long_on.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        self.long_on.swap(0, Ordering::AcqRel).checked_sub(1)
+    /// Its poll counts as a long one on some core.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.counted.is_some()
     }
 
     pub(super) fn verdict(&self) -> Option<Place> {

@@ -67,9 +67,36 @@ impl Lane {
         self.has_injected() || self.seats.iter().any(|seat| seat.queued() > 0)
     }
 
+    /// All workers are in long polls, and the driver thread is about to rest until something waits. False if something does.
+    pub(crate) fn rest_beside_stuck(&self) -> bool {
+        self.all_stuck.try_rest(|| self.has_waiting())
+    }
+
+    /// It does not rest any more.
+    pub(crate) fn resume_beside_stuck(&self) {
+        self.all_stuck.resume();
+    }
+
     /// A task waits whose next poll is expected to be long.
     pub(crate) fn has_long_waiting(&self) -> bool {
         self.long.is_waiting()
+    }
+
+    /// The worker is in a poll that was expected to be long.
+    pub(crate) fn is_in_long_poll(&self, worker: usize) -> bool {
+        self.tenant(worker)
+            .is_some_and(|tenant| tenant.is_counted())
+    }
+
+    /// How many long polls are in progress on the worker's core.
+    pub(crate) fn long_polls_on(&self, worker: usize) -> usize {
+        self.long.count(worker)
+    }
+
+    /// How many, about.
+    pub(crate) fn waiting(&self) -> usize {
+        let queued: usize = self.seats.iter().map(|seat| seat.queued()).sum();
+        queued + usize::from(self.has_injected())
     }
 
     /// Queues a task of the IO lane in this one, the compute lane.
@@ -137,21 +164,23 @@ impl Lane {
         tenant.set_verdict(verdict);
         let computes = verdict == Some(Place::Compute);
         // Before the thread can be done with the poll.
-        let before = tenant.end_long();
-        before.into_iter().for_each(|core| self.long.leave(core));
+        let mut tell = self.long.leave(&tenant.counted);
         let core = if may_move && computes {
             self.long.least(worker)
         } else {
             worker
         };
-        if computes && tenant.begin_long(core) {
-            self.long.enter(core);
+        if computes {
+            tell |= self.long.enter(core, &tenant.counted);
         }
         let taken = tenant.tenure.try_take(is_same_poll);
         if taken {
             self.seats[worker].status.end();
-        } else if before.is_none() {
-            self.end_long(tenant);
+        } else {
+            tell |= self.long.leave(&tenant.counted);
+        }
+        if tell {
+            self.notify_long();
         }
         taken.then_some(core)
     }

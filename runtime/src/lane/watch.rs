@@ -8,6 +8,9 @@
 //!    none: sleep until it is unparked          thread
 //! ```
 //!
+//! It also rests, for less long, while all workers are in long polls and no task waits for another worker. Then those who queue one
+//! are the other side: they push, and make the fence, and see that nobody sleeps who could be woken.
+//!
 //! Both sides write, then read what the other wrote, with a fence in between: one of them sees the other.
 //! Loom model: `models::turns`.
 
@@ -28,6 +31,12 @@ impl Watching {
     /// To be called by a worker that is awake again. True if the driver thread is to be unparked.
     pub(crate) fn worker_awake(&self) -> bool {
         fence(Ordering::SeqCst);
+        self.tell()
+    }
+
+    /// The same for who has made the fence already, after what the driver thread is to see.
+    #[inline]
+    pub(crate) fn tell(&self) -> bool {
         !self.0.load(Ordering::SeqCst) && !self.0.swap(true, Ordering::SeqCst)
     }
 

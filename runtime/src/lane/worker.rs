@@ -1,6 +1,7 @@
 //! What a worker does: find a task, poll it, and [`rest`](super::rest) when there is none.
 
 use super::hold::{set_prompt, unset_prompt};
+use super::long::Waiting;
 use super::measure::Measure;
 use super::rest::Rest;
 use super::seat::{Seat, Tenant};
@@ -287,7 +288,9 @@ impl Local {
         if place != Place::Io && self.is_for_elsewhere(&task, place) {
             return self.poll_elsewhere(task, place);
         }
-        self.measure.begin(&task, class, self.is_measuring.get());
+        let is_measuring = self.is_measuring.get();
+        self.measure
+            .begin(self.tenant.thread(), &task, class, is_measuring);
         let polled = self.let_run(task, Task::run);
         self.learn(class);
         // It yielded, or was woken during its poll.
@@ -356,19 +359,19 @@ impl Local {
             .take_next()
             .or_else(|| self.queue().pop())
             .or_else(|| self.steal());
-        if short.is_some() && self.lane.long.is_waiting() {
-            self.lane.notify_long();
+        if short.is_some() {
+            self.lane.tell_of_long();
         }
         short.or_else(|| self.begin_long())
     }
 
     #[inline]
     fn begin_long(&self) -> Option<Task> {
-        let task = self.lane.long.begin(self.index)?;
-        if !self.tenant.begin_long(self.index) {
-            // Somebody has just counted it.
-            self.lane.long.leave(self.index);
-        }
+        let long = &self.lane.long;
+        let Waiting { task, since } = long.begin(self.index, &self.tenant.counted)?;
+        self.measure.waited_since(since);
+        // It may have sorted more than one.
+        self.lane.tell_of_long();
         Some(task)
     }
 

@@ -116,7 +116,9 @@ impl Schedule for LaneRef {
         Ok(())
     }
 
-    fn judge(&self, class: TaskClass, _again: impl FnOnce() -> bool) -> TaskClass {
+    fn woken_in_poll(&self, _: Id) {}
+
+    fn judge(&self, class: TaskClass) -> TaskClass {
         class
     }
 

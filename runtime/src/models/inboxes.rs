@@ -30,7 +30,9 @@ impl Schedule for Nowhere {
         Err(task)
     }
 
-    fn judge(&self, class: TaskClass, _again: impl FnOnce() -> bool) -> TaskClass {
+    fn woken_in_poll(&self, _: Id) {}
+
+    fn judge(&self, class: TaskClass) -> TaskClass {
         class
     }
 

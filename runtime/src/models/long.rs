@@ -1,10 +1,10 @@
-//! Tasks that wait for a place among the long polls: `lane::long`.
+//! Tasks that wait until a core is free of long polls: `lane::long`.
 //!
-//! A place and a task may come at the same moment, and a worker fall asleep. A task that is left beside a free place and a
-//! sleeping worker shows as a deadlock, which loom reports.
+//! A core may become free, a task come, and a worker fall asleep at the same moment. A task that is left while a worker sleeps
+//! whose core is free shows as a deadlock, which loom reports.
 
 use super::explore;
-use crate::lane::long::Long;
+use crate::lane::long::{Counted, Long};
 use crate::lane::sleep::Sleep;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
@@ -14,22 +14,21 @@ struct Lane {
     sleep: Sleep,
     long: Long<u32>,
     parkers: Vec<Notify>,
+    /// How many long polls there are on each core.
+    on_core: Vec<AtomicUsize>,
     begun: AtomicUsize,
-    limit: usize,
-    at_once: AtomicUsize,
     all_begun: Notify,
     stop: AtomicBool,
 }
 
 impl Lane {
-    fn new(workers: usize, limit: usize) -> Arc<Lane> {
+    fn new(workers: usize) -> Arc<Lane> {
         Arc::new(Lane {
             sleep: Sleep::new(workers),
-            long: Long::new(limit),
+            long: Long::new(workers),
             parkers: (0..workers).map(|_| Notify::new()).collect(),
+            on_core: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             begun: AtomicUsize::new(0),
-            limit,
-            at_once: AtomicUsize::new(0),
             all_begun: Notify::new(),
             stop: AtomicBool::new(false),
         })
@@ -40,47 +39,50 @@ impl Lane {
         self.notify(true);
     }
 
+    /// `Lane::notify_long`.
     fn notify(&self, is_prompt: bool) {
-        let worker = if is_prompt {
-            self.sleep.notify(0, None, false)
-        } else {
-            self.sleep.notify_without_claim(0, None, false)
-        };
-        if let Some(worker) = worker {
+        let free = |word| self.long.free_from(word * 64);
+        if let Some(worker) = self.sleep.notify_among(0, free, is_prompt) {
             self.parkers[worker].notify();
         }
     }
 
-    /// `Lane::leave_place`, by a thread that may be of low priority.
-    fn leave_place(&self) {
-        self.long.leave();
-        if self.long.may_begin() {
-            self.notify(false);
+    /// A poll of a thread that has lost its seat counts as long on the core from now on, as in `Lane::try_take_seat`.
+    fn enter(&self, core: usize, displaced: &Counted) {
+        if self.long.enter(core, displaced) {
+            self.notify(true);
+        }
+    }
+
+    /// `Lane::end_long`.
+    fn leave(&self, counted: &Counted, is_prompt: bool) {
+        if self.long.leave(counted) {
+            self.notify(is_prompt);
         }
     }
 
     /// The loop of `lane::worker` and `lane::rest`: polls long tasks until `tasks` of them have begun, and tells then.
     fn work(&self, index: usize, tasks: usize) {
+        let counted = Counted::new();
         let mut searching = false;
         loop {
-            if self.long.begin().is_some() {
-                if searching && self.sleep.stop_searching() && self.long.may_begin() {
-                    self.notify(true);
+            if self.long.begin(index, &counted).is_some() {
+                if searching {
+                    self.sleep.stop_searching();
                 }
                 searching = false;
-                let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-                assert!(now <= self.limit, "more polls than places");
+                let here = self.on_core[index].fetch_add(1, Ordering::SeqCst) + 1;
+                assert_eq!(here, 1, "two long polls begun on one core");
                 let begun = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-                self.at_once.fetch_sub(1, Ordering::SeqCst);
-                // In its seat: it looks for the next one itself.
-                self.long.leave();
+                self.on_core[index].fetch_sub(1, Ordering::SeqCst);
+                self.leave(&counted, true);
                 if begun == tasks {
                     self.all_begun.notify();
                 }
                 continue;
             }
             self.sleep.fall_asleep(index, searching);
-            if !self.long.may_begin() && !self.stop.load(Ordering::SeqCst) {
+            if !self.long.may_begin(index) && !self.stop.load(Ordering::SeqCst) {
                 self.parkers[index].wait();
             }
             self.sleep.wake_up(index);
@@ -97,53 +99,109 @@ impl Lane {
     }
 }
 
-/// The one place is a displaced thread's, which leaves while a task comes and the worker falls asleep.
+fn start(lane: &Arc<Lane>, tasks: usize) -> Vec<thread::JoinHandle<()>> {
+    let worker = |index| {
+        let lane = lane.clone();
+        thread::spawn(move || lane.work(index, tasks))
+    };
+    (0..lane.parkers.len()).map(worker).collect()
+}
+
+fn end(lane: &Lane, workers: Vec<thread::JoinHandle<()>>) {
+    // Deadlocks here if a task is left.
+    lane.all_begun.wait();
+    lane.stop();
+    workers
+        .into_iter()
+        .for_each(|worker| worker.join().unwrap());
+}
+
+/// On the one core a thread without a seat is in a long poll, which ends while a task comes and the worker falls asleep.
 ///
 /// Caught: `leave` without its fence; a thread that leaves and wakes nobody; a last look that leaves out the long tasks.
 #[test]
-fn a_place_and_a_task_come_at_once() {
-    explore(Some(2), || {
-        let lane = Lane::new(1, 1);
-        lane.long.enter();
+fn a_core_becomes_free_and_a_task_comes() {
+    explore(Some(3), || {
+        let lane = Lane::new(1);
+        lane.on_core[0].store(1, Ordering::SeqCst);
+        let counted = Counted::new();
+        lane.long.enter(0, &counted);
         let displaced = thread::spawn({
             let lane = lane.clone();
-            move || lane.leave_place()
+            move || {
+                lane.on_core[0].fetch_sub(1, Ordering::SeqCst);
+                // Of low priority, maybe.
+                lane.leave(&counted, false);
+            }
         });
-        let worker = thread::spawn({
-            let lane = lane.clone();
-            move || lane.work(0, 1)
-        });
+        let workers = start(&lane, 1);
         lane.submit(1);
-        // Deadlocks here if the task is left.
-        lane.all_begun.wait();
+        end(&lane, workers);
         displaced.join().unwrap();
-        lane.stop();
-        worker.join().unwrap();
     });
 }
 
-/// Two workers and one place: the tasks are polled one after the other, and none is left.
+/// Two tasks for two workers, and the core of the first is taken: the other begins both.
 ///
-/// Caught: a place that is claimed before it is known to be free, and given back then (whoever left meanwhile saw none).
+/// Caught: a worker of a core that is not free is woken; a worker that is done with a poll tells nobody of what waits.
 #[test]
-fn one_place_for_two_workers() {
+fn a_core_that_is_taken_is_left_out() {
     explore(Some(2), || {
-        let lane = Lane::new(2, 1);
-        let workers: Vec<_> = (0..2)
-            .map(|index| {
-                let lane = lane.clone();
-                thread::spawn(move || lane.work(index, 2))
-            })
-            .collect();
+        let lane = Lane::new(2);
+        lane.on_core[0].store(1, Ordering::SeqCst);
+        lane.long.enter(0, &Counted::new());
+        let workers = start(&lane, 2);
         lane.submit(1);
         lane.submit(2);
-        // Deadlocks here if a task is left.
-        lane.all_begun.wait();
-        lane.stop();
-        workers
-            .into_iter()
-            .for_each(|worker| worker.join().unwrap());
+        end(&lane, workers);
     });
+}
+
+/// A core is taken when its worker was woken and has not begun yet: another worker is told.
+///
+/// Caught: `enter` that tells nobody.
+#[test]
+fn a_core_is_taken_before_its_worker_begins() {
+    explore(Some(2), || {
+        let lane = Lane::new(2);
+        let taker = thread::spawn({
+            let lane = lane.clone();
+            move || lane.enter(0, &Counted::new())
+        });
+        let workers = start(&lane, 1);
+        lane.submit(1);
+        end(&lane, workers);
+        taker.join().unwrap();
+    });
+}
+
+/// A seat is taken, or about to be, when its poll ends: no count is left, and none is taken off twice.
+///
+/// Caught: `enter` that puts first and counts then; a taker that leaves what it has counted, and has not got the seat.
+#[test]
+fn a_poll_ends_when_its_seat_is_taken() {
+    for taken in [false, true] {
+        explore(None, move || {
+            let long = Arc::new(Long::<u32>::new(2));
+            let counted = Arc::new(Counted::new());
+            long.enter(0, &counted);
+            let thread = thread::spawn({
+                let (long, counted) = (long.clone(), counted.clone());
+                move || long.leave(&counted)
+            });
+            long.leave(&counted);
+            long.enter(1, &counted);
+            if !taken {
+                long.leave(&counted);
+            }
+            thread.join().unwrap();
+            if taken {
+                // When its poll is over.
+                long.leave(&counted);
+            }
+            assert_eq!(long.running(), 0);
+        });
+    }
 }
 
 /// A task comes while the lane is shut down: it is taken out, or given back.

@@ -112,3 +112,32 @@ fn resting() {
         worker.join().unwrap();
     });
 }
+
+/// A task is queued while the driver thread goes to rest because all workers are in long polls: it is told.
+///
+/// Caught: the fence of `try_rest` left out; a last look before `watching` is false.
+#[test]
+fn resting_beside_stuck_workers() {
+    explore(None, || {
+        let sleep = Arc::new(Sleep::new(1));
+        let watching = Arc::new(Watching::new());
+        let (queue, unpark) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let submitter = thread::spawn({
+            let (sleep, watching) = (sleep.clone(), watching.clone());
+            let (queue, unpark) = (queue.clone(), unpark.clone());
+            move || {
+                queue.fetch_add(1, Ordering::Relaxed);
+                // With a fence in it.
+                assert_eq!(sleep.notify(0, None, false), None);
+                if watching.tell() {
+                    unpark.notify();
+                }
+            }
+        });
+        if watching.try_rest(|| queue.load(Ordering::Relaxed) > 0) {
+            // A deadlock if it is not told.
+            unpark.wait();
+        }
+        submitter.join().unwrap();
+    });
+}

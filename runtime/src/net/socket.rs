@@ -5,6 +5,7 @@
 //! and everything that reads into memory which is not initialised yet.
 
 use std::fmt;
+use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
@@ -16,7 +17,7 @@ use evenkeel_io_driver::{Direction, Interest, Io, Ready};
 use socket2::SockRef;
 
 use crate::runtime::context;
-use crate::task::coop::{cooperative, poll_operation};
+use crate::task::coop::{Coop, cooperative, cooperative_output, poll_operation, poll_output};
 
 /// A socket on which a system call can be tried.
 pub trait MioSocket: mio::event::Source + fmt::Debug {
@@ -98,6 +99,15 @@ impl<S: mio::event::Source + fmt::Debug> fmt::Debug for Socket<S> {
     }
 }
 
+/// An operation on a socket takes part in the budget of its poll.
+fn taking_part<F: Future>(interest: Interest, operation: F) -> Coop<F> {
+    if interest == Interest::WRITABLE {
+        cooperative_output(operation)
+    } else {
+        cooperative(operation)
+    }
+}
+
 impl<S: mio::event::Source> Socket<S> {
     /// Registers a socket, which must be non-blocking, with the current runtime's driver.
     pub(crate) fn new(source: S) -> io::Result<Self> {
@@ -115,7 +125,9 @@ impl<S: mio::event::Source> Socket<S> {
     }
 
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        Ok(cooperative(self.io.ready(interest)).await?.ready())
+        Ok(taking_part(interest, self.io.ready(interest))
+            .await?
+            .ready())
     }
 
     pub(crate) async fn readable(&self) -> io::Result<()> {
@@ -131,7 +143,7 @@ impl<S: mio::event::Source> Socket<S> {
     }
 
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        poll_operation(cx, |cx| self.io.poll_write_ready(cx)).map_ok(drop)
+        poll_output(cx, |cx| self.io.poll_write_ready(cx)).map_ok(drop)
     }
 
     /// Runs `call` if the socket is believed to be ready, and remembers if it turns out not to be.
@@ -150,7 +162,7 @@ impl<S: mio::event::Source> Socket<S> {
         interest: Interest,
         call: impl FnMut(&S) -> io::Result<R>,
     ) -> io::Result<R> {
-        cooperative(self.io.async_io(interest, call)).await
+        taking_part(interest, self.io.async_io(interest, call)).await
     }
 
     pub(crate) fn poll_read_call<R>(
@@ -166,7 +178,7 @@ impl<S: mio::event::Source> Socket<S> {
         cx: &mut Context<'_>,
         call: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        poll_operation(cx, |cx| self.io.poll_io(cx, Direction::Write, call))
+        poll_output(cx, |cx| self.io.poll_io(cx, Direction::Write, call))
     }
 }
 
@@ -292,7 +304,7 @@ impl<S: MioStream> Socket<S> {
         len: usize,
         write: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        poll_operation(cx, |cx| {
+        poll_output(cx, |cx| {
             self.io.poll_stream_io(cx, Direction::Write, len, write)
         })
     }

@@ -249,9 +249,11 @@ fn fire_overdue(shared: &Shared) {
     }
 }
 
-/// An IO worker is awake, or a task of the IO lane waits in the compute lane.
+/// An IO worker is awake, or a thread whose seat was taken computes and may have to be lowered, or a task of the IO lane waits in
+/// the compute lane.
 fn is_anybody_watched(shared: &Shared) -> bool {
-    shared.io.awake_count() > 0 || shared.compute.has_guests()
+    let io = &shared.io;
+    io.awake_count() > 0 || io.is_in_long_polls() || shared.compute.has_guests()
 }
 
 /// For how long no worker has been awake.

@@ -20,7 +20,7 @@ pub struct Dump {
 #[derive(Debug)]
 struct LaneDump {
     injected: bool,
-    /// How many tasks wait for a long poll, and how many are in one.
+    /// How many tasks wait for a core that is free of long polls, and how many are in such a poll.
     long: (usize, usize),
     workers: Vec<SeatReport>,
 }
@@ -69,7 +69,7 @@ impl LaneDump {
         match self.long {
             (0, 0) => writeln!(f)?,
             (waiting, running) => {
-                writeln!(f, "; {running} long polls, {waiting} tasks wait for one")?
+                writeln!(f, "; {running} in long polls, {waiting} wait for one")?;
             }
         }
         for (index, worker) in self.workers.iter().enumerate() {

@@ -319,7 +319,10 @@ impl Schedule for PoolRef {
         Err(task)
     }
 
-    fn judge(&self, class: task::TaskClass, _again: impl FnOnce() -> bool) -> task::TaskClass {
+    /// By an abort.
+    fn woken_in_poll(&self, _: task::Id) {}
+
+    fn judge(&self, class: task::TaskClass) -> task::TaskClass {
         class
     }
 

@@ -31,6 +31,10 @@ impl Host for LaneHost {
         }
     }
 
+    fn wake_driver(&self) {
+        self.watch.unpark();
+    }
+
     fn has_room(&self, place: Place) -> bool {
         upgrade(&self.runtime).is_none_or(|shared| shared.has_room(place))
     }

@@ -40,8 +40,8 @@ impl RuntimeMetrics {
         self.shared.blocking.queued()
     }
 
-    /// How many polls were taken over: their worker was stuck, and another thread took its place. See
-    /// [`TakeoverPolicy`](super::TakeoverPolicy).
+    /// How many polls have lost their worker: they took long, and another thread took its place, for the sake of others. No
+    /// sign that something is wrong, where long and short polls are mixed. See [`TakeoverPolicy`](super::TakeoverPolicy).
     pub fn takeovers(&self) -> u64 {
         self.count(&self.shared.takeover.counts.takeovers)
     }

@@ -12,7 +12,7 @@ use super::join_waker::JoinWaker;
 use super::label::Label;
 use super::owners::{Handle, Task, waker_of};
 use super::schedule::{Schedule, Shard};
-use super::state::{COMPLETE, JOIN_INTEREST, JOIN_WAKER, NOTIFIED, State, ToIdle, ToRunning};
+use super::state::{COMPLETE, JOIN_INTEREST, JOIN_WAKER, Notified, State, ToIdle, ToRunning};
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::AtomicPtr;
@@ -348,8 +348,7 @@ unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef) -> bool {
     let result = match polled {
         Ok(Poll::Pending) => {
             let class = cell.header.class();
-            let again = || cell.header.state.load().has(NOTIFIED);
-            let now = cell.scheduler.judge(class, again);
+            let now = cell.scheduler.judge(class);
             if now != class {
                 cell.header.set_class(now);
             }
@@ -443,9 +442,11 @@ unsafe fn wake<F: Future, S: Schedule>(raw: TaskRef) {
     let cell = unsafe { raw.cell::<F, S>() };
     let state = &cell.header.state;
     if let Some(_hold) = cell.scheduler.may_wake() {
-        if state.notify() {
+        match state.notify() {
             // SAFETY: `notify` made the reference, and set NOTIFIED for this `Task`.
-            cell.scheduler.schedule(unsafe { Task::from_raw(raw) });
+            Notified::Queue => cell.scheduler.schedule(unsafe { Task::from_raw(raw) }),
+            Notified::Running => cell.scheduler.woken_in_poll(cell.header.id()),
+            Notified::Already => {}
         }
     } else if !state.load().has(COMPLETE) {
         state.ref_inc();

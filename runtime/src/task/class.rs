@@ -6,24 +6,26 @@
 //!
 //! Two things have a task polled elsewhere:
 //! - it *hogs*: poll after poll it computes for long, waits for nothing in between, and few others want the CPU as it does, so
-//!   that it has a large share of a core. After three such polls in a row it is polled on the compute lane;
+//!   that it has a large share of a core. After twice 10 ms or more of that it is polled on the compute lane;
 //! - it *blocks*: its worker was asleep in its poll, and was replaced. After the second time it is polled on a thread of the
 //!   blocking pool. The first is forgotten after some hundred polls.
 //!
-//! It comes back after seven calm polls in a row.
+//! It comes back after a row of calm polls: seven on the compute lane; some hundred from the blocking pool, since one that
+//! blocks now and then does no harm there, and each time that it blocks a worker those behind it wait.
 //!
 //! Seven bits of the task's label, written by whoever polls it.
 
 /// So many polls in a row settle what a task is expected to do.
 const SETTLED: u8 = 3;
 
-/// So many polls in a row in which a task hogs send it to the compute lane.
-const HOGGED_MAX: u8 = 3;
+/// So many polls in which a task hogs send it to the compute lane, if it waits for nothing in between.
+const BUSY_MAX: u8 = 2;
 
 /// So many calm polls in a row bring a task back to the IO lane.
 pub(crate) const CALM_ROW: u8 = 7;
 
-/// Of the polls of a task that has blocked once, one in so many counts, and [`BLOCKED_ROW`] of these clear it.
+/// Of the polls of a task that has blocked, one in so many counts. [`BLOCKED_ROW`] of these clear a task that has
+/// blocked once, and [`CALM_ROW`] bring one back that has done so twice.
 const FORGET_COUNTED_IN: u32 = 61;
 const BLOCKED_ROW: u8 = 7;
 
@@ -51,8 +53,10 @@ pub(crate) struct Polled {
     pub(crate) length: Length,
     /// The worker was asleep in it, and was replaced.
     pub(crate) blocked: bool,
-    /// It was long, the task has something to do again, and few other tasks wait that are like it.
-    pub(crate) hogged: bool,
+    /// It was long, and the task goes on without waiting for anything,
+    pub(crate) busy: bool,
+    /// and has computed for some time by now, with a large share of a core.
+    pub(crate) hogs: bool,
     /// It is one of those that count when something is to be forgotten.
     pub(crate) counts: bool,
 }
@@ -84,14 +88,14 @@ enum Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Strike {
     None,
-    /// So many times in a row.
-    Hogged(u8),
+    /// Its last poll was long, and it went on without waiting; it hogged in so many since it waited last.
+    Busy(u8),
     /// Once, and so much is left of it.
     Blocked(u8),
 }
 
 const RUNS: u8 = 2 * SETTLED + 1;
-const STRIKES: u8 = 1 + (HOGGED_MAX - 1) + BLOCKED_ROW;
+const STRIKES: u8 = 1 + BUSY_MAX + BLOCKED_ROW;
 const COMPUTE_START: u8 = RUNS * STRIKES;
 const BLOCKING_START: u8 = COMPUTE_START + CALM_ROW;
 const END: u8 = BLOCKING_START + CALM_ROW;
@@ -115,6 +119,12 @@ impl TaskClass {
         self.0 == 0
     }
 
+    /// Nothing is known of the task, or nothing but that its polls are short.
+    #[inline]
+    pub(crate) fn is_calm(self) -> bool {
+        self.0 == 0 || self.0 == SETTLED
+    }
+
     #[inline]
     pub(crate) fn place(self) -> Place {
         match self.0 {
@@ -127,6 +137,11 @@ impl TaskClass {
     /// What its next poll on the IO lane is expected to be. `None` if that is not settled.
     pub(crate) fn expected(self) -> Option<Length> {
         match self.decode() {
+            // It goes on where it was.
+            Class::Io {
+                strike: Strike::Busy(_),
+                ..
+            } => Some(Length::Long),
             Class::Io { run, .. } => match run {
                 Run::Short(SETTLED) => Some(Length::Short),
                 Run::Long(SETTLED) => Some(Length::Long),
@@ -137,18 +152,6 @@ impl TaskClass {
         }
     }
 
-    /// Its last poll on the IO lane was long.
-    pub(crate) fn was_long(self) -> bool {
-        let class = self.decode();
-        matches!(
-            class,
-            Class::Io {
-                run: Run::Long(_),
-                ..
-            }
-        )
-    }
-
     /// It has been polled on the IO lane.
     pub(crate) fn polled(self, polled: Polled) -> TaskClass {
         let Class::Io { run, strike } = self.decode() else {
@@ -156,7 +159,7 @@ impl TaskClass {
         };
         let run = match strike {
             // The rest of what the long one before it was to do: it had its budget used up, most likely.
-            Strike::Hogged(_) if polled.length == Length::Short => run,
+            Strike::Busy(_) if polled.length == Length::Short => run,
             _ => run.polled(polled.length),
         };
         let class = match strike {
@@ -165,7 +168,7 @@ impl TaskClass {
                 run,
                 strike: Strike::Blocked(BLOCKED_ROW),
             },
-            Strike::Hogged(times) if polled.hogged && times + 1 == HOGGED_MAX => Class::Compute(0),
+            Strike::Busy(times) if polled.hogs && times + 1 == BUSY_MAX => Class::Compute(0),
             _ => Class::Io {
                 run,
                 strike: strike.polled(polled),
@@ -179,7 +182,7 @@ impl TaskClass {
         let (run, strike) = match self.decode() {
             Class::Io { run, strike } => (run, strike),
             // The next one that is like those before counts at once.
-            Class::Compute(_) => (Run::None, Strike::Hogged(HOGGED_MAX - 1)),
+            Class::Compute(_) => (Run::None, Strike::Busy(BUSY_MAX - 1)),
             Class::Blocking(_) => (Run::None, Strike::Blocked(BLOCKED_ROW)),
         };
         Class::Io { run, strike }.encode()
@@ -187,9 +190,10 @@ impl TaskClass {
 
     /// A poll that was not on the IO lane is over. A calm one was short; or it was made on the compute lane, and the task waits
     /// for something now.
-    pub(crate) fn polled_elsewhere(self, calm: bool) -> TaskClass {
+    pub(crate) fn polled_elsewhere(self, calm: bool, counts: bool) -> TaskClass {
         match self.decode() {
             Class::Io { .. } => self,
+            Class::Blocking(_) if calm && !counts => self,
             Class::Compute(_) if !calm => Class::Compute(0).encode(),
             Class::Blocking(_) if !calm => Class::Blocking(0).encode(),
             Class::Compute(row) | Class::Blocking(row) if row + 1 == CALM_ROW => self.back(),
@@ -215,8 +219,8 @@ impl TaskClass {
                 },
                 strike: match bits / RUNS {
                     0 => Strike::None,
-                    times @ 1..HOGGED_MAX => Strike::Hogged(times),
-                    left => Strike::Blocked(left - (HOGGED_MAX - 1)),
+                    times @ 1..=BUSY_MAX => Strike::Busy(times - 1),
+                    left => Strike::Blocked(left - BUSY_MAX),
                 },
             },
         }
@@ -236,8 +240,8 @@ impl Class {
                 };
                 let strike = match strike {
                     Strike::None => 0,
-                    Strike::Hogged(times) => times,
-                    Strike::Blocked(left) => HOGGED_MAX - 1 + left,
+                    Strike::Busy(times) => 1 + times,
+                    Strike::Blocked(left) => BUSY_MAX + left,
                 };
                 strike * RUNS + run
             }
@@ -262,12 +266,13 @@ impl Strike {
     /// What is left of it after a poll that did not block.
     fn polled(self, polled: Polled) -> Strike {
         match self {
-            Strike::Hogged(times) if polled.hogged => Strike::Hogged(times + 1),
-            _ if polled.hogged => Strike::Hogged(1),
-            Strike::Hogged(_) => Strike::None,
             Strike::Blocked(1) if polled.counts => Strike::None,
             Strike::Blocked(left) if polled.counts => Strike::Blocked(left - 1),
-            other => other,
+            // Whatever else it does.
+            Strike::Blocked(left) => Strike::Blocked(left),
+            Strike::Busy(times) if polled.busy => Strike::Busy(times + u8::from(polled.hogs)),
+            Strike::None if polled.busy => Strike::Busy(polled.hogs.into()),
+            Strike::Busy(_) | Strike::None => Strike::None,
         }
     }
 }
@@ -279,7 +284,8 @@ mod tests {
     const SHORT: Polled = Polled {
         length: Length::Short,
         blocked: false,
-        hogged: false,
+        busy: false,
+        hogs: false,
         counts: false,
     };
     const LONG: Polled = Polled {
@@ -290,10 +296,8 @@ mod tests {
         length: Length::Between,
         ..SHORT
     };
-    const HOGGED: Polled = Polled {
-        hogged: true,
-        ..LONG
-    };
+    const BUSY: Polled = Polled { busy: true, ..LONG };
+    const HOGS: Polled = Polled { hogs: true, ..BUSY };
     const BLOCKED: Polled = Polled {
         blocked: true,
         ..LONG
@@ -319,6 +323,19 @@ mod tests {
     }
 
     #[test]
+    fn a_task_of_short_polls_is_calm_until_one_is_long() {
+        let polls: [&[Polled]; 3] = [&[], &[SHORT; 3], &[LONG, SHORT, SHORT, SHORT]];
+        assert!(polls.iter().all(|polls| after(polls).is_calm()));
+        let polls: [&[Polled]; 4] = [
+            &[SHORT],
+            &[SHORT, SHORT, SHORT, LONG],
+            &[LONG; 3],
+            &[BLOCKED],
+        ];
+        assert!(!polls.iter().any(|polls| after(polls).is_calm()));
+    }
+
+    #[test]
     fn three_polls_in_a_row_settle_what_is_expected() {
         let table: &[(&[Polled], Option<Length>)] = &[
             (&[], None),
@@ -332,7 +349,7 @@ mod tests {
             (&[LONG, LONG, BETWEEN, LONG], Some(Length::Long)),
             (&[SHORT, SHORT, BETWEEN, SHORT], Some(Length::Short)),
             // Nor does what is left for after a long one that had to end.
-            (&[LONG, LONG, HOGGED, SHORT, LONG], Some(Length::Long)),
+            (&[LONG, LONG, HOGS, SHORT, LONG], Some(Length::Long)),
             (&[LONG, LONG, LONG, SHORT, SHORT], None),
             // One that was otherwise makes it open again.
             (&[LONG, LONG, LONG, SHORT], None),
@@ -347,12 +364,14 @@ mod tests {
     }
 
     #[test]
-    fn three_polls_in_a_row_that_hog_move_a_task_and_a_long_one_that_waits_does_not() {
+    fn polls_that_hog_move_a_task_and_a_long_one_that_waits_does_not() {
         let table: &[(&[Polled], Place)] = &[
-            (&[HOGGED, HOGGED], Place::Io),
-            (&[HOGGED, HOGGED, HOGGED], Place::Compute),
-            (&[HOGGED, HOGGED, LONG, HOGGED, HOGGED], Place::Io),
-            (&[HOGGED, HOGGED, SHORT, HOGGED, HOGGED], Place::Io),
+            (&[BUSY, HOGS], Place::Io),
+            (&[BUSY, HOGS, HOGS], Place::Compute),
+            (&[BUSY, HOGS, LONG, HOGS], Place::Io),
+            (&[BUSY, HOGS, SHORT, HOGS], Place::Io),
+            (&[BUSY; 100], Place::Io),
+            (&[HOGS, BUSY, BUSY, HOGS], Place::Compute),
             (&[LONG; 100], Place::Io),
         ];
         for (polls, place) in table {
@@ -364,10 +383,10 @@ mod tests {
     fn a_task_that_blocks_twice_is_moved_even_with_others_in_between() {
         assert_eq!(after(&[BLOCKED]).place(), Place::Io);
         assert_eq!(after(&[BLOCKED, BLOCKED]).place(), Place::Blocking);
-        assert_eq!(
-            after(&[BLOCKED, SHORT, LONG, BLOCKED]).place(),
-            Place::Blocking
-        );
+        for between in [SHORT, LONG, BUSY, HOGS] {
+            let polls = [BLOCKED, between, between, BLOCKED];
+            assert_eq!(after(&polls).place(), Place::Blocking, "{between:?}");
+        }
     }
 
     #[test]
@@ -387,17 +406,19 @@ mod tests {
     #[test]
     fn a_row_of_calm_polls_brings_it_back_and_the_next_strike_counts_at_once() {
         for (strikes, polled, place) in [
-            (&[HOGGED; 3][..], HOGGED, Place::Compute),
+            (&[HOGS; 3][..], HOGS, Place::Compute),
             (&[BLOCKED; 2], BLOCKED, Place::Blocking),
         ] {
             let first = after(strikes);
             let mut class = first;
             for _ in 1..CALM_ROW {
-                class = class.polled_elsewhere(true);
+                class = class.polled_elsewhere(true, true);
                 assert_eq!(class.place(), place);
-                assert_eq!(class.polled_elsewhere(false), first);
+                let uncounted = class.polled_elsewhere(true, false);
+                assert_eq!(uncounted == class, place == Place::Blocking);
+                assert_eq!(class.polled_elsewhere(false, true), first);
             }
-            let back = class.polled_elsewhere(true);
+            let back = class.polled_elsewhere(true, true);
             assert_eq!(back.place(), Place::Io);
             assert_eq!(back.polled(polled).place(), place);
             assert_eq!(back.polled(SHORT).polled(LONG).place(), Place::Io);

@@ -8,9 +8,10 @@
 //! returns `Pending` although it could go on: the task goes to the back of its queue, and comes back with
 //! a new budget.
 //!
-//! 128 units may take long if each comes with some work: a connection on which many requests wait, say. Before
-//! a worker is replaced because of a long poll that computes ([`TakeoverPolicy`](crate::runtime::TakeoverPolicy)), that poll's
-//! budget is declared to be used up, if it has taken a unit. So what takes part is asked first, and is not taken for stuck.
+//! 128 units may take long if each comes with some work: a connection on which many requests wait, say. While short
+//! tasks wait, the budget of a poll that has computed for a quarter of a millisecond (of the policy's `after`,
+//! [`TakeoverPolicy`](crate::runtime::TakeoverPolicy)), or of any poll after 50 ms, is cut, if it has taken a unit: to one, and some
+//! more for writing. So what takes part can answer what it is at, and then ends by itself.
 //!
 //! The asynchronous operations of [`net`](crate::net), [`io`](crate::io), [`time`](crate::time),
 //! [`JoinHandle`](super::JoinHandle) and [`JoinSet`](super::JoinSet) take part. What does not wait does
@@ -66,6 +67,8 @@ enum Budget {
     Unlimited,
     /// So many units; at least one.
     Left(u8),
+    /// One, or so many for what gives something out.
+    Urged(u8),
     /// No more, and so many operations have been put off since.
     Empty(u16),
 }
@@ -73,7 +76,8 @@ enum Budget {
 impl Budget {
     /// Of a poll. (tokio's number: enough to make a turn worth its cost, and a fraction of a millisecond
     /// for most operations.)
-    const FULL: Budget = Budget::Left(128);
+    const FULL: Budget = Budget::Left(Budget::FULL_UNITS);
+    const FULL_UNITS: u8 = 128;
 
     /// When so many operations were put off and the poll has still not returned, then most likely because somebody in it polls
     /// again and again, and is given a new budget.
@@ -85,17 +89,22 @@ impl Budget {
         LEFT.try_with(Cell::get).unwrap_or(Budget::Unlimited)
     }
 
-    /// The same, and none from now on if somebody urges. Not before the poll has got something done: what computes before
+    /// Operations that give something out are let through in a poll that is to come to its end: it has to answer what it is at.
+    /// But no more than these.
+    const OUTPUTS: u8 = 16;
+
+    /// The same, and little from now on if somebody urges. Not before the poll has got something done: what computes before
     /// its first operation, poll after poll, would never get to do one.
     #[inline]
-    fn get_or_end() -> Budget {
-        let budget = Budget::get();
-        let has_begun = matches!(budget, Budget::Left(_)) && budget != Budget::FULL;
-        if has_begun && Urge::take() {
-            Budget::Empty(0).set();
-            return Budget::Empty(0);
+    fn get_or_shorten() -> Budget {
+        match Budget::get() {
+            Budget::Left(left) if left != Budget::FULL_UNITS && Urge::take() => {
+                let budget = Budget::Urged(left.min(Budget::OUTPUTS));
+                budget.set();
+                budget
+            }
+            budget => budget,
         }
-        budget
     }
 
     /// What was taken is given back; unless operations have been put off meanwhile, since the poll is to end then.
@@ -109,6 +118,7 @@ impl Budget {
     /// One more operation is put off.
     #[cold]
     fn put_off(count: u16) {
+        let _ = PUT_OFF.try_with(|put_off| put_off.set(true));
         let next = if count < Budget::PUT_OFF_MAX {
             Budget::Empty(count + 1)
         } else {
@@ -133,6 +143,7 @@ impl Budget {
 
 thread_local! {
     static LEFT: Cell<Budget> = const { Cell::new(Budget::Unlimited) };
+    static PUT_OFF: Cell<bool> = const { Cell::new(false) };
     static URGE: RefCell<Option<Arc<Urge>>> = const { RefCell::new(None) };
 }
 
@@ -173,6 +184,11 @@ impl Urge {
     }
 }
 
+/// True if operations were put off on this thread since this was last asked: the poll has to go on later, whatever it is like.
+pub(crate) fn take_put_off() -> bool {
+    PUT_OFF.replace(false)
+}
+
 struct SetOnDrop(Budget);
 
 impl Drop for SetOnDrop {
@@ -200,7 +216,25 @@ pub(crate) fn poll_operation<R>(
     cx: &mut Context<'_>,
     poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
 ) -> Poll<R> {
-    let before = ready!(poll_take(cx));
+    poll_either(cx, false, poll)
+}
+
+/// The same for an operation that gives something out: with it the task answers, and lets others go on.
+#[inline]
+pub(crate) fn poll_output<R>(
+    cx: &mut Context<'_>,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+) -> Poll<R> {
+    poll_either(cx, true, poll)
+}
+
+#[inline]
+fn poll_either<R>(
+    cx: &mut Context<'_>,
+    is_output: bool,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+) -> Poll<R> {
+    let before = ready!(poll_take(cx, is_output));
     let polled = poll(cx);
     if polled.is_pending() {
         // Not in a drop: if it panics the poll is over, and code to unwind would be in every read.
@@ -211,12 +245,14 @@ pub(crate) fn poll_operation<R>(
 
 /// Takes a unit. Ready with what was there before.
 #[inline]
-fn poll_take(cx: &mut Context<'_>) -> Poll<Budget> {
-    let before = Budget::get_or_end();
+fn poll_take(cx: &mut Context<'_>, is_output: bool) -> Poll<Budget> {
+    let before = Budget::get_or_shorten();
     match before {
         Budget::Unlimited => {}
         Budget::Left(1) => Budget::Empty(0).set(),
         Budget::Left(left) => Budget::Left(left - 1).set(),
+        Budget::Urged(outputs @ 2..) if is_output => Budget::Urged(outputs - 1).set(),
+        Budget::Urged(_) => Budget::Empty(0).set(),
         Budget::Empty(count) => {
             Budget::put_off(count);
             // In its own poll, a task that is woken goes to the back of the queue, as in `yield_now`.
@@ -267,7 +303,7 @@ fn poll_take(cx: &mut Context<'_>) -> Poll<Budget> {
 #[inline]
 #[must_use = "it tells, and takes nothing"]
 pub fn has_budget_remaining() -> bool {
-    !matches!(Budget::get_or_end(), Budget::Empty(_))
+    !matches!(Budget::get_or_shorten(), Budget::Empty(_))
 }
 
 /// Takes a unit of the budget. With none left, it wakes the task and returns `Pending`, which the caller is
@@ -312,7 +348,7 @@ pub fn has_budget_remaining() -> bool {
 /// ```
 #[inline]
 pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
-    poll_take(cx).map(|before| RestoreOnPending {
+    poll_take(cx, false).map(|before| RestoreOnPending {
         before: Cell::new(before),
         not_send: PhantomData,
     })
@@ -435,7 +471,18 @@ impl<F: Future> Future for Unconstrained<F> {
 ///
 /// See [tokio's channels](self#tokios-channels).
 pub fn cooperative<F: Future>(future: F) -> Coop<F> {
-    Coop { future }
+    Coop {
+        future,
+        is_output: false,
+    }
+}
+
+/// As [`cooperative`], for what gives something out.
+pub(crate) fn cooperative_output<F: Future>(future: F) -> Coop<F> {
+    Coop {
+        future,
+        is_output: true,
+    }
 }
 
 pin_project! {
@@ -445,6 +492,7 @@ pin_project! {
     pub struct Coop<F: Future> {
         #[pin]
         future: F,
+        is_output: bool,
     }
 }
 
@@ -453,6 +501,61 @@ impl<F: Future> Future for Coop<F> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        poll_operation(cx, |cx| self.project().future.poll(cx))
+        poll_either(cx, self.is_output, |cx| self.project().future.poll(cx))
+    }
+}
+
+#[cfg(all(test, not(evenkeel_loom)))]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    fn operate(is_output: bool) -> Poll<()> {
+        poll_either(&mut Context::from_waker(Waker::noop()), is_output, |_| {
+            Poll::Ready(())
+        })
+    }
+
+    /// Polls with somebody who may urge.
+    fn urged(poll: impl FnOnce(&Urge)) {
+        let urge = Arc::new(Urge::default());
+        Urge::listen(Some(urge.clone()));
+        with_budget(|| poll(&urge));
+        Urge::listen(None);
+    }
+
+    #[test]
+    fn an_urged_poll_may_answer_and_ends_at_its_second_input() {
+        urged(|urge| {
+            assert!(operate(false).is_ready());
+            urge.set();
+            (0..3).for_each(|_| assert!(operate(true).is_ready()));
+            assert!(operate(false).is_ready());
+            assert!(operate(false).is_pending());
+            assert!(operate(true).is_pending());
+        });
+    }
+
+    #[test]
+    fn an_urged_poll_that_only_writes_ends_as_well() {
+        urged(|urge| {
+            assert!(operate(true).is_ready());
+            urge.set();
+            let written = (0..).take_while(|_| operate(true).is_ready()).count();
+            assert_eq!(written, usize::from(Budget::OUTPUTS));
+        });
+    }
+
+    #[test]
+    fn an_input_that_has_to_wait_leaves_an_urged_poll_what_it_had() {
+        urged(|urge| {
+            assert!(operate(false).is_ready());
+            urge.set();
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(poll_operation(&mut cx, |_| Poll::<()>::Pending).is_pending());
+            assert!(operate(true).is_ready());
+            assert!(operate(false).is_ready());
+            assert!(operate(false).is_pending());
+        });
     }
 }

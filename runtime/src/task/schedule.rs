@@ -1,5 +1,6 @@
 //! What a task asks of the one who schedules it: a lane, or the blocking pool.
 
+use super::Id;
 use super::cell::TaskRef;
 use super::class::TaskClass;
 use super::owners::Task;
@@ -30,8 +31,11 @@ pub(crate) trait Schedule: Send + Sync + 'static {
     /// back if there are no workers any more.
     fn hand_back(&self, task: Task) -> Result<(), Task>;
 
-    /// A poll returned `Pending`; `again` says whether the task has been woken meanwhile. What it is like from now on.
-    fn judge(&self, class: TaskClass, again: impl FnOnce() -> bool) -> TaskClass;
+    /// The task was woken in the midst of a poll, and possibly by that poll.
+    fn woken_in_poll(&self, task: Id);
+
+    /// A poll returned `Pending`. What the task is like from now on.
+    fn judge(&self, class: TaskClass) -> TaskClass;
 
     /// The first poll returned `Pending`: remember the task until it completes, and keep one reference
     /// to it. `None` if the lane is shut down and the task must be cancelled. Called with RUNNING held.

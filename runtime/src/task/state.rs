@@ -127,6 +127,17 @@ pub(super) enum ToIdle {
     Cancel,
 }
 
+/// What is left to do for who wakes a task.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Notified {
+    /// To queue it, with the reference that was made for that.
+    Queue,
+    /// Nothing: whoever runs it queues it after the poll.
+    Running,
+    /// Nothing: it is queued, or complete.
+    Already,
+}
+
 /// The state word.
 pub(super) struct State(AtomicUsize);
 
@@ -213,18 +224,17 @@ impl State {
         before
     }
 
-    /// True if the caller has to queue the task: it now owns a reference for that.
-    pub(super) fn notify(&self) -> bool {
+    pub(super) fn notify(&self) -> Notified {
         self.update(|s| {
             if s.has(COMPLETE) {
-                (false, None)
+                (Notified::Already, None)
             } else if s.has(NOTIFIED) {
                 // Written even so: what the caller did before is to be seen by the poll that comes.
-                (false, Some(s.0))
+                (Notified::Already, Some(s.0))
             } else if s.has(RUNNING) {
-                (false, Some(s.0 | NOTIFIED))
+                (Notified::Running, Some(s.0 | NOTIFIED))
             } else {
-                (true, Some((s.0 | NOTIFIED) + REF_ONE))
+                (Notified::Queue, Some((s.0 | NOTIFIED) + REF_ONE))
             }
         })
     }

@@ -42,6 +42,15 @@ impl Stuck {
         self.until(&end);
     }
 
+    /// One of the [`strikes`](Stuck::strikes), on the one worker there is.
+    pub(crate) fn strike(self) {
+        self.until_taken_over();
+        if self == Stuck::Computes {
+            // Enough to count.
+            burn(Duration::from_millis(10));
+        }
+    }
+
     /// Keeps the thread for some multiple of the time: at least so long, of its own kind.
     pub(crate) fn keep(self, time: Duration) {
         match self {
@@ -75,7 +84,7 @@ pub(crate) fn burn(time: Duration) {
     }
 }
 
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -226,7 +235,7 @@ pub(crate) fn is_on(lane: &str) -> bool {
 /// Behaves as tasks do that belong elsewhere, until it is polled there.
 pub(crate) async fn move_to_own_lane(how: Stuck) {
     while !is_on(how.lane()) {
-        how.until_taken_over();
+        how.strike();
         yield_now().await;
     }
 }

@@ -13,10 +13,10 @@ use std::time::Instant;
 ///
 /// On an IO worker another thread takes the worker's place first, at once, and the calling thread ends or is put aside
 /// when the current poll is over. Everywhere else (on a compute worker, a blocking thread, in
-/// [`block_on`](crate::runtime::Runtime::block_on), outside a runtime) `f` is just called. If `f` computes for long rather
-/// than blocks, it does so at the priority of the compute lane.
+/// [`block_on`](crate::runtime::Runtime::block_on), outside a runtime) `f` is just called. If `f` uses more than
+/// 100 ms of CPU, it goes on at the priority of the compute lane, at the latest when a worker is awake.
 ///
-/// A worker whose task blocks without this is replaced as well, after a millisecond
+/// A worker whose task blocks without this is replaced as well, after a millisecond and if other tasks wait
 /// ([`TakeoverPolicy`](crate::runtime::TakeoverPolicy)), so this saves its neighbours that millisecond, and costs the
 /// waking of a thread, some ten microseconds. [`spawn_blocking`](crate::spawn_blocking) and
 /// [`spawn_compute`](crate::spawn_compute) leave the worker where it is; prefer them where the closure can be `'static`.
@@ -59,6 +59,8 @@ impl Shared {
         let Some(spare) = self.spare() else {
             return false;
         };
+        // Its core is free for others.
+        self.io.end_long(&tenant);
         local.give_up();
         // First of all: as a stray this thread may be lowered, and then stop anywhere.
         self.fill(worker, &spare);

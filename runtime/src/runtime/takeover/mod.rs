@@ -1,17 +1,19 @@
 //! Nothing starves: a worker that is stuck in a poll loses its seat to a spare thread.
 //!
-//! The driver thread looks at the IO workers ([`monitor`]). One that has been in the same poll for too long, while something
-//! waits for it or nobody else is there, or that has computed for longer still, has its seat taken ([`lane::takeover`](crate::lane::takeover)) and given to
-//! a *spare* ([`spares`]), a thread that was made for this beforehand. The thread that lost its seat is now a *stray*: if it
-//! computes, it is lowered to the priority of the compute lane, from outside; if it sleeps, nothing need be done until
-//! it computes. Once its poll is over it becomes a spare, if it was never lowered: a lowered thread cannot climb back
-//! without privileges, so it ends, though not at once ([`spares`]).
+//! The driver thread looks at the IO workers ([`monitor`]). One that has been in the same poll for too long, while somebody wants its
+//! place ([`stuck`]), has its seat taken ([`lane::takeover`](crate::lane::takeover)) and given to
+//! a *spare* ([`spares`]), a thread that was made for this beforehand. The thread that lost its seat is now a *stray*. If it
+//! computes, it goes on at normal priority, on the core where the fewest do; once it has computed for very long it is
+//! lowered to the priority of the compute lane, from outside. When its poll is over it becomes a spare, if it was never lowered: a
+//! lowered thread cannot climb back without privileges, so it ends, though not at once ([`spares`]).
 //!
 //! [`block_in_place`](in_place::block_in_place) is the same, by the worker itself and at once.
 
 pub(crate) mod in_place;
 pub(super) mod monitor;
 mod policy;
+#[cfg(all(test, not(evenkeel_loom)))]
+mod simulation;
 mod spares;
 mod stuck;
 
@@ -34,6 +36,7 @@ use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+use stuck::LOWER_AFTER;
 
 /// What the takeovers of a runtime have in common.
 pub(super) struct Takeover {
@@ -79,6 +82,10 @@ struct Stray {
     since: Instant,
     /// and this was the thread's CPU time.
     cpu_time: Option<Duration>,
+    /// What the poll had used of it at the last look.
+    used: Option<Duration>,
+    /// It has computed for long, and gives way now, if threads may be lowered.
+    gives_way: bool,
 }
 
 /// What a dump shows of a stray.
@@ -172,16 +179,27 @@ impl Stray {
             poll,
             since,
             cpu_time,
+            used: None,
+            gives_way: false,
         }
     }
 
-    /// What the poll has used of the CPU.
-    fn used(&self) -> Option<Duration> {
-        used(self.cpu_time, thread_cpu_time(self.tenant.thread()))
+    /// To be called now and then: lowers it once it has computed for long, and lets others have its core while it sleeps.
+    fn look(&mut self, shared: &Shared) {
+        let thread = self.tenant.thread();
+        let used = used(self.cpu_time, thread_cpu_time(thread));
+        let got_on = std::mem::replace(&mut self.used, used) != used;
+        if !self.gives_way && used >= Some(LOWER_AFTER) {
+            self.lower(shared);
+        } else if !got_on && self.tenant.is_counted() && thread_is_asleep(thread) == Some(true) {
+            self.unpin(&shared.takeover);
+            shared.io.end_long(&self.tenant);
+        }
     }
 
     /// It gives way to everybody from now on, and no other long poll waits for it.
-    fn lower(&self, shared: &Shared) {
+    fn lower(&mut self, shared: &Shared) {
+        self.gives_way = true;
         let (tenant, priority) = (&self.tenant, shared.takeover.priority);
         tenant.if_here(|thread| {
             if priority != ComputePriority::Normal {

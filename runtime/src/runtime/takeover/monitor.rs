@@ -6,9 +6,8 @@
 //! So is the next one, if a worker is in a poll after having begun but few since the last, or if another worker, one
 //! that dozes or works beside one that does not get on, has raised the alarm.
 //!
-//! A poll that is met again, and has computed meanwhile, is asked to end at its next operation (`task::coop`), and has until the
-//! next look to do so: one that gets through a backlog bit by bit is not stuck. Neither is one that was met twice because
-//! all CPUs stood still in between.
+//! A poll that has computed for a quarter of `after` while short tasks wait is asked to end after some more operations
+//! (`task::coop`): one that gets through a backlog bit by bit is not stuck. So is one that is about to be lowered.
 //!
 //! A long poll is one that computes or sleeps. A worker that is just kept from the CPU is not stuck: somebody in its place
 //! would not get the CPU either. The CPU clock of the thread tells the one from the other.
@@ -73,6 +72,8 @@ pub(in crate::runtime) struct Monitor {
     compute_polls: u64,
     /// and since when it has begun none while a task of the IO lane waited there.
     compute_waits: Option<Instant>,
+    /// When the CPU time of its workers was looked at, and what it was.
+    compute_seen: (Instant, Duration),
     /// Where the round over the strays goes on.
     next_stray: usize,
     logged: HashSet<*const Location<'static>>,
@@ -89,8 +90,8 @@ struct Seen {
     next: Option<usize>,
     /// How much of the CPU it had used at the last look,
     used: Option<Duration>,
-    /// and when it was asked to end.
-    urged: Option<Instant>,
+    /// and whether it was asked to end.
+    urged: bool,
     /// What was found out about it when it had taken too long.
     verdict: Option<Verdict>,
     /// Nobody could take its place, so that is not tried before then.
@@ -116,14 +117,14 @@ impl Monitor {
             rescues: 0,
             compute_polls: 0,
             compute_waits: None,
+            compute_seen: (Instant::now(), Duration::ZERO),
             next_stray: 0,
             logged: HashSet::new(),
             refusal_logged: false,
         }
     }
 
-    /// All workers were stuck at the last look, in polls that are worth no other worker: somebody has to be at the driver for
-    /// them.
+    /// All workers were stuck at the last look, and are to stay so: somebody has to be at the driver for them.
     pub(in crate::runtime) fn all_stuck(&self) -> bool {
         self.all_stuck
     }
@@ -139,10 +140,12 @@ impl Monitor {
             self.all_stuck = false;
             return None;
         }
+        shared.io.resume_beside_stuck();
         let alarm = takeover.alarm.swap(false, Ordering::AcqRel);
         let stuck = self.find_stuck(shared, now);
         let replaced = self.replace(shared, &stuck, now);
-        if replaced {
+        // One that blocks its worker will do so again.
+        if replaced || stuck.iter().any(|found| found.verdict == Verdict::Sleeps) {
             self.alert_until = now + ALERT;
         }
         if self.seen.iter().any(Option::is_some) {
@@ -151,19 +154,44 @@ impl Monitor {
         let alert = now < self.alert_until;
         takeover.alert.store(alert, Ordering::Release);
         let suspect = self.may_be_stuck(shared);
-        let next = match alert || suspect || alarm {
-            // The next task in the queue may be like the last one.
-            _ if replaced && self.waiting => FINEST,
-            true if self.waiting => self.until_next_is_long(takeover.policy.after),
-            // Nobody waits, but an event may have come that nobody has looked for.
-            true => takeover.policy.after.min(COARSE),
-            false => COARSE,
+        let rests = self.all_stuck && !self.waiting;
+        let next = if replaced && self.waiting || rests && !shared.io.rest_beside_stuck() {
+            // The next task in the queue may be like the last one; or one has come just now.
+            FINEST
+        } else if alert || suspect || alarm {
+            self.until_needed(shared, takeover.policy.after, alert || alarm)
+        } else {
+            COARSE
         };
         self.few_polls = if next < COARSE { 0 } else { FEW_POLLS };
         Some(next)
     }
 
-    /// The time until the first poll that was seen has taken too long, but for no longer than half of that.
+    /// The time until the next look if it is to be in time for whatever waits, or comes. With `alert` any poll may be long.
+    fn until_needed(&self, shared: &Shared, after: Duration, alert: bool) -> Duration {
+        if self.waiting {
+            return self.until_next_is_long(after);
+        }
+        let may_be_long = |seen: &Seen| seen.verdict.is_none();
+        if !self.all_stuck && (alert || self.seen.iter().flatten().any(may_be_long)) {
+            // An event may have come that nobody has looked for.
+            return (after / 2).min(COARSE);
+        }
+        // Somebody waits for events: an idle worker, or this thread, which is told of tasks. Timers are left.
+        self.until_timer(shared).clamp(FINEST, COARSE)
+    }
+
+    /// The time until the first timer is due whose worker is in a poll.
+    fn until_timer(&self, shared: &Shared) -> Duration {
+        let workers = (0..self.seen.len()).filter(|&worker| self.seen[worker].is_some());
+        let due_ns = workers
+            .map(|worker| shared.io.timers(worker).next_ns())
+            .min();
+        let left_ns = due_ns.unwrap_or(NEVER).saturating_sub(clock::now_ns());
+        Duration::from_nanos(left_ns)
+    }
+
+    /// The time until the first poll that was seen has taken too long, but no more than half of that.
     fn until_next_is_long(&self, after: Duration) -> Duration {
         let seen = self.seen.iter().flatten();
         let left = seen.filter_map(|seen| seen.until_long(after));
@@ -176,7 +204,7 @@ impl Monitor {
         let (takeover, compute) = (&shared.takeover, &shared.compute);
         let polls = compute.polls_in_all();
         let gets_on = std::mem::replace(&mut self.compute_polls, polls) != polls;
-        if gets_on || !compute.has_guests() {
+        if gets_on || !compute.has_guests() || self.compute_is_starved(shared, now) {
             self.compute_waits = None;
             takeover.compute_stalled.store(false, Ordering::Relaxed);
             return;
@@ -192,6 +220,22 @@ impl Monitor {
         }
     }
 
+    /// The compute lane has begun nothing because it has got next to nothing of the CPU since it was last asked, and not because
+    /// of what its workers are in: then those that wait there do so for the IO lane, as they should.
+    fn compute_is_starved(&mut self, shared: &Shared, now: Instant) -> bool {
+        if now - self.compute_seen.0 < COMPUTE_STALLED / 2 {
+            return false;
+        }
+        let threads =
+            (0..shared.compute.workers()).filter_map(|worker| shared.compute.thread(worker));
+        let asleep = threads
+            .clone()
+            .any(|thread| thread_is_asleep(thread) == Some(true));
+        let used: Duration = threads.filter_map(thread_cpu_time).sum();
+        let (since, before) = std::mem::replace(&mut self.compute_seen, (now, used));
+        !asleep && used.saturating_sub(before) < (now - since) / 4
+    }
+
     /// A worker is in a poll that may have begun soon after the last look, or before it.
     fn may_be_stuck(&mut self, shared: &Shared) -> bool {
         let mut may_be = false;
@@ -205,31 +249,21 @@ impl Monitor {
 
     fn find_stuck(&mut self, shared: &Shared, now: Instant) -> Vec<Found> {
         let mut stuck = Vec::new();
+        let waiting = shared.io.has_waiting();
         for (worker, seen) in self.seen.iter_mut().enumerate() {
-            let poll = shared.io.current_poll(worker);
-            match (poll, &mut *seen) {
-                (Some(poll), Some(seen)) if poll == seen.poll => {
-                    let verdict = seen.judge(shared, worker, self.waiting, now);
-                    let seen = *seen;
-                    stuck.extend(verdict.map(|verdict| Found {
-                        worker,
-                        seen,
-                        verdict,
-                    }));
-                }
-                (poll, _) => {
-                    *seen = poll.map(|poll| Seen {
-                        poll,
-                        since: now,
-                        cpu_time: shared.io.thread(worker).and_then(thread_cpu_time),
-                        next: shared.io.next_task(worker),
-                        used: None,
-                        urged: None,
-                        verdict: None,
-                        refused_until: None,
-                    });
-                }
-            }
+            let Some(poll) = shared.io.current_poll(worker) else {
+                *seen = None;
+                continue;
+            };
+            let known = seen.filter(|seen| seen.poll == poll);
+            let mut now_seen = known.unwrap_or_else(|| Seen::new(shared, worker, poll, now));
+            let verdict = now_seen.judge(shared, worker, waiting, now);
+            *seen = Some(now_seen);
+            stuck.extend(verdict.map(|verdict| Found {
+                worker,
+                seen: now_seen,
+                verdict,
+            }));
         }
         stuck
     }
@@ -238,12 +272,17 @@ impl Monitor {
     fn replace(&mut self, shared: &Arc<Shared>, stuck: &[Found], now: Instant) -> bool {
         self.all_stuck = stuck.len() == shared.io.workers();
         let Some(since) = stuck.iter().map(|found| found.seen.since).min() else {
+            if self.seen.iter().all(Option::is_some) {
+                // All are busy, and nobody may have been at the driver for long.
+                look_for_events(shared);
+            }
             self.waiting = shared.io.has_waiting();
             return false;
         };
         // So that the others do not count on them.
         shared.io.record_stuck((now - since).as_nanos() as u64);
         let mut beside = self.look_beside(shared);
+        let mut waiting = shared.io.waiting() as isize;
         let after = shared.takeover.policy.after;
         let mut replaced = false;
         for found in stuck {
@@ -251,8 +290,9 @@ impl Monitor {
                 Decision::Leave => {}
                 decision if self.take_over(shared, found, decision, now) => {
                     replaced = true;
+                    waiting -= 1;
                     // Who sits down there is somebody.
-                    beside.nobody = false;
+                    beside.nobody &= waiting > 0;
                 }
                 _ => {}
             }
@@ -271,6 +311,10 @@ impl Monitor {
         }
         let waiting = io.has_waiting();
         let waited = std::mem::replace(&mut self.waiting, waiting) && waiting;
+        if waited {
+            // Whoever sleeps may not have been worth waking for so little.
+            io.wake_somebody();
+        }
         Beside {
             nobody: rescued || self.all_stuck,
             short_waits: waiting,
@@ -319,7 +363,7 @@ impl Monitor {
         takeover.counts.takeovers.fetch_add(1, Ordering::Relaxed);
         let age = now - seen.since;
         let thread = tenant.thread();
-        let stray = Stray::new(tenant, worker, seen.poll, seen.since, seen.cpu_time);
+        let mut stray = Stray::new(tenant, worker, seen.poll, seen.since, seen.cpu_time);
         if decision == Decision::ReplaceAndLower {
             stray.lower(shared);
         } else if verdict == Verdict::Computes {
@@ -333,17 +377,14 @@ impl Monitor {
         true
     }
 
-    /// Lowers the strays that have computed for too long.
+    /// Lowers the strays that have computed for too long, and lets others have the cores of those that sleep.
     fn look_at_strays(&mut self, shared: &Shared) {
-        let Some(strays) = shared.takeover.sweep() else {
+        let Some(mut strays) = shared.takeover.sweep() else {
             return;
         };
         let count = strays.len();
         for index in 0..count.min(STRAYS_A_LOOK) {
-            let stray = &strays[(self.next_stray + index) % count];
-            if !stray.tenant.is_lowered() && stray.used() >= Some(LOWER_AFTER) {
-                stray.lower(shared);
-            }
+            strays[(self.next_stray + index) % count].look(shared);
         }
         self.next_stray = self.next_stray.wrapping_add(STRAYS_A_LOOK);
     }
@@ -418,7 +459,9 @@ impl Found {
         let (io, seen) = (&shared.io, &self.seen);
         let due = io.timers(self.worker).next_ns();
         let timer_waits = due != NEVER && due <= clock::now_ns();
-        let next_waits = seen.next.is_some() && seen.next == io.next_task(self.worker);
+        // Not what has come just now.
+        let next_waits =
+            seen.since < now && seen.next.is_some() && seen.next == io.next_task(self.worker);
         Stuck {
             verdict: self.verdict,
             age: now - seen.since,
@@ -429,16 +472,27 @@ impl Found {
 }
 
 impl Seen {
+    fn new(shared: &Shared, worker: usize, poll: Poll, now: Instant) -> Seen {
+        let io = &shared.io;
+        Seen {
+            poll,
+            since: now,
+            cpu_time: io.thread(worker).and_then(thread_cpu_time),
+            next: io.next_task(worker),
+            used: None,
+            urged: false,
+            // One that was expected to be long is.
+            verdict: io.is_in_long_poll(worker).then_some(Verdict::Computes),
+            refused_until: None,
+        }
+    }
+
     /// The time until it can have taken too long. Not if that has been found out already.
     fn until_long(&self, after: Duration) -> Option<Duration> {
         let age = self.since.elapsed();
         let used = self.used.unwrap_or_default();
-        let grace = self
-            .urged
-            .map(|urged| (after / 2).saturating_sub(urged.elapsed()));
         // A little more, since a poll's CPU time is what counts: at least so much is missing.
         let left = after.saturating_add(FINEST / 2).saturating_sub(age);
-        let left = left.max(grace.unwrap_or_default());
         let left = match left {
             Duration::ZERO => after.saturating_sub(used),
             left => left,
@@ -455,11 +509,18 @@ impl Seen {
         now: Instant,
     ) -> Option<Verdict> {
         let thread = shared.io.thread(worker)?;
-        self.used = used(self.cpu_time, thread_cpu_time(thread));
+        let used = used(self.cpu_time, thread_cpu_time(thread));
+        let got_on = std::mem::replace(&mut self.used, used) != used;
         self.ask_to_end(shared, worker, waiting, now);
-        if self.verdict.is_none() {
-            self.verdict = self.find_out(shared, thread, now);
-        }
+        self.verdict = match self.verdict {
+            None => self.find_out(shared, worker, thread, now),
+            // It may do now the one, now the other.
+            Some(Verdict::Computes) if !got_on && thread_is_asleep(thread) == Some(true) => {
+                Some(Verdict::Sleeps)
+            }
+            Some(Verdict::Sleeps) if used >= Some(LOWER_AFTER) => Some(Verdict::Computes),
+            verdict => verdict,
+        };
         self.verdict
     }
 
@@ -471,23 +532,30 @@ impl Seen {
         } else {
             LOWER_AFTER / 2
         };
-        if self.urged.is_none()
+        if !self.urged
             && used >= limit
             && let Some(tenant) = shared.io.tenant(worker)
         {
-            self.urged = Some(now);
+            self.urged = true;
             tenant.urge();
         }
     }
 
-    fn find_out(&mut self, shared: &Shared, thread: u32, now: Instant) -> Option<Verdict> {
+    fn find_out(
+        &mut self,
+        shared: &Shared,
+        worker: usize,
+        thread: u32,
+        now: Instant,
+    ) -> Option<Verdict> {
         let after = shared.takeover.policy.after;
         let age = now - self.since;
-        let had_time = self.urged.is_none_or(|urged| now - urged >= after / 2);
-        if age < after || !had_time {
+        if age < after {
             return None;
         }
-        if self.used.is_some_and(|used| used >= after) {
+        // It shares its core with others that have lost their seats.
+        let sharing = 1 + shared.io.long_polls_on(worker) as u32;
+        if self.used.is_some_and(|used| used >= after / sharing) {
             return Some(Verdict::Computes);
         }
         match thread_is_asleep(thread) {

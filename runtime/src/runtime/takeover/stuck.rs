@@ -60,12 +60,14 @@ pub(super) fn decide(stuck: Stuck, beside: Beside, after: Duration) -> Decision 
     if computes && stuck.used >= Some(LOWER_AFTER) {
         return Decision::ReplaceAndLower;
     }
-    let patience = after.saturating_mul(PATIENT_FACTOR);
-    let short_waits =
-        beside.short_waits && beside.nobody || beside.short_waited && stuck.age >= patience;
-    // Somebody has to be there for whatever comes.
-    let free_core = !computes && (beside.nobody || beside.long_waits);
-    if stuck.owes || short_waits || free_core {
+    let is_wanted = if computes {
+        let for_long = stuck.age >= after.saturating_mul(PATIENT_FACTOR);
+        beside.short_waits && beside.nobody || beside.short_waited && for_long
+    } else {
+        // With nobody else, somebody has to be there for whatever comes.
+        beside.nobody || beside.short_waits || beside.long_waits
+    };
+    if stuck.owes || is_wanted {
         Decision::Replace
     } else {
         Decision::Leave
@@ -139,7 +141,7 @@ mod tests {
             (owes, NOTHING, Replace),
             (mistake, NOTHING, ReplaceAndLower),
             (SLEEPS, NOTHING, Leave),
-            (SLEEPS, SHORT, Leave),
+            (SLEEPS, SHORT, Replace),
             (SLEEPS, long, Replace),
             (SLEEPS, ALL_STUCK, Replace),
         ];

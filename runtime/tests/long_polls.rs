@@ -1,0 +1,298 @@
+//! Polls that take milliseconds, as those of honest handlers do: they are served in order, behind short ones and before the
+//! compute lane, and nothing is held against their tasks.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+mod takeover_support;
+
+use evenkeel::runtime::{Builder, Runtime};
+use evenkeel::task::{JoinHandle, block_in_place, yield_now};
+use evenkeel::time::sleep;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+use support::{Gate, foreign_block_on, until};
+use takeover_support::{Stuck, burn, cpu_time, is_on, on, until_nobody_is_displaced};
+
+/// Long, with the default policy.
+const LONG: Duration = Duration::from_millis(3);
+
+/// So many polls tell the lane what a task is like.
+const LEARNT: usize = 8;
+
+fn is_lowered() -> bool {
+    // SAFETY: it takes no pointer.
+    let policy = unsafe { libc::sched_getscheduler(0) };
+    assert!(policy >= 0);
+    policy == libc::SCHED_IDLE
+}
+
+fn on_one_worker(body: impl FnOnce(Runtime) + Send + 'static) {
+    on(support::builder(1), body);
+}
+
+fn builder_of_two() -> Builder {
+    support::builder(2)
+}
+
+/// A task that calls `poll` each time that it is told to, after it has shown what it is like with `learn`.
+struct Told {
+    go: Gate,
+    task: JoinHandle<()>,
+}
+
+impl Told {
+    fn new(
+        runtime: &Runtime,
+        learn: impl Fn() + Send + 'static,
+        poll: impl FnOnce() + Send + 'static,
+    ) -> Told {
+        let (go, ready) = (Gate::new(), Gate::new());
+        let (goes, learnt) = (go.clone(), ready.clone());
+        let task = runtime.spawn(async move {
+            for _ in 0..LEARNT {
+                learn();
+                sleep(Duration::from_micros(100)).await;
+            }
+            // In the poll in which it begins to wait, too.
+            learn();
+            learnt.open();
+            goes.wait().await;
+            poll();
+        });
+        ready.block();
+        Told { go, task }
+    }
+}
+
+#[test]
+fn a_handler_is_never_moved_nor_lowered() {
+    on(builder_of_two(), |runtime| {
+        let handlers: Vec<_> = (0..16)
+            .map(|_| {
+                runtime.spawn(async {
+                    for _ in 0..20 {
+                        sleep(Duration::from_millis(1)).await;
+                        burn(LONG);
+                        assert!(is_on("-io-") || is_on("-spr-"));
+                        assert!(!is_lowered());
+                    }
+                })
+            })
+            .collect();
+        handlers
+            .into_iter()
+            .for_each(|handler| foreign_block_on(handler).unwrap());
+        let metrics = runtime.metrics();
+        assert_eq!(metrics.tasks_moved_to_compute(), 0);
+        assert_eq!(metrics.tasks_moved_to_blocking(), 0);
+        until_nobody_is_displaced(&metrics);
+    });
+}
+
+/// A yield now and then, in what computes for some milliseconds, makes no hog.
+#[test]
+fn a_handler_that_yields_is_not_moved() {
+    on(builder_of_two(), |runtime| {
+        let handler = runtime.spawn(async {
+            for _ in 0..20 {
+                sleep(Duration::from_millis(1)).await;
+                for _ in 0..3 {
+                    burn(LONG);
+                    yield_now().await;
+                }
+            }
+        });
+        foreign_block_on(handler).unwrap();
+        assert_eq!(runtime.metrics().tasks_moved_to_compute(), 0);
+    });
+}
+
+#[test]
+fn long_ones_are_served_in_the_order_in_which_they_came_and_short_ones_before_them() {
+    on_one_worker(|runtime| {
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let told = |name: usize, poll: Duration| {
+            let order = order.clone();
+            let learn = move || burn(poll);
+            let then = move || {
+                order.lock().unwrap().push(name);
+                burn(poll);
+            };
+            Told::new(&runtime, learn, then)
+        };
+        let long: Vec<_> = (0..5).map(|name| told(name, LONG)).collect();
+        let short = told(9, Duration::ZERO);
+        // In one poll, so that all have come before the first one begins.
+        let gates: Vec<_> = long
+            .iter()
+            .chain([&short])
+            .map(|told| told.go.clone())
+            .collect();
+        let all_at_once = runtime.spawn(async move { gates.iter().for_each(Gate::open) });
+        foreign_block_on(all_at_once).unwrap();
+        for told in long.into_iter().chain([short]) {
+            foreign_block_on(told.task).unwrap();
+        }
+        let mut order = order.lock().unwrap().clone();
+        // Once in a while a long one has its turn first.
+        let place = order.iter().position(|name| *name == 9).unwrap();
+        assert!(place <= 1, "{order:?}");
+        order.remove(place);
+        assert_eq!(order, [0, 1, 2, 3, 4]);
+    });
+}
+
+#[test]
+fn a_short_task_does_not_wait_for_one_that_is_known_to_be_long() {
+    on_one_worker(|runtime| {
+        let begun = Gate::new();
+        let begins = begun.clone();
+        let long = Told::new(
+            &runtime,
+            || burn(LONG),
+            move || {
+                begins.open();
+                // Makes no end before others have run.
+                Stuck::Computes.until_taken_over();
+            },
+        );
+        long.go.open();
+        begun.block();
+        foreign_block_on(runtime.spawn(async {})).unwrap();
+        foreign_block_on(long.task).unwrap();
+    });
+}
+
+#[test]
+fn a_poll_is_lowered_only_after_a_hundred_milliseconds_of_cpu_time() {
+    on_one_worker(|runtime| {
+        let task = runtime.spawn(async {
+            let begun = cpu_time();
+            Stuck::Computes.until_taken_over();
+            assert!(!is_lowered());
+            while !is_lowered() {
+                burn(Duration::from_millis(1));
+            }
+            assert!(cpu_time() - begun >= Duration::from_millis(100));
+        });
+        foreign_block_on(task).unwrap();
+    });
+}
+
+/// The core of a poll that was lowered is free for others.
+#[test]
+fn long_ones_do_not_wait_for_one_that_was_lowered() {
+    on_one_worker(|runtime| {
+        let (go_on, lowered) = (Gate::new(), Gate::new());
+        let long = Told::new(&runtime, || burn(LONG), || burn(LONG));
+        let (goes_on, opens) = (go_on.clone(), lowered.clone());
+        let mistake = runtime.spawn(async move {
+            while !is_lowered() {
+                burn(Duration::from_millis(1));
+            }
+            opens.open();
+            goes_on.block();
+        });
+        lowered.block();
+        long.go.open();
+        foreign_block_on(long.task).unwrap();
+        go_on.open();
+        foreign_block_on(mistake).unwrap();
+    });
+}
+
+/// A poll that was expected to compute may sleep, or begin to after it was displaced; what it waits for may be another long one.
+#[test]
+fn long_ones_do_not_wait_for_one_that_sleeps() {
+    for is_displaced in [false, true] {
+        on_one_worker(move |runtime| {
+            let (inside, go_on) = (Gate::new(), Gate::new());
+            let (opens, goes_on) = (inside.clone(), go_on.clone());
+            let first = Told::new(
+                &runtime,
+                || burn(LONG),
+                move || {
+                    if is_displaced {
+                        Stuck::Computes.until_taken_over();
+                    }
+                    opens.open();
+                    goes_on.block();
+                },
+            );
+            let second = Told::new(&runtime, || burn(LONG), move || go_on.open());
+            first.go.open();
+            inside.block();
+            second.go.open();
+            foreign_block_on(second.task).unwrap();
+            foreign_block_on(first.task).unwrap();
+        });
+    }
+}
+
+/// Nor for one that has given its place up.
+#[test]
+fn long_ones_do_not_wait_for_one_in_block_in_place() {
+    on_one_worker(|runtime| {
+        let (inside, go_on) = (Gate::new(), Gate::new());
+        let (opens, goes_on) = (inside.clone(), go_on.clone());
+        let first = Told::new(
+            &runtime,
+            || burn(LONG),
+            move || {
+                block_in_place(|| {
+                    opens.open();
+                    goes_on.block();
+                });
+            },
+        );
+        let second = Told::new(&runtime, || burn(LONG), || burn(LONG));
+        first.go.open();
+        inside.block();
+        second.go.open();
+        foreign_block_on(second.task).unwrap();
+        go_on.open();
+        foreign_block_on(first.task).unwrap();
+    });
+}
+
+#[test]
+fn a_dump_shows_long_polls_and_who_waits_for_one() {
+    on_one_worker(|runtime| {
+        let (ended, begun) = (Arc::new(AtomicUsize::new(0)), Gate::new());
+        let end = takeover_support::End::new();
+        let (begins, ends) = (begun.clone(), end.clone());
+        let first = Told::new(
+            &runtime,
+            || burn(LONG),
+            move || {
+                begins.open();
+                // It hardly uses its core, so that it is not lowered in the meantime.
+                while !ends.has_come() {
+                    thread::sleep(Duration::from_micros(100));
+                }
+            },
+        );
+        let counts = ended.clone();
+        let second = Told::new(
+            &runtime,
+            || burn(LONG),
+            move || {
+                counts.fetch_add(1, Ordering::SeqCst);
+            },
+        );
+        first.go.open();
+        begun.block();
+        second.go.open();
+        until(|| {
+            let dump = runtime.handle().dump().to_string();
+            assert_eq!(ended.load(Ordering::SeqCst), 0);
+            dump.contains("1 in long polls, 1 wait for one")
+        });
+        end.come();
+        foreign_block_on(first.task).unwrap();
+        foreign_block_on(second.task).unwrap();
+    });
+}
