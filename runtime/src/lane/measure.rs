@@ -50,17 +50,29 @@ pub(super) struct Measure {
 impl Measure {
     #[inline]
     pub(super) fn begin(&self, thread: u32, task: &Task, class: TaskClass, is_measured: bool) {
-        self.length.set(None);
         self.task.set(task.id().as_u64());
         self.woken.set(false);
+        self.begun_ns.set(0);
+        if is_measured || !class.is_calm() {
+            self.begin_measured(thread);
+        }
+    }
+
+    fn begin_measured(&self, thread: u32) {
+        self.length.set(None);
         self.used.set(Duration::ZERO);
         self.waited_since.set(self.next_waited_since.take());
-        if !is_measured && class.is_calm() {
-            return self.begun_ns.set(0);
-        }
         take_put_off();
         self.cpu_before.set(thread_cpu_time(thread));
         self.begun_ns.set(clock::now_ns());
+    }
+
+    /// What the poll has used of the CPU, if it was measured and not short.
+    fn used(&self) -> Duration {
+        if self.begun_ns.get() == 0 {
+            return Duration::ZERO;
+        }
+        self.used.get()
     }
 
     /// The task that is polled next has waited among the long ones, which had used so much CPU when it came.
@@ -155,7 +167,7 @@ impl Local {
             self.lane().prior.record(length);
         }
         if length == Length::Long {
-            self.lane().long.record(self.measure.used.get());
+            self.lane().long.record(self.measure.used());
         }
     }
 
@@ -187,7 +199,7 @@ impl Local {
     /// came, so that other programs do not matter. Not known of one that did not wait among them.
     fn hogs(&self) -> bool {
         let long = &self.lane().long;
-        let (before, used) = (long.used(), self.measure.used.get());
+        let (before, used) = (long.used(), self.measure.used());
         let after = before + used;
         let Some(since) = self.measure.waited_since.get() else {
             return false;
@@ -217,6 +229,7 @@ impl Local {
 }
 
 /// The calling thread, in a poll or not, has woken the task, or has left that to others.
+#[inline]
 pub(super) fn woken_in_poll(task: Id) {
     Local::of_thread(
         |local| match local.filter(|local| local.kind() == Kind::Io) {
