@@ -6,7 +6,7 @@
 mod support;
 mod takeover_support;
 
-use evenkeel::runtime::{Builder, Runtime};
+use evenkeel::runtime::Runtime;
 use evenkeel::task::{JoinHandle, block_in_place, yield_now};
 use evenkeel::time::sleep;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,11 +33,7 @@ fn on_one_worker(body: impl FnOnce(Runtime) + Send + 'static) {
     on(support::builder(1), body);
 }
 
-fn builder_of_two() -> Builder {
-    support::builder(2)
-}
-
-/// A task that calls `poll` each time that it is told to, after it has shown what it is like with `learn`.
+/// A task that calls `poll` when it is told to, after it has shown what it is like with `learn`.
 struct Told {
     go: Gate,
     task: JoinHandle<()>,
@@ -69,7 +65,7 @@ impl Told {
 
 #[test]
 fn a_handler_is_never_moved_nor_lowered() {
-    on(builder_of_two(), |runtime| {
+    on(support::builder(2), |runtime| {
         let handlers: Vec<_> = (0..16)
             .map(|_| {
                 runtime.spawn(async {
@@ -95,7 +91,7 @@ fn a_handler_is_never_moved_nor_lowered() {
 /// A yield now and then, in what computes for some milliseconds, makes no hog.
 #[test]
 fn a_handler_that_yields_is_not_moved() {
-    on(builder_of_two(), |runtime| {
+    on(support::builder(2), |runtime| {
         let handler = runtime.spawn(async {
             for _ in 0..20 {
                 sleep(Duration::from_millis(1)).await;
@@ -204,58 +200,45 @@ fn long_ones_do_not_wait_for_one_that_was_lowered() {
     });
 }
 
-/// A poll that was expected to compute may sleep, or begin to after it was displaced; what it waits for may be another long one.
-#[test]
-fn long_ones_do_not_wait_for_one_that_sleeps() {
-    for is_displaced in [false, true] {
-        on_one_worker(move |runtime| {
-            let (inside, go_on) = (Gate::new(), Gate::new());
-            let (opens, goes_on) = (inside.clone(), go_on.clone());
-            let first = Told::new(
-                &runtime,
-                || burn(LONG),
-                move || {
-                    if is_displaced {
-                        Stuck::Computes.until_taken_over();
-                    }
-                    opens.open();
-                    goes_on.block();
-                },
-            );
-            let second = Told::new(&runtime, || burn(LONG), move || go_on.open());
-            first.go.open();
-            inside.block();
-            second.go.open();
-            foreign_block_on(second.task).unwrap();
-            foreign_block_on(first.task).unwrap();
-        });
-    }
-}
-
-/// Nor for one that has given its place up.
-#[test]
-fn long_ones_do_not_wait_for_one_in_block_in_place() {
-    on_one_worker(|runtime| {
+/// Of two tasks that are known to be long the first waits in its poll for the second, by calling what `poll` is given.
+#[track_caller]
+fn the_second_runs_beside(poll: impl FnOnce(&dyn Fn()) + Send + 'static) {
+    on_one_worker(move |runtime| {
         let (inside, go_on) = (Gate::new(), Gate::new());
         let (opens, goes_on) = (inside.clone(), go_on.clone());
         let first = Told::new(
             &runtime,
             || burn(LONG),
             move || {
-                block_in_place(|| {
+                poll(&|| {
                     opens.open();
                     goes_on.block();
                 });
             },
         );
-        let second = Told::new(&runtime, || burn(LONG), || burn(LONG));
+        let second = Told::new(&runtime, || burn(LONG), move || go_on.open());
         first.go.open();
         inside.block();
         second.go.open();
         foreign_block_on(second.task).unwrap();
-        go_on.open();
         foreign_block_on(first.task).unwrap();
     });
+}
+
+/// A poll that was expected to compute may sleep, or begin to after it was displaced.
+#[test]
+fn long_ones_do_not_wait_for_one_that_sleeps() {
+    the_second_runs_beside(|wait| wait());
+    the_second_runs_beside(|wait| {
+        Stuck::Computes.until_taken_over();
+        wait();
+    });
+}
+
+/// Nor for one that has given its place up.
+#[test]
+fn long_ones_do_not_wait_for_one_in_block_in_place() {
+    the_second_runs_beside(|wait| block_in_place(wait));
 }
 
 #[test]

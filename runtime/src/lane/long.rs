@@ -35,7 +35,8 @@
 //! ```
 //!
 //! The fences see to it that of a core that becomes free and a task that comes, one sees the other, or the worker's last look
-//! sees both. A worker that sorts what has come in tells of it in the same way before it polls, or sleeps. Searchers do not keep anybody from being woken, as they do for short tasks: their own cores may be taken.
+//! sees both. A worker that sorts what has come in tells of it in the same way before it polls, or sleeps. Searchers do not
+//! keep anybody from being woken, as they do for short tasks: their own cores may be taken.
 //!
 //! A thread that leaves may be of low priority, so it takes no lock. Loom model: `models::long`.
 

@@ -1,9 +1,9 @@
 //! How long a poll on the IO lane takes, and what that says of the task and of others like it.
 //!
 //! Polls are measured while they are not short on average ([`pace`](super::pace)), and those of tasks of which more is known
-//! than that theirs are: a look at the clock costs as much as a short poll. What counts is CPU time, since a thread may be kept from its CPU in
-//! the midst of any poll. To ask for that is a system call, so at the end of a poll it is left out if the poll was short by the
-//! clock on the wall.
+//! than that theirs are: a look at the clock costs as much as a short poll. What counts is CPU time, since a thread may be
+//! kept from its CPU in the midst of any poll. To ask for that is a system call, so at the end of a poll it is left out if the
+//! poll was short by the clock on the wall.
 
 use super::elsewhere;
 use super::worker::Local;
@@ -105,7 +105,7 @@ impl Measure {
             return Length::Short;
         }
         // Where the system does not tell, all of the time counts.
-        let used = used(self.cpu_before.get(), thread_cpu_time(thread)).unwrap_or(took);
+        let used = cpu_used(thread, self.cpu_before.get()).unwrap_or(took);
         self.used.set(used);
         match used {
             used if used >= after => Length::Long,
@@ -115,8 +115,9 @@ impl Measure {
     }
 }
 
-fn used(before: Option<Duration>, now: Option<Duration>) -> Option<Duration> {
-    Some(now?.saturating_sub(before?))
+/// What the thread has used of the CPU since its clock showed `before`.
+pub(crate) fn cpu_used(thread: u32, before: Option<Duration>) -> Option<Duration> {
+    Some(thread_cpu_time(thread)?.saturating_sub(before?))
 }
 
 /// What tasks of which nothing is settled have been like of late: new ones are most likely like them.

@@ -14,7 +14,7 @@ pub(crate) mod elsewhere;
 pub(crate) mod exclusive;
 pub(crate) mod hold;
 pub(crate) mod long;
-mod measure;
+pub(crate) mod measure;
 mod pace;
 pub(crate) mod park_state;
 pub(crate) mod parker;
@@ -269,7 +269,7 @@ impl Lane {
             return false;
         }
         let class = task.class();
-        if class.is_default() && !self.prior.is_long() {
+        if class.is_calm() && !self.prior.is_long() {
             return false;
         }
         self.is_expected_long(task, class)

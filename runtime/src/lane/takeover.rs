@@ -64,7 +64,7 @@ impl Lane {
 
     /// Tasks wait for some worker, long ones left aside.
     pub(crate) fn has_waiting(&self) -> bool {
-        self.has_injected() || self.seats.iter().any(|seat| seat.queued() > 0)
+        self.waiting() > 0
     }
 
     /// All workers are in long polls, and the driver thread is about to rest until something waits. False if something does.
@@ -93,7 +93,7 @@ impl Lane {
         self.long.count(worker)
     }
 
-    /// How many, about.
+    /// How many, about; those in the inbox count as one.
     pub(crate) fn waiting(&self) -> usize {
         let queued: usize = self.seats.iter().map(|seat| seat.queued()).sum();
         queued + usize::from(self.has_injected())

@@ -1,7 +1,7 @@
 //! The task cell: `task::state`.
 
 use super::explore;
-use crate::task::{Id, Inbox, Registry, Schedule, Shard, Task, TaskClass, TaskRef, new};
+use crate::task::{Id, Inbox, Registry, Schedule, Shard, Task, TaskRef, new};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
@@ -114,12 +114,6 @@ impl Schedule for LaneRef {
         // The lane's own then wakes a worker.
         assert!(!freed.load(Ordering::Relaxed), "the scheduler is gone");
         Ok(())
-    }
-
-    fn woken_in_poll(&self, _: Id) {}
-
-    fn judge(&self, class: TaskClass) -> TaskClass {
-        class
     }
 
     fn register(&self, task: TaskRef) -> Option<Shard> {

@@ -1,7 +1,7 @@
 //! The inbox and the next-slot: `task::{inbox, slot}`.
 
 use super::explore;
-use crate::task::{Id, Inbox, Schedule, Shard, Slot, Task, TaskClass, TaskRef, new};
+use crate::task::{Id, Inbox, Schedule, Shard, Slot, Task, TaskRef, new};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -28,12 +28,6 @@ impl Schedule for Nowhere {
 
     fn hand_back(&self, task: Task) -> Result<(), Task> {
         Err(task)
-    }
-
-    fn woken_in_poll(&self, _: Id) {}
-
-    fn judge(&self, class: TaskClass) -> TaskClass {
-        class
     }
 
     fn register(&self, _: TaskRef) -> Option<Shard> {

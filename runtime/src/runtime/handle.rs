@@ -319,13 +319,6 @@ impl Schedule for PoolRef {
         Err(task)
     }
 
-    /// By an abort.
-    fn woken_in_poll(&self, _: task::Id) {}
-
-    fn judge(&self, class: task::TaskClass) -> task::TaskClass {
-        class
-    }
-
     fn register(&self, _: task::TaskRef) -> Option<task::Shard> {
         unreachable!("a closure is never pending")
     }

@@ -113,12 +113,6 @@ impl TaskClass {
         self.0
     }
 
-    /// Nothing is known of the task.
-    #[inline]
-    pub(crate) fn is_default(self) -> bool {
-        self.0 == 0
-    }
-
     /// Nothing is known of the task, or nothing but that its polls are short.
     #[inline]
     pub(crate) fn is_calm(self) -> bool {
@@ -158,7 +152,7 @@ impl TaskClass {
             return self;
         };
         let run = match strike {
-            // The rest of what the long one before it was to do: it had its budget used up, most likely.
+            // The rest of what the long one before it was to do.
             Strike::Busy(_) if polled.length == Length::Short => run,
             _ => run.polled(polled.length),
         };

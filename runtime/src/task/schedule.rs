@@ -32,10 +32,12 @@ pub(crate) trait Schedule: Send + Sync + 'static {
     fn hand_back(&self, task: Task) -> Result<(), Task>;
 
     /// The task was woken in the midst of a poll, and possibly by that poll.
-    fn woken_in_poll(&self, task: Id);
+    fn woken_in_poll(&self, _task: Id) {}
 
     /// A poll returned `Pending`. What the task is like from now on.
-    fn judge(&self, class: TaskClass) -> TaskClass;
+    fn judge(&self, class: TaskClass) -> TaskClass {
+        class
+    }
 
     /// The first poll returned `Pending`: remember the task until it completes, and keep one reference
     /// to it. `None` if the lane is shut down and the task must be cancelled. Called with RUNNING held.

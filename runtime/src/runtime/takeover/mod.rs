@@ -22,13 +22,12 @@ pub use policy::TakeoverPolicy;
 use super::threads::{Crew, pin};
 use super::{ComputePriority, Handle, Shared, context};
 use crate::lane::Tenant;
+use crate::lane::measure::cpu_used;
 use crate::lane::takeover::Poll;
 use crate::lane::worker::{Left, Local};
 use crate::stack::Stack;
 use crate::task::Place;
-use evenkeel_topology::{
-    CpuSet, lower_thread, set_thread_affinity, thread_cpu_time, thread_is_asleep,
-};
+use evenkeel_topology::{CpuSet, lower_thread, set_thread_affinity, thread_is_asleep};
 use parking_lot::{Mutex, MutexGuard};
 use spares::{Spare, Spares};
 use std::io;
@@ -80,12 +79,31 @@ struct Stray {
     poll: Poll,
     /// The poll had begun by then,
     since: Instant,
-    /// and this was the thread's CPU time.
-    cpu_time: Option<Duration>,
-    /// What the poll had used of it at the last look.
-    used: Option<Duration>,
+    /// and this is what it has used of the CPU.
+    cpu: CpuUse,
     /// It has computed for long, and gives way now, if threads may be lowered.
     gives_way: bool,
+}
+
+/// What a poll has used of the CPU.
+#[derive(Clone, Copy)]
+struct CpuUse {
+    /// The CPU time of its thread when it began.
+    before: Option<Duration>,
+    /// By the last look, if that is known.
+    used: Option<Duration>,
+}
+
+impl CpuUse {
+    fn since(before: Option<Duration>) -> CpuUse {
+        CpuUse { before, used: None }
+    }
+
+    /// True if it has used some since the last look.
+    fn look(&mut self, thread: u32) -> bool {
+        let used = cpu_used(thread, self.before);
+        std::mem::replace(&mut self.used, used) != used
+    }
 }
 
 /// What a dump shows of a stray.
@@ -178,8 +196,7 @@ impl Stray {
             worker,
             poll,
             since,
-            cpu_time,
-            used: None,
+            cpu: CpuUse::since(cpu_time),
             gives_way: false,
         }
     }
@@ -187,9 +204,8 @@ impl Stray {
     /// To be called now and then: lowers it once it has computed for long, and lets others have its core while it sleeps.
     fn look(&mut self, shared: &Shared) {
         let thread = self.tenant.thread();
-        let used = used(self.cpu_time, thread_cpu_time(thread));
-        let got_on = std::mem::replace(&mut self.used, used) != used;
-        if !self.gives_way && used >= Some(LOWER_AFTER) {
+        let got_on = self.cpu.look(thread);
+        if !self.gives_way && self.cpu.used >= Some(LOWER_AFTER) {
             self.lower(shared);
         } else if !got_on && self.tenant.is_counted() && thread_is_asleep(thread) == Some(true) {
             self.unpin(&shared.takeover);
@@ -375,8 +391,4 @@ impl Shared {
             }
         }
     }
-}
-
-fn used(before: Option<Duration>, now: Option<Duration>) -> Option<Duration> {
-    Some(now?.saturating_sub(before?))
 }

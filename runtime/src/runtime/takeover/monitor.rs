@@ -13,7 +13,7 @@
 //! would not get the CPU either. The CPU clock of the thread tells the one from the other.
 
 use super::stuck::{Beside, Decision, LOWER_AFTER, Stuck, Verdict, decide};
-use super::{Stray, used};
+use super::{CpuUse, Stray};
 use crate::lane::takeover::Poll;
 use crate::runtime::Shared;
 use crate::task::Place;
@@ -85,12 +85,10 @@ pub(in crate::runtime) struct Monitor {
 struct Seen {
     poll: Poll,
     since: Instant,
-    cpu_time: Option<Duration>,
+    cpu: CpuUse,
     /// What was in its next-slot.
     next: Option<usize>,
-    /// How much of the CPU it had used at the last look,
-    used: Option<Duration>,
-    /// and whether it was asked to end.
+    /// It was asked to end.
     urged: bool,
     /// What was found out about it when it had taken too long.
     verdict: Option<Verdict>,
@@ -282,7 +280,6 @@ impl Monitor {
         // So that the others do not count on them.
         shared.io.record_stuck((now - since).as_nanos() as u64);
         let mut beside = self.look_beside(shared);
-        let mut waiting = shared.io.waiting() as isize;
         let after = shared.takeover.policy.after;
         let mut replaced = false;
         for found in stuck {
@@ -290,9 +287,7 @@ impl Monitor {
                 Decision::Leave => {}
                 decision if self.take_over(shared, found, decision, now) => {
                     replaced = true;
-                    waiting -= 1;
-                    // Who sits down there is somebody.
-                    beside.nobody &= waiting > 0;
+                    beside.somebody_sits_down();
                 }
                 _ => {}
             }
@@ -309,15 +304,17 @@ impl Monitor {
         if self.all_stuck {
             io.sort_arrivals();
         }
-        let waiting = io.has_waiting();
-        let waited = std::mem::replace(&mut self.waiting, waiting) && waiting;
+        let waiting = io.waiting();
+        let short_waits = waiting > 0;
+        let waited = std::mem::replace(&mut self.waiting, short_waits) && short_waits;
         if waited {
             // Whoever sleeps may not have been worth waking for so little.
             io.wake_somebody();
         }
         Beside {
             nobody: rescued || self.all_stuck,
-            short_waits: waiting,
+            waiting,
+            short_waits,
             short_waited: waited,
             long_waits: io.has_long_waiting(),
         }
@@ -363,7 +360,7 @@ impl Monitor {
         takeover.counts.takeovers.fetch_add(1, Ordering::Relaxed);
         let age = now - seen.since;
         let thread = tenant.thread();
-        let mut stray = Stray::new(tenant, worker, seen.poll, seen.since, seen.cpu_time);
+        let mut stray = Stray::new(tenant, worker, seen.poll, seen.since, seen.cpu.before);
         if decision == Decision::ReplaceAndLower {
             stray.lower(shared);
         } else if verdict == Verdict::Computes {
@@ -465,7 +462,7 @@ impl Found {
         Stuck {
             verdict: self.verdict,
             age: now - seen.since,
-            used: seen.used,
+            used: seen.cpu.used,
             owes: timer_waits || next_waits,
         }
     }
@@ -477,9 +474,8 @@ impl Seen {
         Seen {
             poll,
             since: now,
-            cpu_time: io.thread(worker).and_then(thread_cpu_time),
+            cpu: CpuUse::since(io.thread(worker).and_then(thread_cpu_time)),
             next: io.next_task(worker),
-            used: None,
             urged: false,
             // One that was expected to be long is.
             verdict: io.is_in_long_poll(worker).then_some(Verdict::Computes),
@@ -490,7 +486,7 @@ impl Seen {
     /// The time until it can have taken too long. Not if that has been found out already.
     fn until_long(&self, after: Duration) -> Option<Duration> {
         let age = self.since.elapsed();
-        let used = self.used.unwrap_or_default();
+        let used = self.cpu.used.unwrap_or_default();
         // A little more, since a poll's CPU time is what counts: at least so much is missing.
         let left = after.saturating_add(FINEST / 2).saturating_sub(age);
         let left = match left {
@@ -509,8 +505,7 @@ impl Seen {
         now: Instant,
     ) -> Option<Verdict> {
         let thread = shared.io.thread(worker)?;
-        let used = used(self.cpu_time, thread_cpu_time(thread));
-        let got_on = std::mem::replace(&mut self.used, used) != used;
+        let got_on = self.cpu.look(thread);
         self.ask_to_end(shared, worker, waiting, now);
         self.verdict = match self.verdict {
             None => self.find_out(shared, worker, thread, now),
@@ -518,7 +513,7 @@ impl Seen {
             Some(Verdict::Computes) if !got_on && thread_is_asleep(thread) == Some(true) => {
                 Some(Verdict::Sleeps)
             }
-            Some(Verdict::Sleeps) if used >= Some(LOWER_AFTER) => Some(Verdict::Computes),
+            Some(Verdict::Sleeps) if self.cpu.used >= Some(LOWER_AFTER) => Some(Verdict::Computes),
             verdict => verdict,
         };
         self.verdict
@@ -526,7 +521,7 @@ impl Seen {
 
     /// Once, if tasks wait that may be short, or the poll is about to be lowered.
     fn ask_to_end(&mut self, shared: &Shared, worker: usize, waiting: bool, now: Instant) {
-        let used = self.used.unwrap_or(now - self.since);
+        let used = self.cpu.used.unwrap_or(now - self.since);
         let limit = if waiting {
             shared.takeover.policy.after / 4
         } else {
@@ -555,7 +550,7 @@ impl Seen {
         }
         // It shares its core with others that have lost their seats.
         let sharing = 1 + shared.io.long_polls_on(worker) as u32;
-        if self.used.is_some_and(|used| used >= after / sharing) {
+        if self.cpu.used.is_some_and(|used| used >= after / sharing) {
             return Some(Verdict::Computes);
         }
         match thread_is_asleep(thread) {

@@ -271,11 +271,11 @@ impl World {
         let is_stuck = |core: &Core| core.worker.as_ref().is_some_and(|poll| poll.used >= AFTER);
         let mut beside = Beside {
             nobody: self.cores.iter().all(is_stuck),
+            waiting: self.short.len(),
             short_waits: waits,
             short_waited: waited,
             long_waits: !self.long.is_empty(),
         };
-        let mut waiting = self.short.len();
         for core in 0..CORES {
             let Some(poll) = self.cores[core].worker.take_if(|poll| poll.used >= AFTER) else {
                 continue;
@@ -291,8 +291,7 @@ impl World {
                 decision => {
                     let lowered = decision == Decision::ReplaceAndLower;
                     self.displace(core, Poll { lowered, ..poll });
-                    waiting = waiting.saturating_sub(1);
-                    beside.nobody &= waiting > 0;
+                    beside.somebody_sits_down();
                 }
             }
         }

@@ -38,6 +38,8 @@ pub(super) struct Stuck {
 pub(super) struct Beside {
     /// All workers are stuck.
     pub(super) nobody: bool,
+    /// So many tasks, about, have nobody yet who sits down for them.
+    pub(super) waiting: usize,
     /// Tasks wait that are not expected to be long,
     pub(super) short_waits: bool,
     /// and have since the look before.
@@ -52,6 +54,14 @@ pub(super) enum Decision {
     Replace,
     /// And its thread is to be lowered, if threads may be.
     ReplaceAndLower,
+}
+
+impl Beside {
+    /// A worker was replaced. There is nobody still if more wait than have sat down.
+    pub(super) fn somebody_sits_down(&mut self) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.nobody &= self.waiting > 0;
+    }
 }
 
 /// What is to be done about it. Polls are long from `after` on.
@@ -93,6 +103,7 @@ mod tests {
     };
     const NOTHING: Beside = Beside {
         nobody: false,
+        waiting: 0,
         short_waits: false,
         short_waited: false,
         long_waits: false,
