@@ -43,6 +43,8 @@
 //! # Features
 //!
 //! - `macros` (default): [`main`](macro@main) and [`test`](macro@test).
+//! - `tokio-rt` (default): the channels and locks of `tokio::sync` end a poll that always finds something in them, and what
+//!   needs a runtime of tokio's finds one. See [`coop`](task::coop#tokios-channels).
 //! - `tokio-io` (default): tokio's `AsyncRead` and `AsyncWrite` for the sockets of [`net`].
 //! - `futures-io`: futures-io's traits of the same names for them.
 //! - `hyper`: hyper 1's `rt` traits, in [`mod@hyper`].
@@ -52,6 +54,12 @@
     not(all(feature = "hyper", feature = "macros")),
     allow(rustdoc::broken_intra_doc_links)
 )]
+
+#[cfg(any(evenkeel_loom, not(feature = "tokio-rt")))]
+#[path = "no_tokio_context.rs"]
+mod tokio_context;
+#[cfg(all(feature = "tokio-rt", not(evenkeel_loom)))]
+mod tokio_context;
 
 mod panics;
 pub(crate) mod stack;

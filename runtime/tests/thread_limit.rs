@@ -57,7 +57,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 fn a_runtime_is_not_built_with_fewer_threads() {
     let _alone = ONE_AT_A_TIME.lock();
     watchdog(|| {
-        for threads_made in 0..3 {
+        for threads_made in 0..if cfg!(feature = "tokio-rt") { 4 } else { 3 } {
             let mut builder = builder(2);
             builder.thread_stack_size(STACK_BYTES);
             let built = with_room_for(threads_made, || builder.build());

@@ -6,6 +6,7 @@ use crate::lane::parker::Parker;
 use crate::task::coop;
 use crate::time::clock;
 use crate::time::shard::wake;
+use crate::tokio_context;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,14 +31,17 @@ pub(super) fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
     let waker = Waker::from(parker.clone());
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = coop::with_budget(|| future.as_mut().poll(&mut cx)) {
-            return output;
+    runtime.shared.tokio.inside(|| {
+        loop {
+            if let Poll::Ready(output) = coop::with_budget(|| future.as_mut().poll(&mut cx)) {
+                return output;
+            }
+            tokio_context::renew();
+            // Whatever wakes us from here on leaves its mark in the parker, so the park below returns.
+            let deadline_ns = guard.timers().prepare_sleep(clock::now_ns(), wake);
+            parker.0.park(clock::timeout(deadline_ns));
+            let due = guard.timers().fire(clock::now_ns());
+            due.into_iter().for_each(wake);
         }
-        // Whatever wakes us from here on leaves its mark in the parker, so the park below returns.
-        let deadline_ns = guard.timers().prepare_sleep(clock::now_ns(), wake);
-        parker.0.park(clock::timeout(deadline_ns));
-        let due = guard.timers().fire(clock::now_ns());
-        due.into_iter().for_each(wake);
-    }
+    })
 }

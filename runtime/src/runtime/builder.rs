@@ -7,6 +7,7 @@ use crate::lane::sleep::Sleep;
 use crate::lane::turn::Turn;
 use crate::lane::{Kind, Lane, WORKERS_MAX};
 use crate::time::shard::Shard;
+use crate::tokio_context::{BlockingThreads, Driven, TokioContext};
 use evenkeel_io_driver::Driver;
 use evenkeel_topology::{Plan, Topology, allowed_cpus, parallelism, prepare_fences};
 use parking_lot::Mutex;
@@ -97,7 +98,8 @@ impl Builder {
     }
 
     /// The first part of the threads' names; `evenkeel` by default. The rest says what the thread is:
-    /// `-io-0`, `-cpu-0`, `-blk-0`, `-driver`, `-spr-0` (a spare, which may replace an IO worker). Linux shows the first 15 bytes.
+    /// `-io-0`, `-cpu-0`, `-blk-0`, `-driver`, `-spr-0` (a spare, which may replace an IO worker), `-tokio` and `-tokio-blk` (see
+    /// [`coop`](crate::task::coop#tokios-channels)). Linux shows the first 15 bytes.
     pub fn thread_name(&mut self, name: impl Into<String>) -> &mut Self {
         self.thread_name = name.into();
         self
@@ -239,7 +241,8 @@ impl Builder {
             limits,
         );
         let threads_wanted = Arc::new(AtomicBool::new(false));
-        let crew = Crew::new(watch.clone());
+        let (tokio, driven) = self.tokio_context(&runtime)?;
+        let crew = Crew::new(watch.clone(), tokio.clone());
         let shared = Arc::new(Shared {
             io,
             compute,
@@ -256,6 +259,7 @@ impl Builder {
                 self.thread_keep_alive,
                 &crew,
             ),
+            tokio,
             max_blocking_threads: self.max_blocking_threads,
             plan,
             compute_start: ComputeStart::new(compute_plan, self.compute_priority, crew.clone()),
@@ -267,7 +271,22 @@ impl Builder {
             shut_down: AtomicBool::new(false),
         });
         let _ = runtime.set(Arc::downgrade(&shared));
-        Runtime::start(shared, crew)
+        Runtime::start(shared, crew, driven)
+    }
+
+    fn tokio_context(
+        &self,
+        runtime: &hosts::Runtime,
+    ) -> io::Result<(Arc<TokioContext>, Option<Driven>)> {
+        let runtime = runtime.clone();
+        let (tokio, driven) = TokioContext::new(BlockingThreads {
+            name: format!("{}-tokio-blk", self.thread_name),
+            max: self.max_blocking_threads,
+            keep_alive: self.thread_keep_alive,
+            stack_size: self.thread_stack_size,
+            on_start: move || drop(enter_for_good(&runtime)),
+        })?;
+        Ok((Arc::new(tokio), driven))
     }
 
     /// The blocking pool, whose threads are made by the driver thread: it is of normal priority and not
@@ -296,8 +315,8 @@ impl Builder {
                 watch.unpark();
             })
             .on_thread_start(move || {
-                if let Some(shared) = upgrade(&runtime) {
-                    super::context::enter_for_good(super::Handle::new(shared));
+                if let Some(shared) = enter_for_good(&runtime) {
+                    shared.tokio.enter_for_good();
                 }
                 start.call_start();
             })
@@ -329,6 +348,13 @@ impl fmt::Debug for Builder {
             .field("takeover", &self.takeover)
             .finish_non_exhaustive()
     }
+}
+
+/// Makes the runtime, if it is still there, the current one of a thread that runs its blocking calls.
+fn enter_for_good(runtime: &hosts::Runtime) -> Option<Arc<Shared>> {
+    let shared = upgrade(runtime)?;
+    super::context::enter_for_good(super::Handle::new(shared.clone()));
+    Some(shared)
 }
 
 fn at_least_one(threads: usize, what: &str) -> io::Result<usize> {

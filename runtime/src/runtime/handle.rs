@@ -289,7 +289,7 @@ impl<F: FnOnce() -> R, R> Future for Once<F> {
             .take()
             .expect("a closure completes in its first poll");
         // It may drive futures itself, and cannot yield.
-        Poll::Ready(coop::with_unconstrained(f))
+        Poll::Ready(coop::with_leave_to_block(f))
     }
 }
 

@@ -68,12 +68,13 @@ impl Shared {
                 self.watch.worker_awake();
             }
             Place::Blocking => {
-                let (io, long) = (self.io.clone(), self.takeover.policy.after);
+                let (io, tokio) = (self.io.clone(), self.tokio.clone());
+                let long = self.takeover.policy.after;
                 // Refused, the job is dropped, and with it the task.
                 let _ = self.blocking.execute(move || {
                     // It sees a worker here as elsewhere.
                     let _playing = context::play_worker();
-                    let again = elsewhere::run(task, Place::Blocking, long);
+                    let again = tokio.inside(|| elsewhere::run(task, Place::Blocking, long));
                     again.into_iter().for_each(|task| io.submit(task));
                 });
             }

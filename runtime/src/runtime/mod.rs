@@ -25,6 +25,7 @@ use crate::lane::Lane;
 use crate::lane::turn::Turn;
 use crate::task::JoinHandle;
 use crate::time::shard::{Shard, wake};
+use crate::tokio_context::{Driven, TokioContext};
 use compute_start::ComputeStart;
 use evenkeel_topology::Plan;
 use std::fmt;
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     plan: Plan,
     compute_start: ComputeStart,
     takeover: Takeover,
+    tokio: Arc<TokioContext>,
     max_blocking_threads: usize,
     threads: Threads,
     shut_down: AtomicBool,
@@ -94,8 +96,8 @@ impl Runtime {
         Builder::new().build()
     }
 
-    /// Starts the driver thread and the IO workers.
-    fn start(shared: Arc<Shared>, crew: Arc<Crew>) -> io::Result<Runtime> {
+    /// Starts the driver thread, that of tokio's context, and the IO workers.
+    fn start(shared: Arc<Shared>, crew: Arc<Crew>, tokio: Option<Driven>) -> io::Result<Runtime> {
         // From here on, dropping the runtime stops the threads that did start.
         let runtime = Runtime {
             handle: Handle::new(shared.clone()),
@@ -105,6 +107,7 @@ impl Runtime {
         let started = shared
             .threads
             .start("driver", move || driver::run(&of_driver))
+            .and_then(|()| tokio.map_or(Ok(()), |tokio| shared.start_tokio(tokio)))
             .and_then(|()| shared.start_io(&crew));
         // Before the runtime, whose drop waits for the driver thread, which ends with the crew.
         drop(crew);
@@ -208,10 +211,11 @@ impl Runtime {
             // No worker that leaves will do it.
             shared.compute.finish_shutdown();
         }
-        // The last worker that leaves stops the driver thread, so that this one need not wake up for it.
+        // The last worker that leaves stops the other threads, so that this one need not wake up for it.
         drop(crew);
         shared.wait_for_threads(deadline);
         shared.watch.stop();
+        shared.tokio.stop();
         shared.turn.close();
         shared.driver_timers.drain().into_iter().for_each(wake);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -234,6 +238,7 @@ impl Shared {
                 return;
             }
             // What a stuck poll awaits may be IO.
+            self.tokio.stop();
             self.turn.close();
         }
     }

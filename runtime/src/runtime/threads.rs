@@ -4,6 +4,7 @@ use super::driver::Watch;
 use super::{Handle, Shared, context};
 use crate::lane::worker::Local;
 use crate::lane::{Kind, Lane};
+use crate::tokio_context::{Driven, TokioContext};
 use evenkeel_topology::pin_current_thread;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
@@ -15,18 +16,22 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 /// Held by the runtime until it shuts down, and by each worker. When the last of them goes, the driver thread
-/// has nobody left, and goes as well.
-pub(super) struct Crew(Arc<Watch>);
+/// and tokio's have nobody left, and go as well.
+pub(super) struct Crew {
+    watch: Arc<Watch>,
+    tokio: Arc<TokioContext>,
+}
 
 impl Crew {
-    pub(super) fn new(watch: Arc<Watch>) -> Arc<Crew> {
-        Arc::new(Crew(watch))
+    pub(super) fn new(watch: Arc<Watch>, tokio: Arc<TokioContext>) -> Arc<Crew> {
+        Arc::new(Crew { watch, tokio })
     }
 }
 
 impl Drop for Crew {
     fn drop(&mut self) {
-        self.0.stop();
+        self.tokio.stop();
+        self.watch.stop();
     }
 }
 
@@ -38,6 +43,16 @@ impl Shared {
             worker.start(&format!("io-{index}"), move |worker| worker.run(cpu))?;
         }
         Ok(())
+    }
+
+    /// What runs on it finds this runtime as well.
+    pub(super) fn start_tokio(self: &Arc<Self>, tokio: Driven) -> io::Result<()> {
+        let handle = Handle::new(self.clone());
+        self.threads.start("tokio", move || {
+            context::enter_for_good(handle);
+            context::become_worker();
+            tokio.run();
+        })
     }
 }
 
@@ -96,7 +111,7 @@ impl Worker {
         match local.kind() {
             Kind::Io => shared.work_then_serve(local, cpu, self.crew),
             Kind::Compute => {
-                local.run(|| pin(cpu));
+                shared.tokio.inside(|| local.run(|| pin(cpu)));
                 drop(self.crew);
             }
         }

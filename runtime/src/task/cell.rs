@@ -16,6 +16,7 @@ use super::state::{COMPLETE, JOIN_INTEREST, JOIN_WAKER, Notified, State, ToIdle,
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::AtomicPtr;
+use crate::tokio_context;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -379,7 +380,10 @@ unsafe fn settle<F: Future, S: Schedule>(raw: TaskRef) -> bool {
     }
     match header.state.to_idle() {
         ToIdle::Idle => false,
-        ToIdle::Notified => true,
+        ToIdle::Notified => {
+            tokio_context::renew();
+            true
+        }
         ToIdle::Cancel => {
             // SAFETY: RUNNING and the caller's reference are still ours.
             unsafe { cancel_and_complete::<F, S>(raw) };

@@ -21,9 +21,25 @@
 //!
 //! # tokio's channels
 //!
-//! The channels and locks of `tokio::sync` take from tokio's budget, which there is only in tokio's own
-//! runtime. Here they have no limit. A loop that may always find something in a channel says itself that it
-//! takes part, with [`consume_budget`] or [`cooperative`]:
+//! The channels and locks of `tokio::sync`, and the helpers of `tokio::io`, take from a budget of tokio's: 128 units as well, of which
+//! they know only inside of a runtime of tokio's. With the feature `tokio-rt` (default) there is one beside each runtime of ours, with one
+//! thread, and all polls of tasks and of the future in `block_on` are made inside of it. So
+//!
+//! - a loop over a channel that always has a message ends its poll, a timeout around it fires, and the other branches of its
+//!   `select!` get on. A poll may find less than 128 units, and is put off sooner then;
+//! - `blocking_recv`, `blocking_lock` and their like panic in a task, where they would hold a worker up. They work in
+//!   [`spawn_blocking`](crate::spawn_blocking), in the closure of [`spawn_compute`](crate::spawn_compute), and in
+//!   [`block_in_place`](super::block_in_place);
+//! - what needs a runtime of tokio's finds this one: `send_timeout`, `tokio::time`, `tokio::spawn`, `tokio::io::stdout`, and libraries that
+//!   use them. What they spawn runs on tokio's one thread (`-tokio`), their blocking calls on tokio's blocking threads, and tokio's timers have tokio's
+//!   precision of a millisecond. None of this is hurt by CPU work in tasks, but CPU work in what is spawned there hurts the others there.
+//!   There, [`Handle::current`](crate::runtime::Handle::current) is this runtime.
+//!
+//! Two things are left. A thread that is in a context of another runtime of tokio's when it calls our `block_on` stays in that one, and
+//! has no budget of tokio's in the call. The guard of [`enter`](crate::runtime::Handle::enter) is about our runtime only.
+//!
+//! Without the feature, `tokio::sync` has no limit here, and loops say themselves that they take part, with [`consume_budget`] or
+//! [`cooperative`]. So they do with channels of other libraries:
 //!
 //! ```
 //! use evenkeel::task::coop::cooperative;
@@ -49,9 +65,11 @@
 //! What polls futures inside the poll of a task should return `Pending` to the task when they do: only the
 //! next poll has a new budget. A `block_on` of another library that is called in a task cannot; it blocks the worker, and
 //! polls again and again. When 1,000 operations have been put off in one poll, that poll is given a new budget, so that
-//! such a call gets on, slowly. Better call it in [`spawn_blocking`](crate::spawn_blocking), or give it an
+//! such a call gets on, slowly. tokio's budget has nothing of the kind: once it is used up in such a call, an operation of `tokio::sync` in
+//! it never gets on, as in tokio's own tasks. Better call it in [`spawn_blocking`](crate::spawn_blocking), or give it an
 //! [`unconstrained`] future.
 
+use crate::tokio_context;
 use pin_project_lite::pin_project;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -186,7 +204,7 @@ impl Urge {
 
 /// True if operations were put off on this thread since this was last asked: the poll has to go on later, whatever it is like.
 pub(crate) fn take_put_off() -> bool {
-    PUT_OFF.replace(false)
+    PUT_OFF.replace(false) || tokio_context::is_used_up()
 }
 
 struct SetOnDrop(Budget);
@@ -204,10 +222,16 @@ pub(crate) fn with_budget<R>(poll: impl FnOnce() -> R) -> R {
     Budget::FULL.scope(poll)
 }
 
-/// Runs code of a task that is no poll, or whose polls must not be put off.
+/// Runs code whose operations must not be put off.
 #[inline]
 pub(crate) fn with_unconstrained<R>(f: impl FnOnce() -> R) -> R {
     Budget::Unlimited.scope(f)
+}
+
+/// Runs code of a task that is no poll, and may block.
+#[inline]
+pub(crate) fn with_leave_to_block<R>(f: impl FnOnce() -> R) -> R {
+    Budget::Unlimited.scope(|| tokio_context::outside(f))
 }
 
 /// Polls an operation that takes a unit if it completes.
@@ -303,7 +327,7 @@ fn poll_take(cx: &mut Context<'_>, is_output: bool) -> Poll<Budget> {
 #[inline]
 #[must_use = "it tells, and takes nothing"]
 pub fn has_budget_remaining() -> bool {
-    !matches!(Budget::get_or_shorten(), Budget::Empty(_))
+    !matches!(Budget::get_or_shorten(), Budget::Empty(_)) && !tokio_context::is_used_up()
 }
 
 /// Takes a unit of the budget. With none left, it wakes the task and returns `Pending`, which the caller is
@@ -454,7 +478,7 @@ impl<F: Future> Future for Unconstrained<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        with_unconstrained(|| self.project().future.poll(cx))
+        with_unconstrained(|| tokio_context::poll_without_budget(self.project().future, cx))
     }
 }
 

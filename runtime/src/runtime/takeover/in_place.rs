@@ -46,7 +46,7 @@ where
     F: FnOnce() -> R,
 {
     let _may_block = leave_seat().then(context::allow_blocking);
-    coop::with_unconstrained(f)
+    coop::with_leave_to_block(f)
 }
 
 impl Shared {

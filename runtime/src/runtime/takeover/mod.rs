@@ -339,7 +339,7 @@ impl Shared {
     fn fill(&self, worker: usize, spare: &Spare) {
         // Gone only if the runtime is shut down and the poll has just ended.
         let crew = self.takeover.crew.upgrade();
-        let crew = crew.unwrap_or_else(|| Crew::new(self.watch.clone()));
+        let crew = crew.unwrap_or_else(|| Crew::new(self.watch.clone(), self.tokio.clone()));
         // While it sleeps, so that it wakes up where it belongs.
         if let (Some(cpu), Some(thread)) = (self.plan.cpu(worker), spare.thread()) {
             let _ = set_thread_affinity(thread, &std::iter::once(cpu).collect());
@@ -372,7 +372,7 @@ impl Shared {
     }
 
     fn work(&self, local: Local, cpu: Option<usize>) -> Left {
-        let left = local.run(|| pin(cpu));
+        let left = self.tokio.inside(|| local.run(|| pin(cpu)));
         if left != Left::ShutDown {
             self.takeover.counts.strays.fetch_sub(1, Ordering::Relaxed);
         }

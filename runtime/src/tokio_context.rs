@@ -1,0 +1,247 @@
+//! What tokio's own crates find of tokio on the threads of a runtime.
+//!
+//! `tokio::sync`, `tokio::io` and what is built on them look in a thread-local of tokio's for three things: the budget of the poll
+//! they are in, whether the thread may block, and tokio's timers, blocking pool and spawner. Without these a timeout around a
+//! loop over a channel never fires, `blocking_recv` in a task blocks its worker, and `send_timeout` panics. So each runtime has a
+//! small one of tokio's beside it, of one thread, and the polls of tasks are made inside of it:
+//!
+//! - An IO or compute worker, or a thread in `block_on`, is [inside](TokioContext::inside) for as long as it works, not anew for
+//!   each poll, so that a poll costs nothing more. From there code steps out that may block ([`outside`]).
+//! - The budget would then be one for the whole life of the worker. It is [renewed](renew) where a poll has woken its own
+//!   task, since that is what an operation does that finds it used up. So a poll may begin with less than all of the budget; what it
+//!   is put off for then is made up for at once.
+//! - A context of tokio's that was there before (of a program that calls `block_on` in a task of tokio's) stays as it is, and
+//!   has no budget for as long as that lasts.
+
+use parking_lot::Mutex;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::mem;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::runtime::{Builder, Handle, Id, Runtime};
+use tokio::sync::Notify;
+use tokio::task::coop::{RestoreOnPending, has_budget_remaining, poll_proceed, unconstrained};
+
+pub(crate) struct TokioContext {
+    /// Gone once it is stopped: a handle that is kept would keep descriptors.
+    handle: Mutex<Option<Handle>>,
+    stop: Arc<Notify>,
+}
+
+/// What tokio's threads for blocking calls are like.
+pub(crate) struct BlockingThreads<F> {
+    pub(crate) name: String,
+    pub(crate) max: usize,
+    pub(crate) keep_alive: Duration,
+    pub(crate) stack_size: Option<usize>,
+    pub(crate) on_start: F,
+}
+
+/// The runtime of tokio's, on its way to its thread.
+pub(crate) struct Driven {
+    runtime: Runtime,
+    stop: Arc<Notify>,
+}
+
+thread_local! {
+    /// The context of this thread, if it is one of ours.
+    static OURS: Cell<Option<Id>> = const { Cell::new(None) };
+    /// The budget as it was when this thread stepped inside: its drop brings that back.
+    static FULL: RefCell<Option<RestoreOnPending>> = const { RefCell::new(None) };
+}
+
+/// The context of tokio's that a thread is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Current {
+    None,
+    Ours,
+    Foreign,
+    /// The thread is ending, and nothing of tokio's works on it any more.
+    Destroyed,
+}
+
+fn current() -> Current {
+    match Handle::try_current() {
+        Ok(handle) if OURS.get() == Some(handle.id()) => Current::Ours,
+        Ok(_) => Current::Foreign,
+        Err(error) if error.is_thread_local_destroyed() => Current::Destroyed,
+        Err(_) => Current::None,
+    }
+}
+
+impl TokioContext {
+    /// # Errors
+    ///
+    /// Of the system, which may have no descriptors left, if tokio's own sockets are built in.
+    pub(crate) fn new(
+        threads: BlockingThreads<impl Fn() + Send + Sync + 'static>,
+    ) -> io::Result<(TokioContext, Option<Driven>)> {
+        let mut builder = Builder::new_current_thread();
+        builder
+            .enable_all()
+            .thread_name(threads.name)
+            .max_blocking_threads(threads.max)
+            .thread_keep_alive(threads.keep_alive)
+            .on_thread_start(threads.on_start);
+        if let Some(bytes) = threads.stack_size {
+            builder.thread_stack_size(bytes);
+        }
+        let runtime = builder.build()?;
+        let stop = Arc::new(Notify::new());
+        let context = TokioContext {
+            handle: Mutex::new(Some(runtime.handle().clone())),
+            stop: stop.clone(),
+        };
+        Ok((context, Some(Driven { runtime, stop })))
+    }
+
+    /// Its thread leaves, and drops what tasks it has; there is no context from now on.
+    pub(crate) fn stop(&self) {
+        self.handle.lock().take();
+        self.stop.notify_one();
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        self.handle.lock().clone()
+    }
+
+    /// Runs `f`, which polls tasks, or one future again and again.
+    pub(crate) fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
+        let Some(handle) = self.handle() else {
+            return f();
+        };
+        match current() {
+            Current::None | Current::Ours => {}
+            Current::Foreign => return without_budget(f),
+            Current::Destroyed => return f(),
+        }
+        let _ours = SetOnDrop(OURS.replace(Some(handle.id())));
+        let mut f = Some(f);
+        handle.block_on(poll_fn(|_| {
+            let _full = Full::take();
+            let f = f.take().expect("ready in its first poll");
+            Poll::Ready(f())
+        }))
+    }
+
+    /// Lets code on this thread, which may block, find the context for as long as the thread lives.
+    pub(crate) fn enter_for_good(&self) {
+        if let Some(handle) = self.handle() {
+            OURS.set(Some(handle.id()));
+            // It would only put back what was there before.
+            mem::forget(handle.enter());
+        }
+    }
+}
+
+impl Driven {
+    /// The body of its thread. Waits for the blocking calls that have begun.
+    pub(crate) fn run(self) {
+        self.runtime.block_on(self.stop.notified());
+    }
+}
+
+struct SetOnDrop(Option<Id>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        OURS.set(self.0);
+    }
+}
+
+/// The budget that this thread began with is kept; dropped, that of the context around it is again.
+struct Full(Option<RestoreOnPending>);
+
+impl Full {
+    fn take() -> Full {
+        let unit = unit();
+        Full(FULL.try_with(|full| full.replace(unit)).ok().flatten())
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        // Neither destructor is other people's code.
+        let _ = FULL.try_with(|full| full.replace(self.0.take()));
+    }
+}
+
+fn unit() -> Option<RestoreOnPending> {
+    match poll_proceed(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(unit) => Some(unit),
+        Poll::Pending => None,
+    }
+}
+
+/// To be called after a poll that has woken its own task: if it was for want of budget, there is some again.
+#[inline]
+pub(crate) fn renew() {
+    if is_used_up() {
+        renew_now();
+    }
+}
+
+#[cold]
+fn renew_now() {
+    let _ = FULL.try_with(|full| {
+        // Its drop restores what it took a unit of.
+        drop(full.take());
+        full.replace(unit());
+    });
+}
+
+/// True if operations of tokio's are put off.
+#[inline]
+pub(crate) fn is_used_up() -> bool {
+    !has_budget_remaining()
+}
+
+/// Runs `f`, which may block, on a thread that may be inside: `blocking_recv` and another runtime's `block_on` work in it.
+pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
+    if current() != Current::Ours {
+        return f();
+    }
+    // tokio takes the budget away, and would give it back to a worker of its own only.
+    let _before = GiveBack(unit());
+    tokio::task::block_in_place(f)
+}
+
+/// Drops the unit, which brings the budget back that was there; or has it used up again, if there was none.
+struct GiveBack(Option<RestoreOnPending>);
+
+impl Drop for GiveBack {
+    fn drop(&mut self) {
+        if self.0.is_none() {
+            renew_now();
+            // More than any budget has.
+            for unit in (0..=u8::MAX).map_while(|_| unit()) {
+                unit.made_progress();
+            }
+        }
+    }
+}
+
+/// Polls `future` without a limit.
+#[inline]
+pub(crate) fn poll_without_budget<F: Future>(
+    future: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<F::Output> {
+    pin!(unconstrained(future)).poll(cx)
+}
+
+fn without_budget<R>(f: impl FnOnce() -> R) -> R {
+    let mut f = Some(f);
+    let once = pin!(poll_fn(|_| {
+        let f = f.take().expect("ready in its first poll");
+        Poll::Ready(f())
+    }));
+    match poll_without_budget(once, &mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => unreachable!("ready in its first poll"),
+    }
+}

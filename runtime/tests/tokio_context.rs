@@ -1,0 +1,436 @@
+//! What is of tokio's finds, in tasks and on the threads around them, what it finds on a runtime of tokio's.
+
+#![cfg(feature = "tokio-rt")]
+
+mod support;
+
+use evenkeel::runtime::Runtime;
+use evenkeel::task::{JoinError, block_in_place, unconstrained};
+use evenkeel::time::{Duration, timeout};
+use evenkeel::{compute, spawn, spawn_blocking, spawn_compute};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use support::{builder, on_built, on_runtime};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Mutex, Notify, Semaphore, broadcast, mpsc, oneshot, watch};
+
+/// Sends itself a message for each that it receives, so that there always is one.
+async fn always_receives() {
+    let (send, mut receive) = mpsc::unbounded_channel();
+    send.send(0_u64).unwrap();
+    while let Some(number) = receive.recv().await {
+        send.send(number + 1).unwrap();
+    }
+}
+
+async fn always_locks() {
+    let lock = Mutex::new(());
+    loop {
+        drop(lock.lock().await);
+    }
+}
+
+async fn always_acquires() {
+    let semaphore = Semaphore::new(1);
+    loop {
+        drop(semaphore.acquire().await);
+    }
+}
+
+async fn always_sees_a_change() {
+    let (change, mut seen) = watch::channel(0);
+    loop {
+        change.send_modify(|number| *number += 1);
+        seen.changed().await.unwrap();
+    }
+}
+
+async fn always_hears() {
+    let (send, mut receive) = broadcast::channel(4);
+    loop {
+        send.send(()).unwrap();
+        receive.recv().await.unwrap();
+    }
+}
+
+async fn always_copies() {
+    let _ = tokio::io::copy(&mut tokio::io::repeat(0), &mut tokio::io::sink()).await;
+}
+
+type Endless = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn endless() -> Vec<Endless> {
+    vec![
+        Box::pin(always_receives()),
+        Box::pin(always_locks()),
+        Box::pin(always_acquires()),
+        Box::pin(always_sees_a_change()),
+        Box::pin(always_hears()),
+        Box::pin(always_copies()),
+    ]
+}
+
+async fn all_time_out() {
+    for future in endless() {
+        assert!(timeout(Duration::from_millis(5), future).await.is_err());
+    }
+}
+
+#[test]
+fn timeouts_fire_around_what_is_always_ready_in_block_on() {
+    on_runtime(1, |runtime| runtime.block_on(all_time_out()));
+}
+
+#[test]
+fn timeouts_fire_around_what_is_always_ready_in_a_task() {
+    on_runtime(1, |runtime| {
+        runtime.block_on(async { spawn(all_time_out()).await.unwrap() });
+    });
+}
+
+#[test]
+fn timeouts_fire_around_what_is_always_ready_on_the_compute_lane() {
+    on_runtime(1, |runtime| {
+        runtime.block_on(async { compute::spawn(all_time_out()).await.unwrap() });
+    });
+}
+
+#[test]
+fn timeouts_fire_around_what_is_always_ready_in_a_block_on_of_a_blocking_thread() {
+    on_runtime(1, |runtime| {
+        let handle = runtime.handle().clone();
+        let all = spawn_blocking_on(runtime, move || handle.block_on(all_time_out()));
+        runtime.block_on(all).unwrap();
+    });
+}
+
+#[test]
+fn timeouts_fire_after_code_that_blocks_in_place_in_each_round() {
+    async fn always_blocks_and_receives() {
+        let (send, mut receive) = mpsc::unbounded_channel();
+        send.send(()).unwrap();
+        while let Some(()) = receive.recv().await {
+            block_in_place(|| send.send(()).unwrap());
+        }
+    }
+    on_runtime(1, |runtime| {
+        runtime.block_on(async {
+            let both = || timeout(Duration::from_millis(5), always_blocks_and_receives());
+            assert!(both().await.is_err());
+            assert!(spawn(both()).await.unwrap().is_err());
+        });
+    });
+}
+
+#[test]
+fn branches_of_a_select_beside_what_is_always_ready_get_on() {
+    on_runtime(1, |runtime| {
+        let select = || async {
+            tokio::select! {
+                biased;
+                () = always_receives() => false,
+                () = evenkeel::time::sleep(Duration::from_millis(5)) => true,
+            }
+        };
+        assert!(runtime.block_on(select()));
+        assert!(runtime.block_on(runtime.spawn(select())).unwrap());
+    });
+}
+
+#[test]
+fn neighbours_of_tasks_that_always_receive_get_on_without_a_takeover() {
+    let mut builder = builder(1);
+    builder.takeover(evenkeel::runtime::TakeoverPolicy::disabled());
+    on_built(builder, |runtime| {
+        let busy: Vec<_> = (0..3).map(|_| runtime.spawn(always_receives())).collect();
+        let other = runtime.spawn(async {
+            for _ in 0..100 {
+                evenkeel::task::yield_now().await;
+            }
+        });
+        runtime.block_on(other).unwrap();
+        busy.iter().for_each(|busy| busy.abort());
+    });
+}
+
+#[test]
+fn an_unconstrained_future_is_not_put_off() {
+    on_runtime(1, |runtime| {
+        let in_one_poll = || async {
+            let polls = AtomicUsize::new(0);
+            let (send, mut receive) = mpsc::unbounded_channel();
+            (0..1000).for_each(|number| send.send(number).unwrap());
+            let receive_all = async {
+                for number in 0..1000 {
+                    assert_eq!(receive.recv().await, Some(number));
+                }
+            };
+            let mut receive_all = std::pin::pin!(unconstrained(receive_all));
+            std::future::poll_fn(|cx| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                receive_all.as_mut().poll(cx)
+            })
+            .await;
+            polls.into_inner()
+        };
+        assert_eq!(runtime.block_on(in_one_poll()), 1);
+        assert_eq!(runtime.block_on(runtime.spawn(in_one_poll())).unwrap(), 1);
+    });
+}
+
+#[test]
+fn every_message_arrives_whatever_is_put_off() {
+    on_runtime(2, |runtime| {
+        runtime.block_on(async {
+            let (send, mut receive) = mpsc::channel(7);
+            let senders: Vec<_> = (0..4)
+                .map(|_| {
+                    let send = send.clone();
+                    spawn(async move {
+                        for number in 0..5_000_u64 {
+                            send.send(number).await.unwrap();
+                        }
+                    })
+                })
+                .collect();
+            drop(send);
+            let mut sum = 0;
+            while let Some(number) = receive.recv().await {
+                sum += number;
+            }
+            assert_eq!(sum, 4 * (0..5_000).sum::<u64>());
+            for sender in senders {
+                sender.await.unwrap();
+            }
+        });
+    });
+}
+
+fn spawn_blocking_on<R: Send + 'static>(
+    runtime: &Runtime,
+    f: impl FnOnce() -> R + Send + 'static,
+) -> evenkeel::JoinHandle<R> {
+    runtime.spawn_blocking(f)
+}
+
+fn receive_blocking() -> Option<u32> {
+    let (send, mut receive) = mpsc::channel(1);
+    send.try_send(7).unwrap();
+    receive.blocking_recv()
+}
+
+#[track_caller]
+fn assert_panicked_over_blocking<T: std::fmt::Debug>(joined: Result<T, JoinError>) {
+    let panic = joined.unwrap_err().into_panic();
+    let message = panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+        .unwrap();
+    assert!(message.contains("block"), "{message}");
+}
+
+#[test]
+fn blocking_calls_of_channels_panic_in_a_task_and_say_why() {
+    on_runtime(1, |runtime| {
+        runtime.block_on(async {
+            assert_panicked_over_blocking(spawn(async { receive_blocking() }).await);
+            assert_panicked_over_blocking(compute::spawn(async { receive_blocking() }).await);
+            assert_panicked_over_blocking(
+                spawn(async { drop(Mutex::new(()).blocking_lock()) }).await,
+            );
+        });
+    });
+}
+
+#[test]
+fn blocking_calls_of_channels_panic_in_block_on_and_say_why() {
+    on_runtime(1, |runtime| {
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            runtime.block_on(async { receive_blocking() })
+        }));
+        assert!(caught.is_err());
+        // The thread is as it was.
+        assert_eq!(receive_blocking(), Some(7));
+        assert_eq!(runtime.block_on(async { 5 }), 5);
+    });
+}
+
+#[test]
+fn blocking_calls_of_channels_work_wherever_blocking_is_allowed() {
+    on_runtime(1, |runtime| {
+        assert_eq!(receive_blocking(), Some(7));
+        runtime.block_on(async {
+            assert_eq!(block_in_place(receive_blocking), Some(7));
+            assert_eq!(spawn_blocking(receive_blocking).await.unwrap(), Some(7));
+            assert_eq!(spawn_compute(receive_blocking).await.unwrap(), Some(7));
+            let in_place = spawn(async { block_in_place(receive_blocking) });
+            assert_eq!(in_place.await.unwrap(), Some(7));
+        });
+    });
+}
+
+#[test]
+fn what_needs_tokios_timers_finds_them() {
+    async fn use_timers() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let never = std::future::pending::<()>();
+        assert!(
+            tokio::time::timeout(Duration::from_millis(1), never)
+                .await
+                .is_err()
+        );
+        let (send, _receive) = mpsc::channel(1);
+        let limit = Duration::from_millis(1);
+        assert!(send.send_timeout(1, limit).await.is_ok());
+        assert!(send.send_timeout(2, limit).await.is_err());
+    }
+    on_runtime(1, |runtime| {
+        runtime.block_on(async {
+            use_timers().await;
+            spawn(use_timers()).await.unwrap();
+            compute::spawn(use_timers()).await.unwrap();
+            let blocking =
+                spawn_blocking(|| tokio::runtime::Handle::current().block_on(use_timers()));
+            blocking.await.unwrap();
+        });
+    });
+}
+
+#[test]
+fn standard_output_of_tokios_can_be_written_to() {
+    on_runtime(1, |runtime| {
+        let write = || async { tokio::io::stdout().write_all(b"\n").await.is_ok() };
+        assert!(runtime.block_on(write()));
+        assert!(runtime.block_on(runtime.spawn(write())).unwrap());
+    });
+}
+
+#[test]
+fn what_is_spawned_on_tokios_runtime_runs_and_finds_this_one() {
+    on_runtime(1, |runtime| {
+        runtime.block_on(async {
+            let there = tokio::spawn(async {
+                let here = spawn(async { 3 }).await.unwrap();
+                evenkeel::time::sleep(Duration::from_millis(1)).await;
+                let blocking = tokio::task::spawn_blocking(|| {
+                    evenkeel::runtime::Handle::current().block_on(async { 4 })
+                });
+                here + blocking.await.unwrap()
+            });
+            assert_eq!(there.await.unwrap(), 7);
+        });
+    });
+}
+
+#[test]
+fn a_context_of_tokios_that_was_there_stays_as_it_is() {
+    support::watchdog(|| {
+        let theirs = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let ours = support::runtime();
+        theirs.block_on(async {
+            let id = tokio::runtime::Handle::current().id();
+            let seen = ours.block_on(async {
+                // With the budget of the poll of theirs this would end in a loop that gets nowhere.
+                let (send, mut receive) = mpsc::unbounded_channel();
+                for number in 0..1000 {
+                    send.send(number).unwrap();
+                    receive.recv().await.unwrap();
+                }
+                block_in_place(|| ());
+                tokio::runtime::Handle::current().id()
+            });
+            assert_eq!(seen, id);
+        });
+    });
+}
+
+#[test]
+fn the_thread_that_blocked_on_a_runtime_is_left_without_a_budget() {
+    on_runtime(1, |runtime| {
+        runtime.block_on(async { tokio::task::consume_budget().await });
+        // It would never end if operations were put off.
+        futures_lite::future::block_on(async {
+            let (send, mut receive) = mpsc::unbounded_channel();
+            for number in 0..1000 {
+                send.send(number).unwrap();
+                receive.recv().await.unwrap();
+            }
+        });
+        assert!(tokio::runtime::Handle::try_current().is_err());
+    });
+}
+
+#[test]
+fn the_drop_of_a_runtime_ends_what_was_spawned_on_tokios() {
+    struct SetOnDrop(Arc<AtomicBool>);
+    impl Drop for SetOnDrop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+    support::watchdog(|| {
+        let runtime = support::runtime();
+        let dropped = SetOnDrop(Arc::default());
+        let is_dropped = dropped.0.clone();
+        let (begun, wait) = oneshot::channel();
+        runtime.block_on(async {
+            tokio::spawn(async move {
+                let _dropped = dropped;
+                begun.send(()).unwrap();
+                Notify::new().notified().await;
+            });
+            wait.await.unwrap();
+        });
+        drop(runtime);
+        assert!(is_dropped.load(Ordering::Acquire));
+    });
+}
+
+#[test]
+fn the_drop_of_a_runtime_waits_for_a_blocking_call_of_tokios_that_has_begun() {
+    support::watchdog(|| {
+        let runtime = support::runtime();
+        let ended = Arc::new(AtomicBool::new(false));
+        let set = ended.clone();
+        let (begun, wait) = oneshot::channel();
+        let (go_on, gate) = std::sync::mpsc::channel::<()>();
+        runtime.block_on(async {
+            tokio::task::spawn_blocking(move || {
+                begun.send(()).unwrap();
+                gate.recv().unwrap();
+                set.store(true, Ordering::Release);
+            });
+            wait.await.unwrap();
+        });
+        let opener = std::thread::spawn(move || go_on.send(()).unwrap());
+        drop(runtime);
+        assert!(ended.load(Ordering::Acquire));
+        opener.join().unwrap();
+    });
+}
+
+#[test]
+fn a_task_that_waits_for_tokios_while_the_runtime_ends_does_not_hold_it_up() {
+    support::watchdog(|| {
+        let runtime = support::runtime();
+        let (begun, wait) = oneshot::channel();
+        runtime.spawn(async move {
+            begun.send(()).unwrap();
+            // Stuck in its poll until the other runtime gives up what it waits for.
+            let (_send, receive) = std::sync::mpsc::channel::<()>();
+            let _task = tokio::spawn(async move {
+                let _send = _send;
+                std::future::pending::<()>().await;
+            });
+            let _ = block_in_place(|| receive.recv());
+        });
+        runtime.block_on(wait).unwrap();
+        drop(runtime);
+    });
+}
