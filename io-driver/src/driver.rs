@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,10 @@ pub(crate) struct Shared {
     bell: Bell,
     waker: mio::Waker,
 }
+
+/// No code of others runs while anything in here is half done.
+impl UnwindSafe for Shared {}
+impl RefUnwindSafe for Shared {}
 
 impl Driver {
     /// Makes a driver that takes up to 1,024 events from the system in a turn.

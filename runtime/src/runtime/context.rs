@@ -8,13 +8,15 @@ use crate::time::shard::{Shard, wake};
 use crossbeam_utils::CachePadded;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
+use std::mem;
 use std::sync::Arc;
 
 thread_local! {
     static CONTEXT: Context = const {
         Context {
             runtime: RefCell::new(None),
-            entered: Cell::new(0),
+            entered: RefCell::new(Vec::new()),
+            entries: Cell::new(0),
             role: Cell::new(Role::Outside),
             may_block: Cell::new(false),
             timers: RefCell::new(None),
@@ -28,13 +30,44 @@ pub(crate) type ThreadHandle = Arc<CachePadded<Handle>>;
 
 struct Context {
     runtime: RefCell<Option<ThreadHandle>>,
-    /// How many `enter` guards there are.
-    entered: Cell<usize>,
+    /// One for each `enter` guard, the oldest first.
+    entered: RefCell<Vec<Entered>>,
+    /// How many there have ever been.
+    entries: Cell<u64>,
     role: Cell<Role>,
     /// It may drive a future all the same.
     may_block: Cell<bool>,
     /// The timers of a thread in `block_on`.
     timers: RefCell<Option<Arc<Shard>>>,
+}
+
+/// Of one `enter` guard.
+struct Entered {
+    entry: u64,
+    /// The runtime that was current before.
+    before: Option<ThreadHandle>,
+}
+
+impl Context {
+    fn enter(&self, runtime: ThreadHandle) -> u64 {
+        let entry = self.entries.get() + 1;
+        self.entries.set(entry);
+        let before = self.runtime.replace(Some(runtime));
+        self.entered.borrow_mut().push(Entered { entry, before });
+        entry
+    }
+
+    /// Returns the runtime that was entered, which may be the last handle of it.
+    fn leave(&self, entry: u64) -> Option<ThreadHandle> {
+        let mut entered = self.entered.borrow_mut();
+        let place = entered.iter().rposition(|entered| entered.entry == entry)?;
+        let before = entered.remove(place).before;
+        match entered.get_mut(place) {
+            // Another has been entered since: it is not the current one, but the one before that.
+            Some(next) => mem::replace(&mut next.before, before),
+            None => self.runtime.replace(before),
+        }
+    }
 }
 
 /// What a thread does for a runtime.
@@ -115,12 +148,10 @@ pub(crate) fn may_lock(timers: &Arc<Shard>) -> bool {
 /// Makes `runtime` the current one of this thread until the guard is dropped. On a thread that is ending,
 /// whose context is gone, it does nothing.
 pub(crate) fn enter(runtime: Handle) -> EnterGuard {
-    let before = CONTEXT.try_with(|context| {
-        context.entered.set(context.entered.get() + 1);
-        context.runtime.replace(Some(shared(runtime)))
-    });
+    let runtime = shared(runtime);
+    let entry = CONTEXT.try_with(|context| context.enter(runtime));
     EnterGuard {
-        before: before.ok().flatten(),
+        entry: entry.ok(),
         not_send: PhantomData,
     }
 }
@@ -137,26 +168,29 @@ fn shared(runtime: Handle) -> ThreadHandle {
 /// True if an [`enter`] guard may have made another runtime the current one than the thread's own.
 pub(crate) fn is_entered() -> bool {
     CONTEXT
-        .try_with(|context| context.entered.get() > 0)
+        .try_with(|context| !context.entered.borrow().is_empty())
         .unwrap_or(false)
 }
 
-/// Ends [`enter`](super::Runtime::enter). Guards of one thread are to be dropped in reverse order.
+/// Ends [`enter`](super::Runtime::enter).
+///
+/// Guards of one thread may be dropped in any order: the runtime that was entered last, of those that are still
+/// entered, is the current one.
 #[must_use = "the runtime is entered only for as long as the guard lives"]
 #[derive(Debug)]
 pub struct EnterGuard {
-    before: Option<ThreadHandle>,
+    /// `None` on a thread that was ending.
+    entry: Option<u64>,
     not_send: PhantomData<*const ()>,
 }
 
 impl Drop for EnterGuard {
     fn drop(&mut self) {
-        let before = self.before.take();
+        let Some(entry) = self.entry else {
+            return;
+        };
         // The last handle of a runtime may go here; not while the cell is borrowed.
-        let _ = CONTEXT.try_with(|context| {
-            context.entered.set(context.entered.get() - 1);
-            context.runtime.replace(before)
-        });
+        let _ = CONTEXT.try_with(|context| context.leave(entry));
     }
 }
 
@@ -241,7 +275,11 @@ impl BlockOnGuard {
         }
         let entered = enter(runtime);
         let timers = Arc::new(Shard::new());
-        let timers_before = CONTEXT.with(|context| context.timers.replace(Some(timers.clone())));
+        // Not on a thread that is ending: there it has a place among those of the driver thread.
+        let timers_before = CONTEXT
+            .try_with(|context| context.timers.replace(Some(timers.clone())))
+            .ok()
+            .flatten();
         BlockOnGuard {
             timers,
             timers_before,

@@ -126,6 +126,7 @@ impl Handle {
     /// Drives `future` on the calling thread until it completes.
     ///
     /// Tasks it spawns run on the runtime's workers. See [`Runtime::block_on`](super::Runtime::block_on).
+    /// In the destructor of a thread-local, where this works as well, no runtime may be the current one: use the handle.
     ///
     /// # Panics
     ///

@@ -31,6 +31,7 @@ use evenkeel_topology::Plan;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -85,6 +86,10 @@ pub(crate) struct Shared {
     threads: Threads,
     shut_down: AtomicBool,
 }
+
+/// No code of others runs while anything in here is half done.
+impl UnwindSafe for Shared {}
+impl RefUnwindSafe for Shared {}
 
 impl Runtime {
     /// A runtime with the defaults of [`Builder`].

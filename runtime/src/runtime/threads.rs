@@ -9,7 +9,7 @@ use evenkeel_topology::pin_current_thread;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -27,6 +27,10 @@ impl Crew {
         Arc::new(Crew { watch, tokio })
     }
 }
+
+/// No code of others runs while anything in here is half done.
+impl UnwindSafe for Crew {}
+impl RefUnwindSafe for Crew {}
 
 impl Drop for Crew {
     fn drop(&mut self) {

@@ -18,11 +18,12 @@ use crate::sync::UnsafeCell;
 use crate::sync::atomic::AtomicPtr;
 use crate::tokio_context;
 use std::future::Future;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::task::{Context, Poll};
+use std::thread;
 
 /// The part of a task that does not depend on its type.
 pub(crate) struct Header {
@@ -253,20 +254,42 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         self.header.shard().is_some()
     }
 
+    /// Polls. If the future panics, it is dropped in the unwinding, as a local would be: what rolls back in its drop if the thread is
+    /// panicking finds it so.
+    ///
+    /// # Safety
+    /// The caller has RUNNING. After an error the future is gone: `store` and `complete` come next.
+    unsafe fn poll_or_drop(&self, cx: &mut Context<'_>) -> thread::Result<Poll<F::Output>> {
+        catch_unwind(AssertUnwindSafe(|| {
+            let drops = DropOnPanic(self);
+            // SAFETY: RUNNING is the caller's.
+            let polled = coop::with_budget(|| unsafe { self.poll(cx) });
+            mem::forget(drops);
+            polled
+        }))
+    }
+
+    /// Drops the future in place.
+    ///
+    /// # Safety
+    /// The caller has RUNNING, the future is there, and `store` and `complete` come next, whether or not this panics.
+    unsafe fn drop_future(&self) {
+        self.stage.with_mut(|stage| {
+            // SAFETY: the stage is the caller's alone.
+            let stage = unsafe { &mut *stage };
+            // SAFETY: RUNNING is set and COMPLETE is not, so it is the future, and nobody uses it after
+            // this, even if its drop panics.
+            unsafe { ManuallyDrop::drop(&mut stage.future) };
+        });
+    }
+
     /// Drops the future in place and stores `result`, or the panic of the future's drop.
     ///
     /// # Safety
-    /// The caller has RUNNING, and calls `complete` next.
+    /// The caller has RUNNING, the future is there, and `complete` comes next.
     unsafe fn finish(&self, result: Result<F::Output, Failure>) {
-        let dropped = catch_unwind(AssertUnwindSafe(|| {
-            self.stage.with_mut(|stage| {
-                // SAFETY: the stage is the caller's alone.
-                let stage = unsafe { &mut *stage };
-                // SAFETY: RUNNING is set and COMPLETE is not, so it is the future, and nobody uses it after
-                // this, even if its drop panics.
-                unsafe { ManuallyDrop::drop(&mut stage.future) };
-            });
-        }));
+        // SAFETY: RUNNING is the caller's, and `store` is next.
+        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { self.drop_future() }));
         let result = match dropped {
             Ok(()) => result,
             Err(panic) => {
@@ -274,9 +297,28 @@ impl<F: Future, S: Schedule> Cell<F, S> {
                 Err(Failure::Panicked(panic))
             }
         };
+        // SAFETY: RUNNING is the caller's, and the future is gone.
+        unsafe { self.store(result) };
+    }
+
+    /// # Safety
+    /// The caller has RUNNING, the future is gone, and `complete` comes next.
+    unsafe fn store(&self, result: Result<F::Output, Failure>) {
         self.stage.with_mut(|stage| {
             // SAFETY: the stage is the caller's alone; what it was is gone.
             unsafe { &mut *stage }.output = ManuallyDrop::new(result);
+        });
+    }
+}
+
+/// Drops the future, during a panic. A second one, of that drop, ends here.
+struct DropOnPanic<'a, F: Future, S: Schedule>(&'a Cell<F, S>);
+
+impl<F: Future, S: Schedule> Drop for DropOnPanic<'_, F, S> {
+    fn drop(&mut self) {
+        contain(|| {
+            // SAFETY: only `poll_or_drop` makes it, whose caller has RUNNING and stores a result next; and the poll is over.
+            unsafe { self.0.drop_future() };
         });
     }
 }
@@ -340,13 +382,9 @@ unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef) -> bool {
     let cell = unsafe { raw.cell::<F, S>() };
     // SAFETY: the caller's reference outlives the poll; not dropped, so it needs none of its own.
     let waker = ManuallyDrop::new(unsafe { waker_of(raw) });
-    let polled = catch_unwind(AssertUnwindSafe(|| {
-        coop::with_budget(|| {
-            // SAFETY: RUNNING is ours.
-            unsafe { cell.poll(&mut Context::from_waker(&waker)) }
-        })
-    }));
-    let result = match polled {
+    // SAFETY: RUNNING is ours.
+    let polled = unsafe { cell.poll_or_drop(&mut Context::from_waker(&waker)) };
+    match polled {
         Ok(Poll::Pending) => {
             let class = cell.header.class();
             let now = cell.scheduler.judge(class);
@@ -356,11 +394,11 @@ unsafe fn poll_once<F: Future, S: Schedule>(raw: TaskRef) -> bool {
             // SAFETY: as the caller's.
             return unsafe { settle::<F, S>(raw) };
         }
-        Ok(Poll::Ready(output)) => Ok(output),
-        Err(panic) => Err(Failure::Panicked(panic)),
-    };
-    // SAFETY: RUNNING is ours.
-    unsafe { cell.finish(result) };
+        // SAFETY: RUNNING is ours.
+        Ok(Poll::Ready(output)) => unsafe { cell.finish(Ok(output)) },
+        // SAFETY: as above; a future that panics is gone.
+        Err(panic) => unsafe { cell.store(Err(Failure::Panicked(panic))) },
+    }
     // SAFETY: RUNNING and the reference are ours, and the output is stored.
     unsafe { raw.complete() };
     false

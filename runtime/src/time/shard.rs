@@ -28,6 +28,7 @@ use crate::stack::Stack;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::collections::BTreeMap;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -67,6 +68,10 @@ struct Timers {
     /// The keys of the timers set from other threads, until those threads forget them.
     remote: BTreeMap<RemoteId, Key>,
 }
+
+/// No code of others runs while anything in here is half done.
+impl UnwindSafe for Shard {}
+impl RefUnwindSafe for Shard {}
 
 impl Shard {
     pub(crate) fn new() -> Self {

@@ -32,6 +32,8 @@ mod tokio_4730;
 mod tokio_4941;
 mod tokio_5041;
 mod tokio_5686;
+mod tokio_5756;
+mod tokio_593;
 mod tokio_6682;
 mod tokio_7877;
 mod tokio_8054;
