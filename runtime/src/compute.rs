@@ -12,6 +12,7 @@
 use crate::lane::Kind;
 use crate::lane::worker::Local;
 use crate::runtime::Handle;
+use crate::runtime::handle::Size;
 use crate::task::JoinHandle;
 use std::future::Future;
 
@@ -46,6 +47,9 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    if F::IS_LARGE {
+        return Handle::current().spawn_on_compute(Box::pin(future));
+    }
     Handle::current().spawn_on_compute(future)
 }
 

@@ -1,5 +1,5 @@
 use crate::runtime::Handle;
-use crate::runtime::handle::spawn_current;
+use crate::runtime::handle::{Size, spawn_current};
 use crate::task::JoinHandle;
 use std::future::Future;
 
@@ -27,6 +27,9 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    if F::IS_LARGE {
+        return spawn_current(Box::pin(future));
+    }
     spawn_current(future)
 }
 
@@ -56,6 +59,9 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
+    if F::IS_LARGE {
+        return Handle::current().spawn_blocking(Box::new(f));
+    }
     Handle::current().spawn_blocking(f)
 }
 
@@ -82,5 +88,8 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
+    if F::IS_LARGE {
+        return Handle::current().spawn_compute(Box::new(f));
+    }
     Handle::current().spawn_compute(f)
 }

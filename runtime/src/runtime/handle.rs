@@ -14,9 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-/// Futures and closures larger than this are boxed first, so that spawning them moves only a pointer
-/// (crossbeam#1146 and the like: a large value on its way overflows a small stack).
-const BOX_BYTES: usize = 4096;
+/// True for futures and closures that whoever is given them by a user boxes at once: without optimisation each call that they are
+/// handed on by copies them, and a large value on its way overflows a small stack (crossbeam#1146).
+pub(crate) trait Size: Sized {
+    /// A constant, so that the other way is left out of every build.
+    const IS_LARGE: bool = size_of::<Self>() > 4096;
+}
+
+impl<T> Size for T {}
 
 /// A way to a runtime: spawns onto it from anywhere. Cheap to clone.
 ///
@@ -67,6 +72,9 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        if F::IS_LARGE {
+            return spawn_on(&self.shared.io, Box::pin(future));
+        }
         spawn_on(&self.shared.io, future)
     }
 
@@ -89,7 +97,7 @@ impl Handle {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        if size_of::<F>() > BOX_BYTES {
+        if F::IS_LARGE {
             return self.spawn_on_compute(Once(Some(Box::new(f))));
         }
         self.spawn_on_compute(Once(Some(f)))
@@ -102,7 +110,7 @@ impl Handle {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        if size_of::<F>() > BOX_BYTES {
+        if F::IS_LARGE {
             return self.run_blocking(Box::new(f));
         }
         self.run_blocking(f)
@@ -134,6 +142,9 @@ impl Handle {
     /// panics.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        if F::IS_LARGE {
+            return block_on::block_on(self, Box::pin(future));
+        }
         block_on::block_on(self, future)
     }
 
@@ -254,23 +265,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    if size_of::<F>() > BOX_BYTES {
-        let boxed: Pin<Box<F>> = Box::pin(future);
-        spawn_cell(lane, boxed, Location::caller())
-    } else {
-        spawn_cell(lane, future, Location::caller())
-    }
-}
-
-fn spawn_cell<F>(
-    lane: &Arc<Lane>,
-    future: F,
-    spawned_at: &'static Location<'static>,
-) -> JoinHandle<F::Output>
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
+    let spawned_at = Location::caller();
     let (task, handle) = task::new(future, LaneRef(lane.clone()), Id::next(), spawned_at);
     lane.schedule(task);
     JoinHandle::new(handle)

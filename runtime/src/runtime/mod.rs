@@ -28,6 +28,7 @@ use crate::time::shard::{Shard, wake};
 use crate::tokio_context::{Driven, TokioContext};
 use compute_start::ComputeStart;
 use evenkeel_topology::Plan;
+use handle::Size;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -130,6 +131,9 @@ impl Runtime {
     /// panics.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        if F::IS_LARGE {
+            return self.handle.block_on(Box::pin(future));
+        }
         self.handle.block_on(future)
     }
 
@@ -140,6 +144,9 @@ impl Runtime {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        if F::IS_LARGE {
+            return self.handle.spawn(Box::pin(future));
+        }
         self.handle.spawn(future)
     }
 
@@ -150,6 +157,9 @@ impl Runtime {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
+        if F::IS_LARGE {
+            return self.handle.spawn_blocking(Box::new(f));
+        }
         self.handle.spawn_blocking(f)
     }
 
@@ -160,6 +170,9 @@ impl Runtime {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
+        if F::IS_LARGE {
+            return self.handle.spawn_compute(Box::new(f));
+        }
         self.handle.spawn_compute(f)
     }
 

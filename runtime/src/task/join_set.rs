@@ -1,5 +1,6 @@
 use super::{AbortHandle, Id, JoinError, JoinHandle, coop};
 use crate::runtime::Handle;
+use crate::runtime::handle::Size;
 use crate::stack::Stack;
 use std::collections::HashMap;
 use std::fmt;
@@ -221,6 +222,9 @@ impl<T: Send + 'static> JoinSet<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
+        if F::IS_LARGE {
+            return self.insert(crate::spawn(Box::pin(future)));
+        }
         self.insert(crate::spawn(future))
     }
 
@@ -230,6 +234,9 @@ impl<T: Send + 'static> JoinSet<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
+        if F::IS_LARGE {
+            return self.insert(handle.spawn(Box::pin(future)));
+        }
         self.insert(handle.spawn(future))
     }
 
@@ -243,6 +250,9 @@ impl<T: Send + 'static> JoinSet<T> {
     where
         F: FnOnce() -> T + Send + 'static,
     {
+        if F::IS_LARGE {
+            return self.insert(crate::spawn_blocking(Box::new(f)));
+        }
         self.insert(crate::spawn_blocking(f))
     }
 
@@ -256,6 +266,9 @@ impl<T: Send + 'static> JoinSet<T> {
     where
         F: FnOnce() -> T + Send + 'static,
     {
+        if F::IS_LARGE {
+            return self.insert(crate::spawn_compute(Box::new(f)));
+        }
         self.insert(crate::spawn_compute(f))
     }
 }

@@ -1,7 +1,12 @@
 //! crossbeam#1146: a large element was built on the stack on its way into a queue, and overflowed it.
 
 use crate::support::{foreign_block_on, runtime, watchdog_of};
+use evenkeel::JoinError;
+use evenkeel::runtime::Handle;
+use evenkeel::task::JoinSet;
+use std::future::Future;
 use std::hint::black_box;
+use std::pin::Pin;
 use std::thread;
 
 const MIB: usize = 1 << 20;
@@ -83,5 +88,42 @@ fn an_output_of_64_kibibytes() {
         assert_eq!(sum(&foreign_block_on(task).unwrap()), 64 << 10);
         let task = runtime.spawn_compute(|| [1_u8; 64 << 10]);
         assert_eq!(sum(&foreign_block_on(task).unwrap()), 64 << 10);
+    });
+}
+
+/// As large as what fits into the stack of a worker twice, but not three times.
+const LARGE: usize = 900_000;
+
+async fn large() -> usize {
+    let bytes = [1_u8; LARGE];
+    std::future::ready(()).await;
+    black_box(&bytes).len()
+}
+
+type Boxed = Pin<Box<dyn Future<Output = Result<usize, JoinError>> + Send>>;
+
+/// Without optimisation each call that hands a value on copies it, and the stack of a worker has 2 MiB.
+#[test]
+fn large_futures_spawned_by_a_worker_fit_into_its_stack() {
+    on_a_large_stack(|| {
+        let runtime = runtime();
+        let spawns: [Boxed; 5] = [
+            Box::pin(async { evenkeel::spawn(large()).await }),
+            Box::pin(async { evenkeel::compute::spawn(large()).await }),
+            Box::pin(async { Handle::current().spawn(large()).await }),
+            Box::pin(async {
+                let mut set = JoinSet::new();
+                set.spawn(large());
+                set.join_next().await.unwrap()
+            }),
+            Box::pin(async {
+                let handle = Handle::current();
+                evenkeel::spawn_blocking(move || handle.block_on(large())).await
+            }),
+        ];
+        for spawn in spawns {
+            let spawned = foreign_block_on(runtime.spawn(spawn)).unwrap();
+            assert_eq!(spawned.unwrap(), LARGE);
+        }
     });
 }
