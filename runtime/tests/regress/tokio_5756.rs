@@ -47,7 +47,7 @@ fn a_worker_is_as_it_was_after_guards_dropped_in_whatever_order() {
         runtime.block_on(async {
             let entered = evenkeel::spawn(async move {
                 orders().for_each(|order| enter_and_leave(&others, order));
-                others.map(Runtime::shutdown_background);
+                others.into_iter().for_each(Runtime::shutdown_background);
             });
             entered.await.unwrap();
             let bound = evenkeel::spawn(async { TcpListener::bind("127.0.0.1:0").await.map(drop) });
