@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::event::{Event, Source};
-use mio::{Events, Interest, Poll, Registry, Token};
+use mio::{Events, Interest, Poll, Token};
 
 use crate::bell::Bell;
 use crate::ready::Ready;
 use crate::registration::Registration;
 use crate::slots::Slots;
+use crate::system::System;
 
 const EVENTS_PER_TURN: usize = 1024;
 
@@ -29,7 +30,10 @@ const WAIT_MAX: Duration = Duration::from_millis(i32::MAX as u64 - 1);
 /// that does nothing else; a runtime may let its idle workers do it instead.
 ///
 /// Dropping the driver shuts it down: whoever waits gets an error, and so does every later
-/// registration or wait.
+/// registration or wait. Its descriptors are closed then, whoever still has a handle.
+///
+/// A driver belongs to the process that made it. In a child made by `fork` nothing can be registered
+/// with it, and sources that are dropped there stay registered in the parent.
 ///
 /// [`DriverThread`]: crate::DriverThread
 ///
@@ -57,9 +61,8 @@ pub struct Driver {
 /// What the driver, its handles and the registrations share.
 pub(crate) struct Shared {
     pub(crate) slots: Slots,
-    pub(crate) registry: Registry,
+    pub(crate) system: System,
     bell: Bell,
-    waker: mio::Waker,
 }
 
 /// No code of others runs while anything in here is half done.
@@ -87,9 +90,8 @@ impl Driver {
         let poll = Poll::new()?;
         let shared = Shared {
             slots: Slots::new(),
-            registry: poll.registry().try_clone()?,
+            system: System::new(&poll, WAKE_TOKEN)?,
             bell: Bell::default(),
-            waker: mio::Waker::new(poll.registry(), WAKE_TOKEN)?,
         };
         Ok(Driver {
             poll,
@@ -168,6 +170,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.slots.shut_down();
+        self.shared.system.close();
     }
 }
 
@@ -211,7 +214,7 @@ impl Handle {
     /// Calls are gathered: however many come during a turn, about one of them makes a system call.
     /// What the caller did before is visible to the driver's thread after that turn.
     pub fn wake(&self) {
-        if let Err(error) = self.shared.bell.ring(|| self.shared.waker.wake()) {
+        if let Err(error) = self.shared.bell.ring(|| self.shared.system.wake()) {
             tracing::error!(%error, "the IO driver could not be woken");
         }
     }
@@ -221,8 +224,8 @@ impl Handle {
     ///
     /// # Errors
     /// The system's, for example when it cannot poll such a source (`EPERM` for a regular file), or
-    /// when its limit of watched descriptors is reached; or that the driver has shut down. The
-    /// source is then not registered, and nothing else is changed.
+    /// when its limit of watched descriptors is reached; that the driver has shut down; or that it
+    /// belongs to the process that this one was forked from. The source is then not registered, and nothing else is changed.
     pub fn register<S>(&self, source: &mut S, interest: Interest) -> io::Result<Registration>
     where
         S: Source + ?Sized,
@@ -230,7 +233,7 @@ impl Handle {
         let key = self.shared.slots.claim()?;
         let registration = Registration::new(Arc::clone(&self.shared), key);
         self.shared
-            .registry
+            .system
             .register(source, Token(key.to_token()), interest)?;
         Ok(registration)
     }
@@ -238,6 +241,10 @@ impl Handle {
     /// How many registrations there are.
     pub fn registrations(&self) -> usize {
         self.shared.slots.claimed()
+    }
+
+    pub(crate) fn is_of_parent(&self) -> bool {
+        self.shared.system.is_of_parent()
     }
 
     /// Whether the driver was dropped.

@@ -22,6 +22,8 @@ mod io;
 #[cfg(not(evenkeel_loom))]
 mod registration;
 #[cfg(not(evenkeel_loom))]
+mod system;
+#[cfg(not(evenkeel_loom))]
 mod thread;
 
 pub use ready::{Ready, ReadyEvent};

@@ -245,12 +245,13 @@ impl Registration {
     }
 
     /// Tells the system to forget `source`. Nothing is reported for it after that, so nobody should
-    /// be waiting.
+    /// be waiting. It does nothing in a child made by `fork`, whose parent has the source still, and
+    /// after the driver is gone.
     ///
     /// # Errors
     /// The system's, for example when `source` is not the one that was registered.
     pub fn deregister<S: Source + ?Sized>(&self, source: &mut S) -> io::Result<()> {
-        self.shared.registry.deregister(source)
+        self.shared.system.deregister(source)
     }
 
     fn slot(&self) -> &Slot {

@@ -69,6 +69,10 @@ impl Drop for DriverThread {
         let Some(thread) = self.thread.take() else {
             return;
         };
+        if self.handle.is_of_parent() {
+            // Where the thread is.
+            return;
+        }
         // A waker that runs on the driver's thread may be what drops this; it cannot wait for
         // itself, and the thread ends after this turn.
         if thread.thread().id() != thread::current().id() {

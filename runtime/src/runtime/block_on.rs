@@ -26,6 +26,10 @@ impl Wake for Unpark {
 
 #[track_caller]
 pub(super) fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
+    assert!(
+        !runtime.shared.is_of_parent(),
+        "`block_on` was called in a child of `fork`, which has none of the runtime's threads: make a runtime after the fork"
+    );
     let guard = BlockOnGuard::new(runtime.clone());
     let parker = Arc::new(Unpark(Parker::new()));
     let waker = Waker::from(parker.clone());

@@ -13,6 +13,7 @@ use evenkeel_topology::{Plan, Topology, allowed_cpus, parallelism, prepare_fence
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -269,6 +270,7 @@ impl Builder {
                 self.hooks.clone(),
             ),
             shut_down: AtomicBool::new(false),
+            process: process::id(),
         });
         let _ = runtime.set(Arc::downgrade(&shared));
         Runtime::start(shared, crew, driven)

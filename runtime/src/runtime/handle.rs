@@ -138,8 +138,8 @@ impl Handle {
     ///
     /// # Panics
     ///
-    /// On a worker of a runtime, or inside another `block_on`: that thread must not block. If the future
-    /// panics.
+    /// On a worker of a runtime, or inside another `block_on`: that thread must not block. In a child made by
+    /// `fork`. If the future panics.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         if F::IS_LARGE {

@@ -32,7 +32,9 @@ use handle::Size;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -59,7 +61,9 @@ const STUCK_AFTER: Duration = Duration::from_millis(50);
 /// # Fork
 ///
 /// As with every multithreaded program, a child made by `fork` has only the calling thread, so a
-/// runtime is of no use there until the child calls `exec`.
+/// runtime is of no use there. [`block_on`](Runtime::block_on) panics, tasks are never polled, and sockets cannot be
+/// made. Dropping the runtime, its handles and its sockets does nothing to the parent: a runtime is not shut down, and what it has is
+/// left to the end of the process.
 pub struct Runtime {
     handle: Handle,
     /// Gone once it is shut down.
@@ -86,6 +90,8 @@ pub(crate) struct Shared {
     max_blocking_threads: usize,
     threads: Threads,
     shut_down: AtomicBool,
+    /// The process whose threads these are.
+    process: u32,
 }
 
 /// No code of others runs while anything in here is half done.
@@ -127,8 +133,8 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// On a worker of a runtime, or inside another `block_on`: that thread must not block. If the future
-    /// panics.
+    /// On a worker of a runtime, or inside another `block_on`: that thread must not block. In a child made by
+    /// `fork`. If the future panics.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         if F::IS_LARGE {
@@ -209,6 +215,11 @@ impl Runtime {
         let Some(crew) = self.crew.take() else {
             return;
         };
+        if self.handle.shared.is_of_parent() {
+            // What is in there may be half done, by threads that are not here.
+            mem::forget((crew, self.handle.clone()));
+            return;
+        }
         let timeout = match context::role() {
             context::Role::Outside => timeout,
             // Waiting here could never end.
@@ -243,6 +254,11 @@ impl Runtime {
 }
 
 impl Shared {
+    /// True in a child made by `fork`.
+    fn is_of_parent(&self) -> bool {
+        self.process != process::id()
+    }
+
     /// Waits for all threads, but not after `deadline`, and cancels meanwhile what is left: a worker may be stuck in a poll
     /// that waits for one of these tasks to go away, or for one that it has spawned since.
     fn wait_for_threads(&self, deadline: Option<Instant>) {
