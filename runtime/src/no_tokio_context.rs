@@ -43,6 +43,9 @@ impl Driven {
 pub(crate) fn renew() {}
 
 #[inline]
+pub(crate) fn renew_now() {}
+
+#[inline]
 pub(crate) fn is_used_up() -> bool {
     false
 }

@@ -185,8 +185,10 @@ pub(crate) fn renew() {
     }
 }
 
+/// Whatever is left. To be called now and then: tokio's own `block_in_place` takes the budget away, and gives it back on threads of
+/// tokio's only.
 #[cold]
-fn renew_now() {
+pub(crate) fn renew_now() {
     let _ = FULL.try_with(|full| {
         // Its drop restores what it took a unit of.
         drop(full.take());

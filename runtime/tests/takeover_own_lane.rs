@@ -10,6 +10,7 @@ use evenkeel::runtime::{Handle, Runtime};
 use evenkeel::task::{JoinSet, block_in_place, yield_now};
 use evenkeel::time::{Duration, interval, sleep, timeout};
 use std::future::{Future, pending, poll_fn};
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
@@ -601,5 +602,24 @@ fn closures_that_wait_for_a_task_that_belongs_where_they_are() {
         begun.block();
         go.open();
         foreign_block_on(closure).unwrap();
+    });
+}
+
+#[cfg(feature = "tokio-rt")]
+#[test]
+fn tokios_channels_take_part_in_a_budget_elsewhere_and_tokios_timers_are_there() {
+    async fn always_receives() {
+        let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();
+        send.send(()).unwrap();
+        while let Some(()) = receive.recv().await {
+            send.send(()).unwrap();
+        }
+    }
+    elsewhere(|| async {
+        let limit = Duration::from_millis(5);
+        assert!(timeout(limit, always_receives()).await.is_err());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let (_send, mut receive) = tokio::sync::mpsc::channel::<()>(1);
+        assert!(catch_unwind(move || receive.blocking_recv()).is_err());
     });
 }

@@ -434,3 +434,20 @@ fn a_task_that_waits_for_tokios_while_the_runtime_ends_does_not_hold_it_up() {
         drop(runtime);
     });
 }
+
+#[test]
+fn timeouts_fire_again_after_tokios_own_block_in_place() {
+    on_runtime(1, |runtime| {
+        let spoil = || async { tokio::task::block_in_place(|| ()) };
+        runtime.block_on(async {
+            spoil().await;
+            spawn(spoil()).await.unwrap();
+            for _ in 0..1000 {
+                evenkeel::task::yield_now().await;
+                spawn(async {}).await.unwrap();
+            }
+            all_time_out().await;
+            spawn(all_time_out()).await.unwrap();
+        });
+    });
+}
