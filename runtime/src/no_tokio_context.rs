@@ -24,6 +24,10 @@ impl TokioContext {
 
     pub(crate) fn stop(&self) {}
 
+    pub(crate) fn tasks(&self) -> Option<usize> {
+        None
+    }
+
     pub(crate) fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
         f()
     }

@@ -105,6 +105,11 @@ impl TokioContext {
         self.stop.notify_one();
     }
 
+    /// How many tasks there are, if it is not stopped.
+    pub(crate) fn tasks(&self) -> Option<usize> {
+        Some(self.handle()?.metrics().num_alive_tasks())
+    }
+
     fn handle(&self) -> Option<Handle> {
         self.handle.lock().clone()
     }

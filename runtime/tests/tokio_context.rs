@@ -312,6 +312,10 @@ fn standard_output_of_tokios_can_be_written_to() {
 fn what_is_spawned_on_tokios_runtime_runs_and_finds_this_one() {
     on_runtime(1, |runtime| {
         runtime.block_on(async {
+            let waits = tokio::spawn(std::future::pending::<()>());
+            let dump = evenkeel::runtime::Handle::current().dump().to_string();
+            assert!(dump.contains("tokio's runtime: 1 tasks"), "{dump}");
+            waits.abort();
             let there = tokio::spawn(async {
                 let here = spawn(async { 3 }).await.unwrap();
                 evenkeel::time::sleep(Duration::from_millis(1)).await;

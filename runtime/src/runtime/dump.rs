@@ -14,6 +14,8 @@ pub struct Dump {
     strays: Option<Vec<StrayReport>>,
     registrations: usize,
     driver_timers: usize,
+    /// Tasks of the runtime of tokio's beside this one, if there is one.
+    tokio_tasks: Option<usize>,
     shut_down: bool,
 }
 
@@ -45,6 +47,7 @@ impl Dump {
             strays: shared.takeover.report(),
             registrations: shared.io_driver.registrations(),
             driver_timers: shared.driver_timers.len(),
+            tokio_tasks: shared.tokio.tasks(),
             shut_down: shared.shut_down.load(std::sync::atomic::Ordering::Acquire),
         }
     }
@@ -124,6 +127,10 @@ impl fmt::Display for Dump {
             f,
             "driver: {} IO sources, {} timers of threads that are not IO workers",
             self.registrations, self.driver_timers
-        )
+        )?;
+        match self.tokio_tasks {
+            Some(tasks) => write!(f, "\ntokio's runtime: {tasks} tasks"),
+            None => Ok(()),
+        }
     }
 }
