@@ -43,7 +43,8 @@ pub(crate) struct BlockingThreads<F> {
 
 /// The runtime of tokio's, on its way to its thread.
 pub(crate) struct Driven {
-    runtime: Runtime,
+    /// Gone once it has run.
+    runtime: Option<Runtime>,
     stop: Arc<Notify>,
 }
 
@@ -96,6 +97,7 @@ impl TokioContext {
             handle: Mutex::new(Some(runtime.handle().clone())),
             stop: stop.clone(),
         };
+        let runtime = Some(runtime);
         Ok((context, Some(Driven { runtime, stop })))
     }
 
@@ -145,8 +147,17 @@ impl TokioContext {
 
 impl Driven {
     /// The body of its thread. Waits for the blocking calls that have begun.
-    pub(crate) fn run(self) {
-        self.runtime.block_on(self.stop.notified());
+    pub(crate) fn run(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.block_on(self.stop.notified());
+        }
+    }
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        // There was no thread for it. Where this one must not block, the drop would panic.
+        self.runtime.take().map(Runtime::shutdown_background);
     }
 }
 
