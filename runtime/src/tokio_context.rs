@@ -157,7 +157,9 @@ impl Driven {
 impl Drop for Driven {
     fn drop(&mut self) {
         // There was no thread for it. Where this one must not block, the drop would panic.
-        self.runtime.take().map(Runtime::shutdown_background);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

@@ -57,11 +57,30 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 fn a_runtime_is_not_built_with_fewer_threads() {
     let _alone = ONE_AT_A_TIME.lock();
     watchdog(|| {
-        for threads_made in 0..if cfg!(feature = "tokio-rt") { 4 } else { 3 } {
+        let threads = if cfg!(feature = "tokio-rt") { 4 } else { 3 };
+        for threads_made in 0..threads {
             let mut builder = builder(2);
             builder.thread_stack_size(STACK_BYTES);
             let built = with_room_for(threads_made, || builder.build());
-            assert!(built.is_err(), "with {threads_made} of three threads");
+            assert!(built.is_err(), "with {threads_made} of {threads} threads");
+        }
+    });
+}
+
+#[cfg(feature = "tokio-rt")]
+#[test]
+fn a_runtime_that_is_not_built_can_be_tried_for_in_a_task_of_tokios() {
+    let _alone = ONE_AT_A_TIME.lock();
+    watchdog(|| {
+        let tokio = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        for threads_made in 0..4 {
+            tokio.block_on(async {
+                let mut builder = builder(2);
+                builder.thread_stack_size(STACK_BYTES);
+                assert!(with_room_for(threads_made, || builder.build()).is_err());
+            });
         }
     });
 }
