@@ -139,9 +139,12 @@ impl Waiters {
             return self.request(WAKE);
         };
         let taken = queue.take_all();
+        // What the last owner's futures needed is not kept for an owner that may have none.
+        let room = std::mem::take(&mut queue.futures);
         drop(queue);
         self.settle();
         taken.for_each(drop);
+        drop(room);
     }
 
     /// Holds the lock while `during` runs: what a thread preempted there would do.
