@@ -354,7 +354,7 @@ fn loom_a_slot_is_of_a_chunk_that_is_in_the_table() {
     });
 }
 
-/// Mutation that fails: `shut_down` stops at a tombstone.
+/// Mutation that fails: no fence in `claim`.
 #[test]
 fn loom_shutdown_reaches_a_registrant_in_a_chunk_that_was_made_again() {
     model(3, || {
