@@ -358,7 +358,7 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
         self.clear_ready_matching(self.ready());
     }
 
-    /// Clears `ready` of the readiness that the guard stands for, except what was reported since.
+    /// As [`clear_ready`](AsyncFdReadyGuard::clear_ready), but clears `ready` alone.
     pub fn clear_ready_matching(&mut self, ready: Ready) {
         self.event = clear(&self.async_fd.registration, self.event, ready);
     }

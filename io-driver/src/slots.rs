@@ -97,7 +97,8 @@ pub(crate) struct Slots {
 }
 
 /// A claimed slot.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Claim {
     chunk: Arc<Chunk>,
     offset: u32,
@@ -137,7 +138,7 @@ impl Slots {
             claimed: AtomicUsize::new(0),
             shutdown: AtomicBool::new(false),
         };
-        slots.make_chunk(0, None);
+        slots.make_chunk(0);
         slots
     }
 
@@ -204,11 +205,10 @@ impl Slots {
     fn claim_any(&self) -> io::Result<Claim> {
         for number in 0..CHUNKS {
             loop {
-                let chunk = self.chunks[number].load();
-                match chunk.as_ref().map(Chunk::claim) {
+                match self.chunks[number].with(Chunk::claim) {
                     Some(Ok(claim)) => return Ok(claim),
                     Some(Err(Unclaimed::Full)) => break,
-                    Some(Err(Unclaimed::Retired)) | None => self.make_chunk(number, chunk),
+                    Some(Err(Unclaimed::Retired)) | None => self.make_chunk(number),
                 }
             }
         }
@@ -216,9 +216,14 @@ impl Slots {
         Err(io::Error::other(error))
     }
 
-    /// Puts a new chunk where `old` is, unless somebody else has.
-    fn make_chunk(&self, number: usize, old: Option<Arc<Chunk>>) {
-        let generation = old.as_ref().map_or(0, |old| old.unused_generation());
+    /// Makes a chunk where there is none, or a retired one, unless somebody else has.
+    fn make_chunk(&self, number: usize) {
+        let old = self.chunks[number].load();
+        let generation = match &old {
+            None => 0,
+            Some(old) if old.is_retired() => old.unused_generation(),
+            Some(_) => return,
+        };
         let new = Chunk::new(number, generation);
         self.chunks[number].replace(old.as_ref(), Arc::new(new));
     }
@@ -327,6 +332,10 @@ impl Chunk {
         self.live
             .compare_exchange(0, RETIRED, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
+    }
+
+    fn is_retired(&self) -> bool {
+        self.live.load(Ordering::Acquire) == RETIRED
     }
 
     fn pop_free(&self) -> u32 {

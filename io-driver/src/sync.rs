@@ -33,8 +33,8 @@ mod imp {
         }
 
         /// As `load`, without counting one more owner meanwhile.
-        pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
-            self.0.load().as_deref().map(f)
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&Arc<T>) -> R) -> Option<R> {
+            self.0.load().as_ref().map(f)
         }
 
         /// Puts `new` there, if `current` is still what is there.
@@ -133,7 +133,7 @@ mod imp {
             Some(Arc::clone(&self.values.lock().unwrap()[number]))
         }
 
-        pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&Arc<T>) -> R) -> Option<R> {
             self.load().map(|value| f(&value))
         }
 

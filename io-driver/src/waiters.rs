@@ -331,6 +331,18 @@ mod tests {
     }
 
     #[test]
+    fn what_the_last_owners_futures_needed_is_given_back() {
+        let waiters = Waiters::default();
+        for _ in 0..100 {
+            let (ticket, waker) = (Arc::new(Ticket::default()), Waker::noop().clone());
+            waiters.set_future(&ticket, &mut None, waker).unwrap();
+        }
+        waiters.forget_all();
+        let queue = waiters.queue.try_lock().unwrap();
+        assert_eq!(queue.futures.capacity(), 0);
+    }
+
+    #[test]
     fn a_waker_that_panics_harms_nobody_else() {
         struct Panics;
         impl Wake for Panics {

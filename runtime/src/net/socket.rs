@@ -43,8 +43,8 @@ pub trait MioStream: MioSocket {
 }
 
 /// A peer that is gone is an error of the write and no signal: in a C program SIGPIPE may end the
-/// process. Every way of writing to a socket goes with it. Apple's systems have an option of the
-/// socket in its place, which is set where sockets are made.
+/// process. Every way of writing to a stream or a Unix socket goes with it; the standard library's for
+/// UDP do so by themselves. Apple's systems have an option of the socket in its place.
 #[cfg(all(unix, not(target_vendor = "apple")))]
 pub(in crate::net) const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 #[cfg(not(all(unix, not(target_vendor = "apple"))))]
