@@ -169,7 +169,11 @@ impl Registration {
     }
 
     /// Calls `f` if the source is ready for any of `interest`, and clears that readiness if `f` says
-    /// that it would block.
+    /// that it would block. `f` is one operation of the kind that `interest` names.
+    ///
+    /// Cleared is also that a side is closed, as an end never says that it would block. If this side is
+    /// closed all the same, as with a datagram socket that was shut down for reading, nobody is told
+    /// again.
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the source is not ready, without calling `f`;
