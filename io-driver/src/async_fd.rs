@@ -351,12 +351,14 @@ pub struct AsyncFdReadyGuard<'a, T: AsRawFd> {
 }
 
 impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
-    /// Clears the readiness that the guard stands for, except what was reported since.
+    /// Clears the readiness that the guard stands for, except what was reported since and that a side is
+    /// closed. Where a side may be opened again, as a FIFO's by its next writer, use
+    /// [`try_io`](AsyncFdReadyGuard::try_io), which sees that the operation would block.
     pub fn clear_ready(&mut self) {
         self.clear_ready_matching(self.ready());
     }
 
-    /// Clears `ready` of the readiness that the guard stands for, except what was reported since.
+    /// As [`clear_ready`](AsyncFdReadyGuard::clear_ready), but clears `ready` alone.
     pub fn clear_ready_matching(&mut self, ready: Ready) {
         self.event = clear(&self.async_fd.registration, self.event, ready);
     }
@@ -387,8 +389,11 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
         &mut self,
         f: impl FnOnce(&'a AsyncFd<T>) -> io::Result<R>,
     ) -> Result<io::Result<R>, TryIoError> {
-        let result = f(self.async_fd);
-        blocked(result).inspect_err(|_| self.clear_ready())
+        let result = blocked(f(self.async_fd));
+        if result.is_err() {
+            self.event = clear_blocked(&self.async_fd.registration, self.event);
+        }
+        result
     }
 }
 
@@ -447,8 +452,11 @@ impl<T: AsRawFd> AsyncFdReadyMutGuard<'_, T> {
         &mut self,
         f: impl FnOnce(&mut AsyncFd<T>) -> io::Result<R>,
     ) -> Result<io::Result<R>, TryIoError> {
-        let result = f(self.async_fd);
-        blocked(result).inspect_err(|_| self.clear_ready())
+        let result = blocked(f(self.async_fd));
+        if result.is_err() {
+            self.event = clear_blocked(&self.async_fd.registration, self.event);
+        }
+        result
     }
 }
 
@@ -469,6 +477,12 @@ impl Error for TryIoError {}
 fn clear(registration: &Registration, event: ReadyEvent, ready: Ready) -> ReadyEvent {
     registration.clear_readiness(event.with_ready(event.ready() & ready));
     event.with_ready(event.ready() - (ready - Ready::STICKY))
+}
+
+/// As `clear`, after an operation that would block.
+fn clear_blocked(registration: &Registration, event: ReadyEvent) -> ReadyEvent {
+    registration.clear_blocked(event);
+    event.with_ready(Ready::EMPTY)
 }
 
 fn blocked<R>(result: io::Result<R>) -> Result<io::Result<R>, TryIoError> {

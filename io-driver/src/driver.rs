@@ -186,10 +186,10 @@ impl fmt::Debug for Shared {
 /// Translates what the system reported.
 fn ready_of(event: &Event) -> Ready {
     let error = event.is_error();
-    // Only a hang-up, or an error with nothing else, is a closed side. An error beside writability
-    // is one that a datagram socket reports once and then goes on.
-    let write_closed =
-        event.is_write_closed() && (!error || event.is_read_closed() || !event.is_writable());
+    // Only a hang-up is a closed side. mio takes an error for one as well, because of pipes; but a
+    // socket reports one (a datagram that was refused, something in the error queue) and then goes
+    // on, and the next write to a broken pipe says what it is.
+    let write_closed = event.is_write_closed() && (!error || event.is_read_closed());
     let flags = [
         (event.is_readable() || error, Ready::READABLE),
         (event.is_writable() || error, Ready::WRITABLE),
@@ -209,6 +209,10 @@ pub struct Handle {
 }
 
 impl Handle {
+    pub(crate) fn of(shared: Arc<Shared>) -> Handle {
+        Handle { shared }
+    }
+
     /// Makes the current turn of the driver return, or the next one if it is in none.
     ///
     /// Calls are gathered: however many come during a turn, about one of them makes a system call.
@@ -230,11 +234,10 @@ impl Handle {
     where
         S: Source + ?Sized,
     {
-        let key = self.shared.slots.claim()?;
-        let registration = Registration::new(Arc::clone(&self.shared), key);
-        self.shared
-            .system
-            .register(source, Token(key.to_token()), interest)?;
+        let claim = self.shared.slots.claim()?;
+        let token = Token(claim.token());
+        let registration = Registration::new(Arc::clone(&self.shared), claim);
+        self.shared.system.register(source, token, interest)?;
         Ok(registration)
     }
 

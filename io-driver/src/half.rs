@@ -20,9 +20,9 @@ pub(crate) struct Half {
 
 /// The word that the driver and the owner of a slot share. From the lowest bit:
 ///
-/// - 6 bits of `Ready`: set by the driver, cleared by the owner;
+/// - 8 bits of `Ready`: set by the driver, cleared by the owner;
 /// - `SHUTDOWN`: set once, by the driver that goes away, whoever owns the slot;
-/// - 24 bits of generation: changed when the owner frees the slot, so that a late event of the
+/// - 23 bits of generation: changed when the owner frees the slot, so that a late event of the
 ///   last owner's source changes nothing;
 /// - 32 bits of tick: how many events came. A clear is for one tick. 32 bits, because a stale clear
 ///   must fail after any number of events that can come while it is on its way: eight bits were
@@ -30,8 +30,8 @@ pub(crate) struct Half {
 #[derive(Clone, Copy)]
 struct State(u64);
 
-const SHUTDOWN: u64 = 1 << 7;
-const GENERATION_SHIFT: u32 = 8;
+const SHUTDOWN: u64 = 1 << 8;
+const GENERATION_SHIFT: u32 = 9;
 const TICK_SHIFT: u32 = 32;
 
 /// Generations are counted modulo this, a power of two.
@@ -39,7 +39,7 @@ pub(crate) const GENERATIONS: u32 = 1 << (TICK_SHIFT - GENERATION_SHIFT);
 
 impl State {
     fn ready(self) -> Ready {
-        Ready::from_bits_truncate(self.0 as u8)
+        Ready::from_bits(self.0 as u8)
     }
 
     fn is_shutdown(self) -> bool {
@@ -55,6 +55,13 @@ impl State {
     }
 
     fn with_event(self, ready: Ready) -> State {
+        let mut ready = ready;
+        if ready.contains(Ready::READ_CLOSED) {
+            ready |= Ready::PRIORITY_CLOSED;
+        }
+        if ready.contains(Ready::PRIORITY) {
+            ready |= Ready::MARKED;
+        }
         State((self.0 | u64::from(ready.bits())).wrapping_add(1 << TICK_SHIFT))
     }
 
@@ -78,6 +85,15 @@ pub(crate) fn shutdown_error() -> io::Error {
 }
 
 impl Half {
+    /// Of a slot whose first owner is of this generation.
+    pub(crate) fn of_generation(generation: u32) -> Half {
+        let state = u64::from(generation % GENERATIONS) << GENERATION_SHIFT;
+        Half {
+            state: AtomicU64::new(state),
+            waiters: Waiters::default(),
+        }
+    }
+
     /// The driver: adds readiness and wakes, unless the slot has a new owner.
     pub(crate) fn deliver(&self, generation: u32, ready: Ready) -> bool {
         let added = self
@@ -109,13 +125,18 @@ impl Half {
 
     /// The owner: takes `ready` away, unless an event came since `tick`.
     pub(crate) fn clear(&self, tick: u32, ready: Ready) {
-        let cleared = ready - Ready::STICKY;
+        self.clear_unless(Ready::EMPTY, tick, ready);
+    }
+
+    /// As `clear`, but takes nothing away where any of `unless` is set.
+    pub(crate) fn clear_unless(&self, unless: Ready, tick: u32, ready: Ready) {
         // A failure is a fresh event: that readiness stays.
         let _ = self
             .state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
                 let state = State(word);
-                (state.tick() == tick).then(|| state.without(cleared).0)
+                let clears = state.tick() == tick && !state.ready().intersects(unless);
+                clears.then(|| state.without(ready).0)
             });
     }
 
@@ -201,13 +222,28 @@ mod tests {
     }
 
     #[test]
-    fn closed_sides_are_not_cleared() {
+    fn a_clear_takes_what_it_names_of_its_own_tick() {
         let half = Half::default();
-        half.deliver(0, Ready::ALL);
-        half.clear(1, Ready::ALL);
-        assert_eq!(
-            half.look(Ready::ALL).unwrap(),
-            (Ready::READ_CLOSED | Ready::WRITE_CLOSED, 1)
-        );
+        half.deliver(0, Ready::READABLE | Ready::READ_CLOSED);
+        half.deliver(0, Ready::PRIORITY);
+        half.clear(1, Ready::READABLE);
+        let all = Ready::READABLE | Ready::READ_CLOSED | Ready::PRIORITY;
+        assert_eq!(half.look(Ready::ALL).unwrap(), (all, 2));
+        half.clear_unless(Ready::MARKED, 2, Ready::READABLE);
+        assert_eq!(half.look(Ready::ALL).unwrap(), (all, 2));
+        half.clear(2, Ready::READABLE | Ready::READ_CLOSED);
+        assert_eq!(half.look(Ready::ALL).unwrap(), (Ready::PRIORITY, 2));
+    }
+
+    #[test]
+    fn who_waits_for_priority_is_told_of_the_end_apart() {
+        let half = Half::default();
+        half.deliver(0, Ready::READ_CLOSED);
+        half.clear(1, Ready::READ_CLOSED);
+        let both = Ready::READ_CLOSED | Ready::PRIORITY_CLOSED;
+        assert_eq!(half.look(both).unwrap().0, Ready::PRIORITY_CLOSED);
+        half.deliver(0, Ready::READ_CLOSED);
+        half.clear(2, Ready::PRIORITY_CLOSED);
+        assert_eq!(half.look(both).unwrap().0, Ready::READ_CLOSED);
     }
 }

@@ -25,7 +25,7 @@ impl Ready {
     pub const WRITABLE: Ready = Ready(1 << 1);
     /// The reading side is closed: by a hang-up, or by the peer's last byte being announced.
     pub const READ_CLOSED: Ready = Ready(1 << 2);
-    /// The writing side is closed.
+    /// The writing side is closed: by a hang-up. An error alone is none, see [`ERROR`](Ready::ERROR).
     pub const WRITE_CLOSED: Ready = Ready(1 << 3);
     /// Priority (out-of-band) data. Reported by Linux and Android only.
     pub const PRIORITY: Ready = Ready(1 << 4);
@@ -35,15 +35,30 @@ impl Ready {
     /// Every flag.
     pub const ALL: Ready = Ready((1 << 6) - 1);
 
+    /// `READ_CLOSED` for who waits for `PRIORITY`. It is a flag of its own because that a priority
+    /// operation would block says nothing about the reading side, and the other way round.
+    pub(crate) const PRIORITY_CLOSED: Ready = Ready(1 << 6);
+    /// `PRIORITY` was reported at least once. Never cleared.
+    pub(crate) const MARKED: Ready = Ready(1 << 7);
+
     /// The flags that live in the reading half of a registration.
-    pub(crate) const READ_SIDE: Ready =
-        Ready(Self::READABLE.0 | Self::READ_CLOSED.0 | Self::PRIORITY.0 | Self::ERROR.0);
+    pub(crate) const READ_SIDE: Ready = Ready(
+        Self::READABLE.0
+            | Self::READ_CLOSED.0
+            | Self::PRIORITY.0
+            | Self::ERROR.0
+            | Self::PRIORITY_CLOSED.0
+            | Self::MARKED.0,
+    );
     /// The flags that live in the writing half of a registration.
     pub(crate) const WRITE_SIDE: Ready =
         Ready(Self::WRITABLE.0 | Self::WRITE_CLOSED.0 | Self::ERROR.0);
-    /// A closed side stays closed, so these are never cleared. `ERROR` is not among them: a
-    /// datagram socket reports an error once and then goes on.
-    pub(crate) const STICKY: Ready = Ready(Self::READ_CLOSED.0 | Self::WRITE_CLOSED.0);
+    /// A closed side stays closed until an operation on it would block all the same, which an end
+    /// never says: then it was opened again (a FIFO between two writers), or not open yet (a socket
+    /// registered before it was connected). `ERROR` is not among them: a datagram socket reports an
+    /// error once and then goes on.
+    pub(crate) const STICKY: Ready =
+        Ready(Self::READ_CLOSED.0 | Self::WRITE_CLOSED.0 | Self::PRIORITY_CLOSED.0);
 
     /// Whether a read is worth trying: readable, or the reading side is closed.
     pub fn is_readable(self) -> bool {
@@ -90,8 +105,8 @@ impl Ready {
         !(self & other).is_empty()
     }
 
-    pub(crate) fn from_bits_truncate(bits: u8) -> Ready {
-        Ready(bits) & Ready::ALL
+    pub(crate) fn from_bits(bits: u8) -> Ready {
+        Ready(bits)
     }
 
     pub(crate) fn bits(self) -> u8 {
@@ -161,14 +176,26 @@ pub struct ReadyEvent {
 }
 
 impl ReadyEvent {
-    /// What the source was ready for.
+    /// What the source was ready for, of what was asked.
     pub fn ready(&self) -> Ready {
-        self.ready
+        let shown = self.ready & Ready::ALL;
+        if self.ready.contains(Ready::PRIORITY_CLOSED) {
+            shown | Ready::READ_CLOSED
+        } else {
+            shown
+        }
     }
 
     /// The same moment, with other flags: clearing it clears `ready` alone.
     #[must_use = "it makes a new event and leaves this one as it is"]
     pub fn with_ready(&self, ready: Ready) -> ReadyEvent {
+        let closed = Ready::READ_CLOSED | Ready::PRIORITY_CLOSED;
+        let ready = if ready.contains(Ready::READ_CLOSED) && self.ready.intersects(closed) {
+            // The one, the other or both: as it was asked.
+            (ready - closed) | (self.ready & closed)
+        } else {
+            ready
+        };
         ReadyEvent { ready, ..*self }
     }
 }

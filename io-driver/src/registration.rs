@@ -1,6 +1,6 @@
 //! A source's place with the driver: the readiness of both halves, and waiting for it.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,19 +9,23 @@ use std::task::{Context, Poll, ready};
 use mio::Interest;
 use mio::event::Source;
 
-use crate::driver::Shared;
+use crate::driver::{Handle, Shared};
 use crate::half::come_back;
 use crate::ready::{Ready, ReadyEvent};
-use crate::slots::{Key, Slot};
+use crate::slots::{Claim, Slot};
 use crate::waiters::Ticket;
 
-/// Whether a read that fills less of its buffer than there is room for has emptied the source (and
-/// a short write has filled it), so that its readiness is over and the next change of it will be
-/// reported. This is how edge-triggered epoll works (epoll(7), question 9). The idea to save the
-/// system call that would say "would block" is tokio's.
+/// Whether a read that fills less of its buffer than the system was asked for has emptied the
+/// source (and a short write has filled it), so that its readiness is over and the next change of
+/// it will be reported. This is how edge-triggered epoll works (epoll(7), question 9). The idea to
+/// save the system call that would say "would block" is tokio's.
 #[allow(unexpected_cfgs)] // mio's own, for its poll(2) backend, which is level-triggered.
 const SHORT_MEANS_DONE: bool =
     cfg!(any(target_os = "linux", target_os = "android")) && !cfg!(mio_unsupported_force_poll_poll);
+
+/// A count from here on is short for no other reason than that the system moves no more in one call
+/// (Linux: 0x7fff_f000 bytes, and less where pages are larger).
+const SYSTEM_MAX: usize = 1 << 30;
 
 /// Which way the bytes of an operation go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,12 +61,17 @@ impl Direction {
 #[must_use = "dropping a registration ends it"]
 pub struct Registration {
     shared: Arc<Shared>,
-    key: Key,
+    claim: Claim,
 }
 
 impl Registration {
-    pub(crate) fn new(shared: Arc<Shared>, key: Key) -> Registration {
-        Registration { shared, key }
+    pub(crate) fn new(shared: Arc<Shared>, claim: Claim) -> Registration {
+        Registration { shared, claim }
+    }
+
+    /// A handle of the driver.
+    pub fn handle(&self) -> Handle {
+        Handle::of(Arc::clone(&self.shared))
     }
 
     /// Waits until a read is worth trying. Remembers the waker of the last caller only.
@@ -89,7 +98,7 @@ impl Registration {
         let (wanted, slot) = (direction.wanted(), self.slot());
         Poll::Ready(Ok(match direction {
             Direction::Read => {
-                let (ready, tick) = ready!(slot.read.poll(cx, wanted, Ready::READ_SIDE))?;
+                let (ready, tick) = ready!(slot.read.poll(cx, wanted, shown(wanted)))?;
                 ReadyEvent {
                     ready,
                     read_tick: Some(tick),
@@ -97,7 +106,7 @@ impl Registration {
                 }
             }
             Direction::Write => {
-                let (ready, tick) = ready!(slot.write.poll(cx, wanted, Ready::WRITE_SIDE))?;
+                let (ready, tick) = ready!(slot.write.poll(cx, wanted, shown(wanted)))?;
                 ReadyEvent {
                     ready,
                     read_tick: None,
@@ -107,8 +116,12 @@ impl Registration {
         }))
     }
 
-    /// Waits until the source is ready for any of `interest`, and returns all it is ready for in
-    /// the directions of `interest`.
+    /// Waits until the source is ready for any of `interest`, and returns for which of it:
+    ///
+    /// - of [`READABLE`](Interest::READABLE): `READABLE`, `READ_CLOSED`, and `ERROR`, which the next
+    ///   read fetches;
+    /// - of [`WRITABLE`](Interest::WRITABLE): `WRITABLE`, `WRITE_CLOSED`, and `ERROR`;
+    /// - of priority (Linux and Android): `PRIORITY` and `READ_CLOSED`.
     ///
     /// # Errors
     /// That the driver has shut down.
@@ -129,19 +142,38 @@ impl Registration {
     /// Takes back the readiness in `event`, unless the driver has reported more since.
     ///
     /// To be called when an operation said that it would block, with the event that was there
-    /// before the operation. A closed side stays closed.
+    /// before the operation. It takes nothing that was not asked for: who waits for something else
+    /// keeps it.
+    ///
+    /// A closed side stays closed here, as nobody has to prove that the operation did block. Where it
+    /// may be opened again, as a FIFO's by its next writer, let [`try_io`](Registration::try_io),
+    /// [`async_io`](Registration::async_io) or [`poll_io`](Registration::poll_io) see the operation.
     pub fn clear_readiness(&self, event: ReadyEvent) {
+        self.clear(event, event.ready - Ready::STICKY);
+    }
+
+    /// As `clear_readiness`, by who has seen that the operation would block. An end never says that,
+    /// so this side is not closed, or no longer, and the next event would say so.
+    pub(crate) fn clear_blocked(&self, event: ReadyEvent) {
+        self.clear(event, event.ready);
+    }
+
+    fn clear(&self, event: ReadyEvent, cleared: Ready) {
         let slot = self.slot();
         if let Some(tick) = event.read_tick {
-            slot.read.clear(tick, event.ready);
+            slot.read.clear(tick, cleared);
         }
         if let Some(tick) = event.write_tick {
-            slot.write.clear(tick, event.ready);
+            slot.write.clear(tick, cleared);
         }
     }
 
     /// Calls `f` if the source is ready for any of `interest`, and clears that readiness if `f` says
-    /// that it would block.
+    /// that it would block. `f` is one operation of the kind that `interest` names.
+    ///
+    /// Cleared is also that a side is closed, as an end never says that it would block. If this side is
+    /// closed all the same, as with a datagram socket that was shut down for reading, nobody is told
+    /// again.
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the source is not ready, without calling `f`;
@@ -174,9 +206,7 @@ impl Registration {
         loop {
             let event = self.readiness(interest).await?;
             match self.clear_if_blocked(event, f()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    yield_if_sticky(event).await;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
         }
@@ -196,13 +226,26 @@ impl Registration {
         self.poll_event_io(cx, direction, |_| f())
     }
 
-    /// As [`poll_io`](Registration::poll_io), for an `f` that moves up to `len` bytes of a stream and
-    /// returns how many it moved. Where fewer than `len` show that the source is empty (or full),
-    /// its readiness is cleared, which saves the call that would only say so.
+    /// As [`poll_io`](Registration::poll_io), for an `f` that asks the system for `len` bytes of a
+    /// stream in one call, and returns how many it moved. Where fewer than `len` show that the source is
+    /// empty (or full), its readiness is cleared, which saves the call that would only say so.
     ///
-    /// It is for streams whose operations are short for no other reason: TCP without urgent data,
-    /// pipes, and Unix streams without ancillary data. Not for datagrams, where a short read is a
-    /// short message.
+    /// `len` is what the system was really asked for: of a vectored operation, the sum of the slices
+    /// that were handed over (Linux takes 1,024 in a call). That it moves no more than some 2 GiB at
+    /// a time is known here.
+    ///
+    /// It is for streams whose operations are short for no other reason:
+    ///
+    /// - TCP, if the source is registered for priority as well (`Interest::PRIORITY`, on Linux and
+    ///   Android). The urgent mark ends a read, so once urgent data was reported no short read of this
+    ///   source is believed any more. Who takes an urgent byte (`MSG_OOB`) waits for priority first;
+    ///   taken earlier, it is not reported, but its mark still ends a read. Not with kernel TLS, where
+    ///   a record that is no data ends a read, too.
+    /// - Writing to a Unix stream. Not reading from it: descriptors, credentials and out-of-band data
+    ///   end a read, and nothing tells of them.
+    /// - Pipes, but for reading one in packet mode (`O_DIRECT`).
+    ///
+    /// Not datagrams, where a short read is a short message.
     ///
     /// # Errors
     /// As [`poll_io`](Registration::poll_io).
@@ -215,11 +258,24 @@ impl Registration {
     ) -> Poll<io::Result<usize>> {
         self.poll_event_io(cx, direction, |event| {
             let n = f()?;
-            if SHORT_MEANS_DONE && (1..len).contains(&n) {
-                self.clear_readiness(event);
+            if SHORT_MEANS_DONE && (1..len.min(SYSTEM_MAX)).contains(&n) {
+                self.clear_after_short(event);
             }
             Ok(n)
         })
+    }
+
+    /// Urgent data: every event that was taken after its arrival says `PRIORITY`, until a read has
+    /// passed its mark. So if a read ended at the mark, that has been reported, and the half is
+    /// marked; or the event of the arrival is yet to be delivered, and will say that there is more.
+    fn clear_after_short(&self, event: ReadyEvent) {
+        let (slot, cleared) = (self.slot(), event.ready - Ready::STICKY);
+        if let Some(tick) = event.read_tick {
+            slot.read.clear_unless(Ready::MARKED, tick, cleared);
+        }
+        if let Some(tick) = event.write_tick {
+            slot.write.clear(tick, cleared);
+        }
     }
 
     /// As `poll_io`; `f` learns the event that was there before it.
@@ -232,13 +288,7 @@ impl Registration {
         loop {
             let event = ready!(self.poll_ready(cx, direction))?;
             match self.clear_if_blocked(event, f(event)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // See `yield_if_sticky`.
-                    if event.ready.intersects(Ready::STICKY) {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
             }
         }
@@ -255,7 +305,7 @@ impl Registration {
     }
 
     fn slot(&self) -> &Slot {
-        self.shared.slots.slot(self.key.index)
+        self.claim.slot()
     }
 
     /// What there is in the halves that `wanted` is about, if any of `wanted` is.
@@ -267,12 +317,12 @@ impl Registration {
             write_tick: None,
         };
         if wanted.intersects(Ready::READ_SIDE) {
-            let (ready, tick) = slot.read.look(Ready::READ_SIDE)?;
+            let (ready, tick) = slot.read.look(shown(wanted & Ready::READ_SIDE))?;
             event.ready |= ready;
             event.read_tick = Some(tick);
         }
         if wanted.intersects(Ready::WRITE_SIDE) {
-            let (ready, tick) = slot.write.look(Ready::WRITE_SIDE)?;
+            let (ready, tick) = slot.write.look(shown(wanted & Ready::WRITE_SIDE))?;
             event.ready |= ready;
             event.write_tick = Some(tick);
         }
@@ -281,7 +331,7 @@ impl Registration {
 
     fn clear_if_blocked<R>(&self, event: ReadyEvent, result: io::Result<R>) -> io::Result<R> {
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            self.clear_readiness(event);
+            self.clear_blocked(event);
         }
         result
     }
@@ -289,7 +339,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.shared.slots.release(self.key);
+        self.shared.slots.release(&self.claim);
     }
 }
 
@@ -302,23 +352,20 @@ fn wanted_by(interest: Interest) -> Ready {
         wanted |= Direction::Write.wanted();
     }
     if interest.is_priority() {
-        wanted |= Ready::PRIORITY | Ready::READ_CLOSED;
+        wanted |= Ready::PRIORITY | Ready::PRIORITY_CLOSED;
     }
     wanted
 }
 
-/// A closed side cannot be cleared, so an operation that blocks all the same is tried again at once.
-/// Others run in between.
-async fn yield_if_sticky(event: ReadyEvent) {
-    let mut yielded = !event.ready.intersects(Ready::STICKY);
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+/// What is shown to who wants `wanted` of a half, and taken back when the operation blocks: that and
+/// no more, or it would be taken from somebody who waits for it. The error of a source comes with
+/// its readability and its writability, see `Ready::ERROR`, and goes with it.
+fn shown(wanted: Ready) -> Ready {
+    if wanted.intersects(Ready::READABLE | Ready::WRITABLE) {
+        wanted | Ready::ERROR
+    } else {
+        wanted
+    }
 }
 
 /// One of any number of futures that wait on a registration.

@@ -2,7 +2,7 @@
 
 #[cfg(not(evenkeel_loom))]
 mod imp {
-    pub(crate) use std::sync::OnceLock;
+    use std::sync::Arc;
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
     };
@@ -17,12 +17,40 @@ mod imp {
         }
     }
 
+    /// A value that others may replace while it is read. Nobody waits for anybody.
+    #[derive(Debug)]
+    pub(crate) struct Swap<T>(arc_swap::ArcSwapOption<T>);
+
+    impl<T> Default for Swap<T> {
+        fn default() -> Swap<T> {
+            Swap(arc_swap::ArcSwapOption::empty())
+        }
+    }
+
+    impl<T> Swap<T> {
+        pub(crate) fn load(&self) -> Option<Arc<T>> {
+            self.0.load_full()
+        }
+
+        /// As `load`, without counting one more owner meanwhile.
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&Arc<T>) -> R) -> Option<R> {
+            self.0.load().as_ref().map(f)
+        }
+
+        /// Puts `new` there, if `current` is still what is there.
+        pub(crate) fn replace(&self, current: Option<&Arc<T>>, new: Arc<T>) {
+            self.0.compare_and_swap(&current.cloned(), Some(new));
+        }
+    }
+
     /// Tells loom that the caller is about to try again; nothing elsewhere.
     pub(crate) fn about_to_retry() {}
 }
 
 #[cfg(evenkeel_loom)]
 mod imp {
+    use std::sync::Arc;
+
     pub(crate) use loom::sync::atomic::{
         AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
     };
@@ -81,32 +109,44 @@ mod imp {
         }
     }
 
-    /// What `std::sync::OnceLock` promises: who sees the value sees what was done before; who sees
-    /// none may be late.
+    /// What `arc_swap` promises: who sees a value sees what was done before it was put there; who
+    /// does not see it may be late. Values are kept until the end of the model.
     #[derive(Debug)]
-    pub(crate) struct OnceLock<T> {
-        set: AtomicBool,
-        value: std::sync::OnceLock<T>,
+    pub(crate) struct Swap<T> {
+        /// 0, or number + 1 of what is there.
+        current: AtomicUsize,
+        values: std::sync::Mutex<Vec<Arc<T>>>,
     }
 
-    impl<T> OnceLock<T> {
-        pub(crate) fn new() -> OnceLock<T> {
-            OnceLock {
-                set: AtomicBool::new(false),
-                value: std::sync::OnceLock::new(),
+    impl<T> Default for Swap<T> {
+        fn default() -> Swap<T> {
+            Swap {
+                current: AtomicUsize::new(0),
+                values: std::sync::Mutex::default(),
             }
         }
+    }
 
-        pub(crate) fn get(&self) -> Option<&T> {
-            self.set
-                .load(super::Ordering::Acquire)
-                .then(|| self.value.get())?
+    impl<T> Swap<T> {
+        pub(crate) fn load(&self) -> Option<Arc<T>> {
+            let number = self.current.load(super::Ordering::Acquire).checked_sub(1)?;
+            Some(Arc::clone(&self.values.lock().unwrap()[number]))
         }
 
-        pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) -> &T {
-            let value = self.value.get_or_init(init);
-            self.set.swap(true, super::Ordering::AcqRel);
-            value
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&Arc<T>) -> R) -> Option<R> {
+            self.load().map(|value| f(&value))
+        }
+
+        pub(crate) fn replace(&self, current: Option<&Arc<T>>, new: Arc<T>) {
+            let (old, new) = {
+                let mut values = self.values.lock().unwrap();
+                values.push(new);
+                let is_current = |value: &Arc<T>| current.is_some_and(|c| Arc::ptr_eq(value, c));
+                let old = values.iter().position(is_current);
+                (old.map_or(0, |number| number + 1), values.len())
+            };
+            use super::Ordering::{AcqRel, Acquire};
+            let _ = self.current.compare_exchange(old, new, AcqRel, Acquire);
         }
     }
 

@@ -139,9 +139,12 @@ impl Waiters {
             return self.request(WAKE);
         };
         let taken = queue.take_all();
+        // What the last owner's futures needed is not kept for an owner that may have none.
+        let room = std::mem::take(&mut queue.futures);
         drop(queue);
         self.settle();
         taken.for_each(drop);
+        drop(room);
     }
 
     /// Holds the lock while `during` runs: what a thread preempted there would do.
@@ -325,6 +328,18 @@ mod tests {
         waiters.remove_future(&first, old.unwrap());
         waiters.wake_all();
         assert_eq!(count.woken(), 1);
+    }
+
+    #[test]
+    fn what_the_last_owners_futures_needed_is_given_back() {
+        let waiters = Waiters::default();
+        for _ in 0..100 {
+            let (ticket, waker) = (Arc::new(Ticket::default()), Waker::noop().clone());
+            waiters.set_future(&ticket, &mut None, waker).unwrap();
+        }
+        waiters.forget_all();
+        let queue = waiters.queue.try_lock().unwrap();
+        assert_eq!(queue.futures.capacity(), 0);
     }
 
     #[test]

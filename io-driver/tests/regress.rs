@@ -227,6 +227,35 @@ fn tokio_4129_wakers_that_come_back() {
     });
 }
 
+/// A read that would block took away the priority that somebody else waited for.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn tokio_2886_a_read_that_blocks_leaves_priority_alone() {
+    within_limit(|| {
+        let mut driver = Driver::new().unwrap();
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let stream = mio::net::TcpStream::from_std(stream);
+        let interest = Interest::READABLE | Interest::PRIORITY;
+        let stream = Io::with_interest(stream, interest, &driver.handle()).unwrap();
+        socket2::SockRef::from(&peer)
+            .send_out_of_band(b"!")
+            .unwrap();
+        let mut priority = Box::pin(stream.ready(Interest::PRIORITY));
+        while poll_once(stream.ready(Interest::PRIORITY), Waker::noop()).is_pending() {
+            driver.turn(None).unwrap();
+        }
+        // The urgent byte is no part of the stream.
+        let read = stream.try_io(Interest::READABLE, |mut s| {
+            io::Read::read(&mut s, &mut [0; 8])
+        });
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(poll_once(priority.as_mut(), Waker::noop()).is_ready());
+    });
+}
+
 fn assert_shut_down<T>(result: io::Result<T>) {
     let error = result.err().expect("the driver is gone");
     assert_eq!(error.kind(), io::ErrorKind::Other);

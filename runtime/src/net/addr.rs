@@ -5,6 +5,7 @@ use std::io;
 use std::net::ToSocketAddrs as StdToSocketAddrs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use crate::runtime::Handle;
 use sealed::Resolution;
 
 /// What can be turned into socket addresses, possibly by asking the name service.
@@ -12,7 +13,7 @@ use sealed::Resolution;
 /// Implemented for [`SocketAddr`] and its variants, for `(IpAddr, u16)` and its variants, for
 /// `&[SocketAddr]`, for text of the form `host:port`, for `(host, port)` with a textual host, and
 /// for references to any of these. Text that is an address already costs no look-up; a name is
-/// looked up on the blocking pool.
+/// looked up on a thread for that, and not on the blocking pool, whose closures may wait for look-ups.
 ///
 /// The trait is sealed: its method may change. Use [`lookup_host`] to resolve something.
 pub trait ToSocketAddrs: sealed::Resolve {}
@@ -30,8 +31,7 @@ pub trait ToSocketAddrs: sealed::Resolve {}
 ///
 /// # Cancel safety
 ///
-/// Dropping the future discards the answer; a look-up that has started runs to its end on the
-/// blocking pool.
+/// Dropping the future discards the answer; a look-up that has started runs to its end on its thread.
 ///
 /// # Examples
 ///
@@ -93,7 +93,7 @@ pub(crate) fn no_address() -> io::Error {
 
 mod sealed {
     use super::{SocketAddr, io};
-    use crate::task::JoinHandle;
+    use evenkeel_blocking_pool::BlockingTask;
 
     pub trait Resolve {
         fn resolve(&self) -> Resolution;
@@ -101,7 +101,7 @@ mod sealed {
 
     pub enum Resolution {
         Known(io::Result<Vec<SocketAddr>>),
-        Pending(JoinHandle<io::Result<Vec<SocketAddr>>>),
+        Pending(BlockingTask<io::Result<Vec<SocketAddr>>>),
     }
 
     impl Resolution {
@@ -111,14 +111,13 @@ mod sealed {
     }
 }
 
-/// Asks the name service on the blocking pool: `getaddrinfo` has no non-blocking form.
+/// Asks the name service on a thread for that: `getaddrinfo` has no non-blocking form.
 fn look_up<T>(host: T) -> Resolution
 where
     T: StdToSocketAddrs<Iter = std::vec::IntoIter<SocketAddr>> + Send + 'static,
 {
-    Resolution::Pending(crate::spawn_blocking(move || {
-        Ok(host.to_socket_addrs()?.collect())
-    }))
+    let look_up = move || Ok(host.to_socket_addrs()?.collect());
+    Resolution::Pending(Handle::current().look_up(look_up))
 }
 
 impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {}

@@ -6,9 +6,10 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
+use std::ops::{Deref, Range};
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
@@ -29,7 +30,9 @@ pub trait MioSocket: mio::event::Source + fmt::Debug {
 /// A connected byte stream, read and written through a shared reference.
 pub trait MioStream: MioSocket {
     /// Whether a read that fills less than its buffer has emptied the socket, which saves the call
-    /// that would only say so.
+    /// that would only say so. See [`Registration::poll_stream_io`].
+    ///
+    /// [`Registration::poll_stream_io`]: evenkeel_io_driver::Registration::poll_stream_io
     const SHORT_READ_EMPTIES: bool;
 
     fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
@@ -37,6 +40,30 @@ pub trait MioStream: MioSocket {
     fn write(&self, buf: &[u8]) -> io::Result<usize>;
     fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+}
+
+/// A peer that is gone is an error of the write and no signal: in a C program SIGPIPE may end the
+/// process. Every way of writing to a stream or a Unix socket goes with it; the standard library's for
+/// UDP do so by themselves. Apple's systems have an option of the socket in its place.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+pub(in crate::net) const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+#[cfg(not(all(unix, not(target_vendor = "apple"))))]
+pub(in crate::net) const NO_SIGNAL: i32 = 0;
+
+/// The most slices that a system takes in one call (`IOV_MAX`). Of more, Linux takes so many in
+/// `readv`, and none in `sendmsg`.
+const SLICES_MAX: usize = 1024;
+
+/// Which of the slices go into one call. Empty ones in front are left out: a call that gets nothing
+/// else moves no byte, which would be taken for the end of the stream.
+fn for_one_call<B: Deref<Target = [u8]>>(bufs: &[B]) -> Range<usize> {
+    let first = bufs.iter().position(|buf| !buf.is_empty()).unwrap_or(0);
+    first..bufs.len().min(first + SLICES_MAX)
+}
+
+fn len_of<B: Deref<Target = [u8]>>(bufs: &[B]) -> usize {
+    bufs.iter()
+        .fold(0, |len, buf| len.saturating_add(buf.len()))
 }
 
 // mio's sockets have these methods in common, but no trait.
@@ -66,11 +93,11 @@ macro_rules! impl_stream {
             }
 
             fn write(&self, buf: &[u8]) -> io::Result<usize> {
-                Write::write(&mut &*self, buf)
+                self.attempt(|socket| socket.send_with_flags(buf, NO_SIGNAL))
             }
 
             fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-                Write::write_vectored(&mut &*self, bufs)
+                self.attempt(|socket| socket.send_vectored_with_flags(bufs, NO_SIGNAL))
             }
 
             fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -80,9 +107,12 @@ macro_rules! impl_stream {
     };
 }
 
+// As long as there was no urgent data: see `TcpStream::from_mio`.
 impl_stream!(mio::net::TcpStream, short_read_empties: true);
 impl_socket!(mio::net::UdpSocket);
-// A read ends early where the peer has passed a descriptor, with more bytes behind it.
+// A read ends early where the peer has passed a descriptor, credentials or an out-of-band byte, with
+// more bytes behind it, and nothing tells of that. So each end of what is there costs a read that
+// would block.
 #[cfg(unix)]
 impl_stream!(mio::net::UnixStream, short_read_empties: false);
 #[cfg(unix)]
@@ -111,8 +141,13 @@ fn taking_part<F: Future>(interest: Interest, operation: F) -> Coop<F> {
 impl<S: mio::event::Source> Socket<S> {
     /// Registers a socket, which must be non-blocking, with the current runtime's driver.
     pub(crate) fn new(source: S) -> io::Result<Self> {
+        Self::with_interest(source, Interest::READABLE.add(Interest::WRITABLE))
+    }
+
+    /// As [`new`](Self::new), for `interest`.
+    pub(crate) fn with_interest(source: S, interest: Interest) -> io::Result<Self> {
         Ok(Self {
-            io: Io::new(source, &context::io_handle())?,
+            io: Io::with_interest(source, interest, &context::io_handle())?,
         })
     }
 
@@ -128,6 +163,20 @@ impl<S: mio::event::Source> Socket<S> {
         Ok(taking_part(interest, self.io.ready(interest))
             .await?
             .ready())
+    }
+
+    /// As [`ready`](Self::ready), as a part of an operation, which takes from the budget itself.
+    pub(crate) async fn when_ready(&self, interest: Interest) -> io::Result<Ready> {
+        Ok(self.io.ready(interest).await?.ready())
+    }
+
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_write_ready(cx).map_ok(drop)
+    }
+
+    /// The driver that the socket is registered with.
+    pub(crate) fn driver(&self) -> evenkeel_io_driver::Handle {
+        self.io.registration().handle()
     }
 
     pub(crate) async fn readable(&self) -> io::Result<()> {
@@ -217,6 +266,8 @@ impl<S: MioStream> Socket<S> {
     }
 
     pub(crate) fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let call = for_one_call(bufs);
+        let bufs = &mut bufs[call];
         self.try_call(Interest::READABLE, |source| source.read_vectored(bufs))
     }
 
@@ -225,6 +276,7 @@ impl<S: MioStream> Socket<S> {
     }
 
     pub(crate) fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bufs = &bufs[for_one_call(bufs)];
         self.try_call(Interest::WRITABLE, |source| source.write_vectored(bufs))
     }
 
@@ -254,8 +306,9 @@ impl<S: MioStream> Socket<S> {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let len = bufs.iter().map(|buf| buf.len()).sum();
-        self.poll_read_with(cx, len, |source| source.read_vectored(bufs))
+        let call = for_one_call(bufs);
+        let bufs = &mut bufs[call];
+        self.poll_read_with(cx, len_of(bufs), |source| source.read_vectored(bufs))
     }
 
     /// Receives into memory that need not be initialised. If this returns `n`, the first `n` bytes
@@ -294,8 +347,8 @@ impl<S: MioStream> Socket<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let len = bufs.iter().map(|buf| buf.len()).sum();
-        self.poll_write_with(cx, len, |source| source.write_vectored(bufs))
+        let bufs = &bufs[for_one_call(bufs)];
+        self.poll_write_with(cx, len_of(bufs), |source| source.write_vectored(bufs))
     }
 
     fn poll_write_with(

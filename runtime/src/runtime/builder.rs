@@ -83,8 +83,8 @@ impl Builder {
         self
     }
 
-    /// The most threads that the blocking pool may have; 512 by default. Calls beyond that wait in a
-    /// queue.
+    /// The most threads that the blocking pool may have, and as many again for the look-up of names; 512
+    /// by default. Calls beyond that wait in a queue.
     ///
     /// Zero is an error of [`build`](Builder::build).
     pub fn max_blocking_threads(&mut self, threads: usize) -> &mut Self {
@@ -247,7 +247,8 @@ impl Builder {
         let shared = Arc::new(Shared {
             io,
             compute,
-            blocking: self.blocking_pool(&threads_wanted, &watch, &runtime)?,
+            blocking: self.pool("blk", &threads_wanted, &watch, &runtime)?,
+            look_ups: self.pool("dns", &threads_wanted, &watch, &runtime)?,
             io_driver,
             turn,
             driver_timers: Arc::new(Shard::new()),
@@ -291,10 +292,11 @@ impl Builder {
         Ok((Arc::new(tokio), driven))
     }
 
-    /// The blocking pool, whose threads are made by the driver thread: it is of normal priority and not
-    /// pinned, and a thread inherits both from its maker.
-    fn blocking_pool(
+    /// The blocking pool, or that of look-ups, whose threads are made by the driver thread: it is of
+    /// normal priority and not pinned, and a thread inherits both from its maker.
+    fn pool(
         &self,
+        kind: &str,
         wanted: &Arc<AtomicBool>,
         watch: &Arc<driver::Watch>,
         runtime: &hosts::Runtime,
@@ -302,7 +304,7 @@ impl Builder {
         let mut pool = evenkeel_blocking_pool::Builder::new();
         let (wanted, watch) = (wanted.clone(), watch.clone());
         let numbers = Mutex::new(0_usize);
-        let name = self.thread_name.clone();
+        let name = format!("{}-{kind}", self.thread_name);
         let (start, stop) = (self.hooks.clone(), self.hooks.clone());
         let runtime = runtime.clone();
         pool.max_threads(self.max_blocking_threads)
@@ -310,7 +312,7 @@ impl Builder {
             .thread_name_fn(move || {
                 let mut number = numbers.lock();
                 *number += 1;
-                format!("{name}-blk-{}", *number - 1)
+                format!("{name}-{}", *number - 1)
             })
             .thread_maker(move |_| {
                 wanted.store(true, Ordering::Release);

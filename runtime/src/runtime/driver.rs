@@ -176,7 +176,7 @@ fn shortest(timeouts: [Option<Duration>; 5]) -> Option<Duration> {
     timeouts.into_iter().flatten().min()
 }
 
-/// The making of threads for the blocking pool, which paces it.
+/// The making of threads for the blocking pool and for look-ups; the pools pace it.
 #[derive(Default)]
 struct Maker {
     /// Not before this.
@@ -184,7 +184,7 @@ struct Maker {
 }
 
 impl Maker {
-    /// Makes threads if the pool wants some. Some time if it has to be tried again.
+    /// Makes threads if a pool wants some. Some time if it has to be tried again.
     fn make_threads(&mut self, shared: &Shared) -> Option<Duration> {
         let wanted = shared.threads_wanted.load(Ordering::Acquire);
         if !wanted && self.again_at.is_none() {
@@ -195,8 +195,7 @@ impl Maker {
             return Some(at - now);
         }
         shared.threads_wanted.swap(false, Ordering::AcqRel);
-        // The pool has logged the error.
-        let pause = shared.blocking.make_threads().unwrap_or(Some(THREAD_RETRY));
+        let pause = shared.make_threads(THREAD_RETRY);
         self.again_at = pause.map(|pause| now + pause);
         pause
     }

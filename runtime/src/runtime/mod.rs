@@ -9,6 +9,7 @@ mod driver;
 mod dump;
 pub(crate) mod handle;
 mod hosts;
+mod look_ups;
 mod metrics;
 pub(crate) mod takeover;
 mod threads;
@@ -75,6 +76,7 @@ pub(crate) struct Shared {
     io: Arc<Lane>,
     compute: Arc<Lane>,
     blocking: evenkeel_blocking_pool::Pool,
+    look_ups: evenkeel_blocking_pool::Pool,
     io_driver: evenkeel_io_driver::Handle,
     /// Who polls the IO driver.
     turn: Arc<Turn>,
@@ -235,6 +237,7 @@ impl Runtime {
         shared.io.begin_shutdown();
         shared.compute.begin_shutdown();
         // Queued closures go first: a running one, or a poll, may be waiting for what they own.
+        shared.look_ups.shutdown_background();
         shared.blocking.shutdown_background();
         if shared.compute.started() == 0 {
             // No worker that leaves will do it.
@@ -247,6 +250,8 @@ impl Runtime {
         shared.tokio.stop();
         shared.turn.close();
         shared.driver_timers.drain().into_iter().for_each(wake);
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        shared.look_ups.shutdown(left);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         shared.blocking.shutdown(left);
         shared.threads.join_finished();

@@ -18,6 +18,17 @@ use crate::net::split::{self, Stream};
 /// `shutdown` of the write trait in use, or drop the writing half that
 /// [`into_split`](Self::into_split) makes.
 ///
+/// # Urgent data
+///
+/// Reading leaves the urgent byte out, as is usual. On Linux and Android, [`ready`](Self::ready) with
+/// `Interest::PRIORITY` waits for one, and [`async_io`](Self::async_io) with that interest receives
+/// it (`MSG_OOB`).
+///
+/// # Kernel TLS
+///
+/// A stream on which kernel TLS was set is to be read with [`async_io`](Self::async_io) and `recvmsg`,
+/// which says what kind of record it has read, and not by the IO traits.
+///
 /// # Examples
 ///
 /// ```
@@ -39,6 +50,15 @@ use crate::net::split::{self, Stream};
 pub struct TcpStream {
     pub(in crate::net) socket: Socket<mio::net::TcpStream>,
 }
+
+/// The urgent mark ends a read early. That there was one is reported as priority, and from then on a
+/// read that fills less than its buffer is not taken for the last.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const INTEREST: Interest = Interest::READABLE
+    .add(Interest::WRITABLE)
+    .add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 impl TcpStream {
     /// Connects to `addr`. If that stands for several addresses, they are tried in order.
@@ -76,7 +96,7 @@ impl TcpStream {
 
     pub(super) fn from_mio(source: mio::net::TcpStream) -> io::Result<Self> {
         Ok(Self {
-            socket: Socket::new(source)?,
+            socket: Socket::with_interest(source, INTEREST)?,
         })
     }
 

@@ -1,12 +1,20 @@
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::task::{Context, Poll};
 
+use crossbeam_utils::atomic::AtomicCell;
+use socket2::{SockAddr, SockRef, Type};
+
+use super::addr;
+use super::room::Room;
 use crate::io::{Interest, Ready};
-use crate::net::socket::Socket;
+use crate::net::socket::{MioSocket, NO_SIGNAL, Socket};
+use crate::task::coop::{cooperative_output, poll_output};
 
 /// A Unix datagram socket.
 ///
@@ -30,11 +38,13 @@ use crate::net::socket::Socket;
 /// ```
 pub struct UnixDatagram {
     pub(in crate::net) socket: Socket<mio::net::UnixDatagram>,
+    /// For what the last `poll_send_to` waits, if its receiver was full.
+    room: AtomicCell<Option<Box<Room>>>,
 }
 
 impl UnixDatagram {
-    /// Binds a socket to `path`, where nothing may exist yet. Dropping the socket leaves the file
-    /// behind.
+    /// Binds a socket to `path`, where nothing may exist yet; on Linux, one that begins with a null byte
+    /// is an abstract name. Dropping the socket leaves the file behind.
     ///
     /// # Errors
     ///
@@ -45,7 +55,10 @@ impl UnixDatagram {
     ///
     /// Panics outside a runtime.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::from_mio(mio::net::UnixDatagram::bind(path)?)
+        let addr = addr::of_path(path.as_ref())?;
+        let socket = addr::new_socket(Type::DGRAM)?;
+        socket.bind(&addr)?;
+        Self::from_mio(mio::net::UnixDatagram::from_std(socket.into()))
     }
 
     /// Makes a socket without an address, which can send but not be answered.
@@ -78,11 +91,11 @@ impl UnixDatagram {
     fn from_mio(source: mio::net::UnixDatagram) -> io::Result<Self> {
         Ok(Self {
             socket: Socket::new(source)?,
+            room: AtomicCell::new(None),
         })
     }
 
-    /// Takes over a socket of the standard library, and puts it into non-blocking mode. This is
-    /// also the way to an abstract name: `std::os::unix::net::UnixDatagram::bind_addr`.
+    /// Takes over a socket of the standard library, and puts it into non-blocking mode.
     ///
     /// # Errors
     ///
@@ -105,14 +118,16 @@ impl UnixDatagram {
         self.socket.into_inner().map(Into::into)
     }
 
-    /// Sets the peer of [`send`](Self::send).
+    /// Sets the peer of [`send`](Self::send); on Linux, a path that begins with a null byte is an abstract
+    /// name.
     ///
     /// # Errors
     ///
     /// The error of the operating system: [`io::ErrorKind::NotFound`] if there is no such file,
     /// [`io::ErrorKind::ConnectionRefused`] if nobody is bound there.
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.socket.get().connect(path)
+        let addr = addr::of_path(path.as_ref())?;
+        SockRef::from(self.socket.get()).connect(&addr)
     }
 
     /// The address to which the socket is bound.
@@ -182,7 +197,7 @@ impl UnixDatagram {
         self.socket.readable().await
     }
 
-    /// Waits until something can be sent.
+    /// Waits until something can be sent: to the peer, if the socket is connected.
     ///
     /// # Errors
     ///
@@ -227,7 +242,7 @@ impl UnixDatagram {
     /// Cancel safe: if the future is dropped before it is done, nothing was sent.
     pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket
-            .call(Interest::WRITABLE, |socket| socket.send(buf))
+            .call(Interest::WRITABLE, |socket| send(socket, buf))
             .await
     }
 
@@ -237,7 +252,7 @@ impl UnixDatagram {
     ///
     /// As [`send`](Self::send).
     pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket.poll_write_call(cx, |socket| socket.send(buf))
+        self.socket.poll_write_call(cx, |socket| send(socket, buf))
     }
 
     /// As [`send`](Self::send), without waiting.
@@ -247,27 +262,49 @@ impl UnixDatagram {
     /// As [`send`](Self::send), and [`io::ErrorKind::WouldBlock`].
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket
-            .try_call(Interest::WRITABLE, |socket| socket.send(buf))
+            .try_call(Interest::WRITABLE, |socket| send(socket, buf))
     }
 
-    /// Sends a datagram to the socket at `target`.
+    /// Sends a datagram to the socket at `target`; on Linux, a path that begins with a null byte is
+    /// an abstract name.
+    ///
+    /// While the receiver's queue is full, this waits with a second socket that is connected to it, which
+    /// takes a descriptor.
     ///
     /// # Errors
     ///
     /// The error of the operating system: [`io::ErrorKind::NotFound`] if there is no such file,
-    /// [`io::ErrorKind::ConnectionRefused`] if nobody is bound there.
+    /// [`io::ErrorKind::ConnectionRefused`] if nobody is bound there, or if the receiver goes away while
+    /// this waits for it; that of the second socket, for instance that there are too many open
+    /// descriptors.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: if the future is dropped before it is done, nothing was sent.
     pub async fn send_to(&self, buf: &[u8], target: impl AsRef<Path>) -> io::Result<usize> {
-        let target = target.as_ref();
-        self.socket
-            .call(Interest::WRITABLE, |socket| socket.send_to(buf, target))
-            .await
+        let receiver = addr::of_path(target.as_ref())?;
+        cooperative_output(self.send_when_there_is_room(buf, receiver)).await
     }
 
-    /// As [`send_to`](Self::send_to), for hand-written futures.
+    async fn send_when_there_is_room(&self, buf: &[u8], receiver: SockAddr) -> io::Result<usize> {
+        let mut room: Option<Room> = None;
+        loop {
+            match self.try_now(buf, &receiver) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            let room = match &mut room {
+                Some(room) => room,
+                none => none.insert(self.room_of(&receiver)?),
+            };
+            room.refused()?;
+            let mut sender = pin!(self.socket.when_ready(Interest::WRITABLE));
+            poll_fn(|cx| room.poll(cx, |cx| sender.as_mut().poll(cx).map_ok(drop))).await?;
+        }
+    }
+
+    /// As [`send_to`](Self::send_to), for hand-written futures. Only the task of the last call of a
+    /// sending `poll_` method is woken, and only for the receiver of that call.
     ///
     /// # Errors
     ///
@@ -278,20 +315,77 @@ impl UnixDatagram {
         buf: &[u8],
         target: impl AsRef<Path>,
     ) -> Poll<io::Result<usize>> {
-        let target = target.as_ref();
-        self.socket
-            .poll_write_call(cx, |socket| socket.send_to(buf, target))
+        let receiver = addr::of_path(target.as_ref())?;
+        poll_output(cx, |cx| {
+            self.poll_send_when_there_is_room(cx, buf, &receiver)
+        })
+    }
+
+    fn poll_send_when_there_is_room(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        receiver: &SockAddr,
+    ) -> Poll<io::Result<usize>> {
+        let waited = self.room.take();
+        let mut room = waited.filter(|room| room.is_of(receiver));
+        loop {
+            if let Some(mut waiting) = room.take() {
+                if waiting
+                    .poll(cx, |cx| self.socket.poll_writable(cx))?
+                    .is_pending()
+                {
+                    self.room.store(Some(waiting));
+                    return Poll::Pending;
+                }
+                room = Some(waiting);
+            }
+            match self.try_now(buf, receiver) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+            let refused = match &mut room {
+                Some(room) => room,
+                none => none.insert(Box::new(self.room_of(receiver)?)),
+            };
+            refused.refused()?;
+        }
+    }
+
+    fn room_of(&self, receiver: &SockAddr) -> io::Result<Room> {
+        Room::of(receiver.clone(), &self.socket.driver())
     }
 
     /// As [`send_to`](Self::send_to), without waiting.
     ///
+    /// The socket counts as writable while only a receiver is full to which it is not connected: to
+    /// wait for that one, use [`send_to`](Self::send_to). Trying again whenever the socket is
+    /// [`writable`](Self::writable) would keep a CPU busy.
+    ///
     /// # Errors
     ///
-    /// As [`send_to`](Self::send_to), and [`io::ErrorKind::WouldBlock`].
+    /// The error of the operating system, as of [`send_to`](Self::send_to), and
+    /// [`io::ErrorKind::WouldBlock`].
     pub fn try_send_to(&self, buf: &[u8], target: impl AsRef<Path>) -> io::Result<usize> {
-        let target = target.as_ref();
+        let receiver = addr::of_path(target.as_ref())?;
         self.socket
-            .try_call(Interest::WRITABLE, |socket| socket.send_to(buf, target))
+            .try_call(Interest::WRITABLE, |socket| send_to(socket, buf, &receiver))
+    }
+
+    /// A try whatever is believed about the socket: it may be unready for the sake of the peer that it
+    /// is connected to, and that need not be the receiver.
+    fn try_now(&self, buf: &[u8], receiver: &SockAddr) -> io::Result<usize> {
+        let mut tried = false;
+        let result = self.socket.try_call(Interest::WRITABLE, |socket| {
+            tried = true;
+            send_to(socket, buf, receiver)
+        });
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !tried => {
+                send_to(self.socket.get(), buf, receiver)
+            }
+            result => result,
+        }
     }
 
     /// Receives one datagram and returns its length.
@@ -385,6 +479,14 @@ impl UnixDatagram {
     ) -> io::Result<R> {
         self.socket.async_io(interest, f).await
     }
+}
+
+fn send(socket: &mio::net::UnixDatagram, buf: &[u8]) -> io::Result<usize> {
+    socket.attempt(|socket| socket.send_with_flags(buf, NO_SIGNAL))
+}
+
+fn send_to(socket: &mio::net::UnixDatagram, buf: &[u8], receiver: &SockAddr) -> io::Result<usize> {
+    socket.attempt(|socket| socket.send_to_with_flags(buf, receiver, NO_SIGNAL))
 }
 
 impl fmt::Debug for UnixDatagram {

@@ -4,9 +4,14 @@ use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::task::{Context, Poll, ready};
 
-use super::UnixStream;
+use socket2::{SockAddr, SockRef, Type};
+
+use super::{UnixStream, addr};
 use crate::io::Interest;
 use crate::net::socket::Socket;
+
+/// How many connections may wait to be accepted: as many as the system allows.
+const BACKLOG: i32 = i32::MAX;
 
 /// A Unix socket that accepts connections.
 ///
@@ -33,7 +38,8 @@ pub struct UnixListener {
 }
 
 impl UnixListener {
-    /// Listens on `path`, where nothing may exist yet.
+    /// Listens on `path`, where nothing may exist yet; on Linux, one that begins with a null byte is an
+    /// abstract name.
     ///
     /// # Errors
     ///
@@ -44,7 +50,7 @@ impl UnixListener {
     ///
     /// Panics outside a runtime.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::from_mio(mio::net::UnixListener::bind(path)?)
+        Self::listen(&addr::of_path(path.as_ref())?)
     }
 
     /// Listens on an address, which can be an abstract name on Linux.
@@ -57,7 +63,14 @@ impl UnixListener {
     ///
     /// Panics outside a runtime.
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<Self> {
-        Self::from_mio(mio::net::UnixListener::bind_addr(addr)?)
+        Self::listen(&addr::of_std(addr)?)
+    }
+
+    fn listen(addr: &SockAddr) -> io::Result<Self> {
+        let socket = addr::new_socket(Type::STREAM)?;
+        socket.bind(addr)?;
+        socket.listen(BACKLOG)?;
+        Self::from_mio(mio::net::UnixListener::from_std(socket.into()))
     }
 
     fn from_mio(source: mio::net::UnixListener) -> io::Result<Self> {
@@ -66,7 +79,8 @@ impl UnixListener {
         })
     }
 
-    /// Waits for a connection and returns it with the address of its peer, which is mostly unnamed.
+    /// Waits for a connection and returns it with the address of its peer, which is mostly unnamed;
+    /// on Linux it can be an abstract name.
     ///
     /// # Errors
     ///
@@ -78,10 +92,7 @@ impl UnixListener {
     ///
     /// Cancel safe: no connection is lost if the future is dropped.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (source, peer) = self
-            .socket
-            .call(Interest::READABLE, |listener| listener.accept())
-            .await?;
+        let (source, peer) = self.socket.call(Interest::READABLE, accept).await?;
         Ok((UnixStream::from_mio(source)?, peer))
     }
 
@@ -92,7 +103,7 @@ impl UnixListener {
     ///
     /// As [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
-        let (source, peer) = ready!(self.socket.poll_read_call(cx, |listener| listener.accept()))?;
+        let (source, peer) = ready!(self.socket.poll_read_call(cx, accept))?;
         Poll::Ready(Ok((UnixStream::from_mio(source)?, peer)))
     }
 
@@ -136,6 +147,32 @@ impl UnixListener {
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.get().take_error()
     }
+}
+
+/// In place of mio's `accept`, which panics where a peer's name fills its address, and which loses
+/// abstract names.
+fn accept(listener: &mio::net::UnixListener) -> io::Result<(mio::net::UnixStream, SocketAddr)> {
+    let (socket, peer) = accept_nonblocking(&SockRef::from(listener))?;
+    let stream = std::os::unix::net::UnixStream::from(socket);
+    let peer = if peer.is_unnamed() {
+        SocketAddr::from_pathname("")?
+    } else {
+        // Only the system can make the library's address of a name that is too long for a path.
+        stream.peer_addr()?
+    };
+    Ok((mio::net::UnixStream::from_std(stream), peer))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn accept_nonblocking(listener: &socket2::Socket) -> io::Result<(socket2::Socket, SockAddr)> {
+    listener.accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn accept_nonblocking(listener: &socket2::Socket) -> io::Result<(socket2::Socket, SockAddr)> {
+    let (socket, peer) = listener.accept()?;
+    socket.set_nonblocking(true)?;
+    Ok((socket, peer))
 }
 
 impl fmt::Debug for UnixListener {

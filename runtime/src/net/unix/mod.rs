@@ -1,7 +1,12 @@
 //! Unix domain sockets, and the halves of a stream.
+//!
+//! On Linux and Android, a path that begins with a null byte is an abstract name wherever a path is
+//! taken: `"\0name"`. It lies in no file system, and is free again once its sockets are closed.
 
+mod addr;
 mod datagram;
 mod listener;
+mod room;
 mod stream;
 mod ucred;
 

@@ -4,7 +4,9 @@ use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::task::{Context, Poll};
 
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, UCred, WriteHalf};
+use socket2::{SockAddr, Type};
+
+use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, UCred, WriteHalf, addr};
 use crate::io::{Interest, Ready};
 use crate::net::socket::Socket;
 use crate::net::split::{self, Stream};
@@ -31,7 +33,7 @@ pub struct UnixStream {
 }
 
 impl UnixStream {
-    /// Connects to the socket at `path`.
+    /// Connects to the socket at `path`; on Linux, one that begins with a null byte is an abstract name.
     ///
     /// # Errors
     ///
@@ -44,7 +46,7 @@ impl UnixStream {
     ///
     /// Panics outside a runtime.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::connect_addr(&SocketAddr::from_pathname(path)?).await
+        Self::connect_to(&addr::of_path(path.as_ref())?).await
     }
 
     /// Connects to an address, which can be an abstract name on Linux.
@@ -57,7 +59,16 @@ impl UnixStream {
     ///
     /// Panics outside a runtime.
     pub async fn connect_addr(addr: &SocketAddr) -> io::Result<Self> {
-        let stream = Self::from_mio(mio::net::UnixStream::connect_addr(addr)?)?;
+        Self::connect_to(&addr::of_std(addr)?).await
+    }
+
+    async fn connect_to(addr: &SockAddr) -> io::Result<Self> {
+        let socket = addr::new_socket(Type::STREAM)?;
+        match socket.connect(addr) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+            _ => {}
+        }
+        let stream = Self::from_mio(mio::net::UnixStream::from_std(socket.into()))?;
         stream.writable().await?;
         match stream.take_error()? {
             None => Ok(stream),
