@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::builder::Config;
 use crate::error::{ExecuteError, JobError};
-use crate::shared::Shared;
+use crate::shared::{AtShutdown, Shared};
 use crate::task::{BlockingTask, new_task};
 
 /// A pool of threads for calls that block.
 ///
-/// Clones are handles to the same pool. Dropping the last one shuts the pool down in the background: jobs that have
-/// begun run to their end, queued ones are cancelled. Call [`shutdown`](Self::shutdown) to wait.
+/// Clones are handles to the same pool. Dropping the last one shuts the pool down in the background: the jobs that were
+/// accepted run, and nobody waits for them. Call [`shutdown`](Self::shutdown) to wait.
 #[derive(Clone)]
 pub struct Pool {
     user: Arc<User>,
@@ -43,8 +43,9 @@ impl Pool {
 
     /// Runs `job` on a thread of the pool; its result is a future.
     ///
-    /// A panic of the job reaches the future as a [`JobError`]. If the pool is shut down, or has no thread and cannot
-    /// start one, the future gives an error that [`is_cancelled`](JobError::is_cancelled), and the job is dropped.
+    /// A panic of the job reaches the future as a [`JobError`]. If the pool has been shut down, or has no thread and cannot
+    /// start one, the future gives an error that [`is_cancelled`](JobError::is_cancelled), and the job is dropped. A job that
+    /// waits when the pool is shut down still runs.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -61,7 +62,8 @@ impl Pool {
         T: Send + 'static,
     {
         let (queued, task) = new_task(Box::new(job));
-        if let Err(error) = self.shared().submit(Box::new(move || queued.run())) {
+        let job = Box::new(move || queued.run());
+        if let Err(error) = self.shared().submit(job, AtShutdown::Run) {
             task.set_refused(JobError::refused(error));
         }
         task
@@ -69,14 +71,27 @@ impl Pool {
 
     /// Runs `job` on a thread of the pool. A panic in it is caught and logged.
     ///
-    /// A job that is accepted is either run, or dropped unrun when the pool shuts down.
+    /// A job that was accepted before the pool is shut down runs, unless the pool then has no thread and cannot start one.
+    /// One that comes while it is shut down either runs or is dropped.
     ///
     /// # Errors
     ///
     /// [`ExecuteError::ShutDown`] after a shutdown; [`ExecuteError::NoThread`] if the pool has no thread and cannot start
     /// one (not with a [thread maker](crate::Builder::thread_maker), which gets that error). The job has been dropped.
     pub fn execute(&self, job: impl FnOnce() + Send + 'static) -> Result<(), ExecuteError> {
-        self.shared().submit(Box::new(job))
+        self.shared().submit(Box::new(job), AtShutdown::Run)
+    }
+
+    /// As [`execute`](Self::execute); but if the job has not begun when the pool is shut down, it is dropped unrun.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute).
+    pub fn execute_until_shutdown(
+        &self,
+        job: impl FnOnce() + Send + 'static,
+    ) -> Result<(), ExecuteError> {
+        self.shared().submit(Box::new(job), AtShutdown::Drop)
     }
 
     /// As [`ThreadMaker::make_threads`], which see.
@@ -103,12 +118,15 @@ impl Pool {
         self.shared().queued()
     }
 
-    /// Stops taking jobs, drops the queued ones unrun, and waits for those that run: for ever with `None`, else for
-    /// `timeout` at most. True if all threads have ended; the pool's threads touch no job and run no hook after that.
+    /// Takes no more jobs, and waits until those that were accepted have run and all threads have ended, the destructors of
+    /// their thread-locals included: for ever with `None`, else for `timeout` at most. True if that is so; when time is over,
+    /// the pool goes on to its end by itself.
     ///
-    /// May be called again, to wait once more. Called by a job of this pool it does not wait and returns false.
+    /// May be called again, to wait once more. Called on a thread of this pool it does not wait and returns false. False as
+    /// well if there is a timeout and the system has no thread to wait with.
     ///
-    /// The destructors of queued jobs run on the calling thread, first, and take their time whatever the timeout.
+    /// Jobs that are not to run any more ([`execute_until_shutdown`](Self::execute_until_shutdown)) are dropped on the
+    /// calling thread, first, and their destructors take their time whatever the timeout.
     pub fn shutdown(&self, timeout: Option<Duration>) -> bool {
         self.shared().shutdown(timeout)
     }
