@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::panics::drop_quietly;
-use crate::shared::{AtShutdown, Core, Shared};
+use crate::shared::{Core, Shared};
 use crate::sync::{JoinHandle, MutexGuard, ThreadBuilder, wait_until};
 use crate::worker;
 
@@ -111,18 +111,12 @@ impl Shared {
         core.unjoined.threads.is_empty() || self.join_all(core, deadline)
     }
 
-    /// What waits now is to run, but for what is to be dropped; nothing else is taken in.
+    /// What waits now is to run; nothing else is taken in.
     fn close(self: &Arc<Self>) {
         let mut core = self.core.lock();
         self.take_inbox(&mut core);
         core.closed = true;
-        let waiting = mem::take(&mut core.jobs);
-        let (run, mut unrun) = waiting
-            .into_iter()
-            .partition(|job| job.at_shutdown == AtShutdown::Run);
-        core.jobs = run;
-        let mut todo = self.settle(&mut core);
-        todo.drop.append(&mut unrun);
+        let todo = self.settle(&mut core);
         drop(core);
         self.carry_out(todo);
     }

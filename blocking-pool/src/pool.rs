@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::builder::Config;
 use crate::error::{ExecuteError, JobError};
-use crate::shared::{AtShutdown, Shared};
+use crate::shared::Shared;
 use crate::task::{BlockingTask, new_task};
 
 /// A pool of threads for calls that block.
@@ -62,8 +62,7 @@ impl Pool {
         T: Send + 'static,
     {
         let (queued, task) = new_task(Box::new(job));
-        let job = Box::new(move || queued.run());
-        if let Err(error) = self.shared().submit(job, AtShutdown::Run) {
+        if let Err(error) = self.shared().submit(Box::new(move || queued.run())) {
             task.set_refused(JobError::refused(error));
         }
         task
@@ -79,19 +78,7 @@ impl Pool {
     /// [`ExecuteError::ShutDown`] after a shutdown; [`ExecuteError::NoThread`] if the pool has no thread and cannot start
     /// one (not with a [thread maker](crate::Builder::thread_maker), which gets that error). The job has been dropped.
     pub fn execute(&self, job: impl FnOnce() + Send + 'static) -> Result<(), ExecuteError> {
-        self.shared().submit(Box::new(job), AtShutdown::Run)
-    }
-
-    /// As [`execute`](Self::execute); but if the job has not begun when the pool is shut down, it is dropped unrun.
-    ///
-    /// # Errors
-    ///
-    /// As [`execute`](Self::execute).
-    pub fn execute_until_shutdown(
-        &self,
-        job: impl FnOnce() + Send + 'static,
-    ) -> Result<(), ExecuteError> {
-        self.shared().submit(Box::new(job), AtShutdown::Drop)
+        self.shared().submit(Box::new(job))
     }
 
     /// As [`ThreadMaker::make_threads`], which see.
@@ -124,9 +111,6 @@ impl Pool {
     ///
     /// May be called again, to wait once more. Called on a thread of this pool it does not wait and returns false. False as
     /// well if there is a timeout and the system has no thread to wait with.
-    ///
-    /// Jobs that are not to run any more ([`execute_until_shutdown`](Self::execute_until_shutdown)) are dropped on the
-    /// calling thread, first, and their destructors take their time whatever the timeout.
     pub fn shutdown(&self, timeout: Option<Duration>) -> bool {
         self.shared().shutdown(timeout)
     }

@@ -96,14 +96,6 @@ pub(crate) struct Job {
     /// Tells the jobs of one pool apart, for [`Shared::withdraw`].
     id: u64,
     run: JobFn,
-    pub(crate) at_shutdown: AtShutdown,
-}
-
-/// What becomes of a job that waits when the pool is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AtShutdown {
-    Run,
-    Drop,
 }
 
 pub(crate) struct Shared {
@@ -206,7 +198,7 @@ impl Core {
 pub(crate) struct Todo {
     wake: Vec<Arc<Worker>>,
     ask_for_thread: bool,
-    pub(crate) drop: VecDeque<Job>,
+    drop: VecDeque<Job>,
 }
 
 impl Shared {
@@ -239,20 +231,12 @@ impl Shared {
     }
 
     /// The submitter's side of the protocol.
-    pub(crate) fn submit(
-        self: &Arc<Self>,
-        run: JobFn,
-        at_shutdown: AtShutdown,
-    ) -> Result<(), ExecuteError> {
+    pub(crate) fn submit(self: &Arc<Self>, run: JobFn) -> Result<(), ExecuteError> {
         if self.state.load(Ordering::Relaxed) == CLOSED {
             return Err(ExecuteError::ShutDown);
         }
         let id = self.submitted.fetch_add(1, Ordering::Relaxed);
-        self.inbox.push(Job {
-            id,
-            run,
-            at_shutdown,
-        });
+        self.inbox.push(Job { id, run });
         // Pairs with the fence in `settle`.
         fence(Ordering::SeqCst);
         if let Some(sentry) = self.sentry.get().as_deref() {

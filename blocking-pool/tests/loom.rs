@@ -5,8 +5,9 @@
 //! Mutations tried, each of which makes this file fail with a deadlock: `Shared::submit` without its fence;
 //! `Shared::settle` without its fence; `settle` without its re-check of the inbox; `submit` that does not empty the inbox
 //! when it reads `CLOSED`; `Shared::pause` without its settling, or counting itself as ended after that; `Shared::shutdown`
-//! that does not wait until all threads are listed, or not until another has joined them. And these with a job that is
-//! cancelled: `submit` that reads `CLOSED` relaxed; `Shared::close` that leaves the inbox to `settle`.
+//! that does not wait until all threads are listed, or not until another has joined them, or is not told that they are;
+//! `Core::wants_thread` that is never so when closed. And this with a job that is cancelled: `Shared::close` that leaves the
+//! inbox to `settle`.
 #![cfg(evenkeel_loom)]
 
 use std::sync::Arc;
@@ -127,6 +128,7 @@ fn making_meets_shutdown() {
         assert!(pool.shutdown(None));
         assert_eq!(block_on(task).unwrap(), 7);
         maker.join().unwrap();
+        assert!(pool.shutdown(Some(Duration::ZERO)), "it has been joined");
     });
 }
 

@@ -168,8 +168,6 @@ fn of_destructors_of_jobs_and_results() {
         let (block, release, begun) = blocker();
         pool.execute(block).unwrap();
         begun.recv().unwrap();
-        let bomb = Bomb(2);
-        pool.execute_until_shutdown(move || drop(bomb)).unwrap();
         let cancelled = pool.spawn({
             let bomb = Bomb(2);
             move || drop(bomb)
@@ -200,8 +198,7 @@ fn what_a_destructor_panicked_with_is_dropped() {
         begun.recv().unwrap();
         let payload = Arc::new(());
         let captured = PanicWith(Some(payload.clone()));
-        pool.execute_until_shutdown(move || drop(captured)).unwrap();
-        pool.shutdown_background();
+        assert!(pool.spawn(move || drop(captured)).cancel());
         assert_eq!(Arc::strong_count(&payload), 1);
         drop(release);
     });
@@ -219,7 +216,8 @@ fn of_the_log_when_a_thread_is_refused() {
                 builder.thread_maker(|_| ());
             }
             let pool = builder.build().unwrap();
-            let outcome = pool.execute(|| ());
+            let bombs = [Bomb(2), Bomb(0)];
+            let outcome = pool.execute(move || drop(bombs));
             assert_eq!(outcome.is_ok(), has_maker);
             assert_eq!(pool.make_threads().is_err(), has_maker);
             assert_eq!(pool.shutdown(Some(Duration::ZERO)), !has_maker);

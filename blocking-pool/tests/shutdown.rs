@@ -75,19 +75,27 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// Queued jobs that are dropped, whose destructor takes a lock, uses the pool, or panics.
+/// Queued jobs that are dropped after all, since the system has no thread for them, and whose destructor takes a lock, uses
+/// the pool, or panics. (No operating system gives a thread a stack as large as the address space.)
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
 fn tokio_3869() {
     within_limit(|| {
-        let (pool, release) = busy_pool();
+        let pool = Builder::new()
+            .stack_size(1 << 47)
+            .thread_maker(|_| ())
+            .build()
+            .unwrap();
         let dropped = Arc::new(Mutex::new(0));
         let ran = Arc::new(AtomicBool::new(false));
+        let mut tasks = Vec::new();
         for i in 0..20 {
             let (dropped, pool_in_job, ran) = (dropped.clone(), pool.clone(), ran.clone());
             let bomb = OnDrop(move || {
                 let refused = pool_in_job.execute(|| ());
                 assert!(matches!(refused, Err(ExecuteError::ShutDown)));
-                assert!(!pool_in_job.shutdown(Some(Duration::ZERO)));
+                pool_in_job.shutdown(Some(Duration::ZERO));
+                assert!(pool_in_job.make_threads().unwrap().is_none());
                 *dropped.lock().unwrap() += 1;
                 assert!(i % 5 > 0, "logged");
             });
@@ -95,14 +103,22 @@ fn tokio_3869() {
                 ran.store(true, Ordering::SeqCst);
                 drop(bomb);
             };
-            pool.execute_until_shutdown(job).unwrap();
+            if i % 2 == 0 {
+                pool.execute(job).unwrap();
+            } else {
+                tasks.push(pool.spawn(job));
+            }
         }
         assert!(!pool.shutdown(Some(Duration::ZERO)));
+        assert_eq!(pool.queued(), 20);
+        assert!(pool.make_threads().is_err());
         assert_eq!(pool.queued(), 0);
         // The mutex is poisoned by none of them: each panics after its guard is gone.
         assert_eq!(*dropped.lock().unwrap(), 20);
         assert!(!ran.load(Ordering::SeqCst));
-        drop(release);
+        for task in tasks {
+            assert!(block_on(task).unwrap_err().is_cancelled());
+        }
         assert!(pool.shutdown(None));
     });
 }
