@@ -6,6 +6,7 @@ use super::{ComputePriority, Pinning, Runtime, Shared, driver, hosts};
 use crate::lane::sleep::Sleep;
 use crate::lane::turn::Turn;
 use crate::lane::{Kind, Lane, WORKERS_MAX};
+use crate::panics::Foreign;
 use crate::time::shard::Shard;
 use evenkeel_io_driver::Driver;
 use evenkeel_topology::{Plan, Topology, allowed_cpus, parallelism, prepare_fences};
@@ -136,13 +137,14 @@ impl Builder {
     /// workers when the runtime is built, on the others when they are first needed. A spare thread, which may replace
     /// an IO worker, is not pinned yet. A panic in it is logged, and the thread goes on.
     pub fn on_thread_start(&mut self, f: impl Fn() + Send + Sync + 'static) -> &mut Self {
-        self.hooks.start = Some(Arc::new(f));
+        self.hooks.start = Some(Foreign::new(Arc::new(f)));
         self
     }
 
-    /// Calls `f` on every worker and every blocking thread before it ends.
+    /// Calls `f` on every worker and every blocking thread before it ends. A panic in it is logged, and the thread ends as it
+    /// would have.
     pub fn on_thread_stop(&mut self, f: impl Fn() + Send + Sync + 'static) -> &mut Self {
-        self.hooks.stop = Some(Arc::new(f));
+        self.hooks.stop = Some(Foreign::new(Arc::new(f)));
         self
     }
 
@@ -284,6 +286,15 @@ impl Builder {
         let name = self.thread_name.clone();
         let (start, stop) = (self.hooks.clone(), self.hooks.clone());
         let runtime = runtime.clone();
+        // The driver thread, which makes the threads, keeps the runtime; when one has started, perhaps nobody does.
+        let enter = move || {
+            let runtime = upgrade(&runtime).map(super::Handle::new);
+            move || {
+                if let Some(runtime) = runtime {
+                    super::context::enter_for_good(runtime);
+                }
+            }
+        };
         pool.max_threads(self.max_blocking_threads)
             .keep_alive(self.thread_keep_alive)
             .thread_name_fn(move || {
@@ -295,12 +306,8 @@ impl Builder {
                 wanted.store(true, Ordering::Release);
                 watch.unpark();
             })
-            .on_thread_start(move || {
-                if let Some(shared) = upgrade(&runtime) {
-                    super::context::enter_for_good(super::Handle::new(shared));
-                }
-                start.call_start();
-            })
+            .thread_setup(enter)
+            .on_thread_start(move || start.call_start())
             .on_thread_stop(move || stop.call_stop());
         if let Some(bytes) = self.thread_stack_size {
             pool.stack_size(bytes);
