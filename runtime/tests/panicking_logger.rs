@@ -3,91 +3,30 @@
 //!
 //! The receiver of the log is that of the whole process, hence a binary of its own.
 
+mod log_support;
 mod support;
 mod takeover_support;
 
 use evenkeel::runtime::{Handle, Runtime};
-use std::cell::Cell;
-use std::panic::panic_any;
+use log_support::{Bomb, ON_LINE, explode, have_the_log_panic, lines};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 use support::{
     Gate, assert_all_workers_work, builder, foreign_block_on, on_built, until, watchdog,
 };
 use takeover_support::burn;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
-
-static LINES: AtomicUsize = AtomicUsize::new(0);
-
-/// Does more with a line than to panic.
-type OnLine = Box<dyn Fn() + Send>;
-static ON_LINE: Mutex<Option<OnLine>> = Mutex::new(None);
-
-/// A payload whose destructor panics, and that payload's too.
-struct Bomb(usize);
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        if self.0 > 0 {
-            panic_any(Bomb(self.0 - 1));
-        }
-    }
-}
-
-fn explode() {
-    panic_any(Bomb(2));
-}
-
-struct Log;
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("evenkeel")
-    }
-
-    fn event(&self, _: &Event<'_>) {
-        thread_local!(static INSIDE: Cell<bool> = const { Cell::new(false) });
-        LINES.fetch_add(1, Ordering::SeqCst);
-        if !INSIDE.replace(true) {
-            let on_line = ON_LINE
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            if let Some(on_line) = on_line {
-                on_line();
-            }
-            INSIDE.set(false);
-        }
-        explode();
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[track_caller]
 fn with_panicking_log(test: impl FnOnce() + Send + 'static) {
-    static SET: Once = Once::new();
-    SET.call_once(|| tracing::subscriber::set_global_default(Log).unwrap());
+    have_the_log_panic();
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = LINES.load(Ordering::SeqCst);
+    let before = lines();
     watchdog(test);
-    assert!(LINES.load(Ordering::SeqCst) > before, "nothing was logged");
-}
-
-fn lines() -> usize {
-    LINES.load(Ordering::SeqCst)
+    assert!(lines() > before, "nothing was logged");
 }
 
 /// Polls that are replaced, until that has been logged.
