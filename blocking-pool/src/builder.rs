@@ -66,7 +66,7 @@ impl Builder {
         self
     }
 
-    /// How long a thread waits for a job before it ends.
+    /// How long a thread waits for a job before it ends; for ever with [`Duration::MAX`].
     pub fn keep_alive(&mut self, time: Duration) -> &mut Self {
         self.config.keep_alive = time;
         self

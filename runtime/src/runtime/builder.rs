@@ -91,7 +91,8 @@ impl Builder {
         self
     }
 
-    /// How long a thread of the blocking pool waits for another call before it ends; 10 s by default.
+    /// How long a thread of the blocking pool waits for another call before it ends; 10 s by default. So do spares, which
+    /// replace IO workers, beyond the one that is always ready. With [`Duration::MAX`] they wait for ever.
     pub fn thread_keep_alive(&mut self, keep_alive: Duration) -> &mut Self {
         self.thread_keep_alive = keep_alive;
         self
