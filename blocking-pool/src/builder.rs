@@ -6,6 +6,7 @@ use crate::pool::{Pool, ThreadMaker};
 
 type Hook = Arc<dyn Fn() + Send + Sync>;
 type MakerHook = Arc<dyn Fn(&ThreadMaker) + Send + Sync>;
+type Setup = Arc<dyn Fn() -> Box<dyn FnOnce() + Send> + Send + Sync>;
 
 #[derive(Clone)]
 pub(crate) struct Config {
@@ -13,6 +14,7 @@ pub(crate) struct Config {
     pub(crate) keep_alive: Duration,
     pub(crate) thread_name: Arc<dyn Fn() -> String + Send + Sync>,
     pub(crate) stack_size: Option<usize>,
+    pub(crate) thread_setup: Option<Setup>,
     pub(crate) on_thread_start: Option<Hook>,
     pub(crate) on_thread_stop: Option<Hook>,
     pub(crate) thread_maker: Option<MakerHook>,
@@ -50,6 +52,7 @@ impl Builder {
                 keep_alive: Duration::from_secs(10),
                 thread_name: Arc::new(|| "blocking".to_owned()),
                 stack_size: None,
+                thread_setup: None,
                 on_thread_start: None,
                 on_thread_stop: None,
                 thread_maker: None,
@@ -63,7 +66,7 @@ impl Builder {
         self
     }
 
-    /// How long a thread waits for a job before it ends.
+    /// How long a thread waits for a job before it ends; for ever with [`Duration::MAX`].
     pub fn keep_alive(&mut self, time: Duration) -> &mut Self {
         self.config.keep_alive = time;
         self
@@ -75,7 +78,7 @@ impl Builder {
         self.thread_name_fn(move || name.clone())
     }
 
-    /// Called for the name of each new thread.
+    /// Called for the name of each new thread. A panic in it is logged; the thread has no name then.
     pub fn thread_name_fn(
         &mut self,
         name: impl Fn() -> String + Send + Sync + 'static,
@@ -90,6 +93,18 @@ impl Builder {
         self
     }
 
+    /// Called by whoever makes a thread, for what the thread is to do first of all: to take over what its maker knows.
+    ///
+    /// A panic in either is logged; the thread goes on.
+    pub fn thread_setup<F>(&mut self, hook: impl Fn() -> F + Send + Sync + 'static) -> &mut Self
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        let hook = move || Box::new(hook()) as Box<dyn FnOnce() + Send>;
+        self.config.thread_setup = Some(Arc::new(hook));
+        self
+    }
+
     /// Called on each thread before its first job.
     ///
     /// A panic in it is logged; the thread goes on.
@@ -100,7 +115,8 @@ impl Builder {
 
     /// Called on each thread after its last job.
     ///
-    /// If a job comes just then, the thread may stay after all; it is started anew, by a call of the start hook.
+    /// If a job comes just then, the thread may stay after all; it is started anew, by a call of the start hook. A panic in it
+    /// is logged; the thread ends as it would have.
     pub fn on_thread_stop(&mut self, hook: impl Fn() + Send + Sync + 'static) -> &mut Self {
         self.config.on_thread_stop = Some(Arc::new(hook));
         self

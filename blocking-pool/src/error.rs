@@ -65,8 +65,8 @@ impl JobError {
         matches!(self.0, Reason::Panicked(_))
     }
 
-    /// Whether the job was dropped before it began: by [`BlockingTask::cancel`](crate::BlockingTask::cancel), by the
-    /// pool's shutdown, or because the pool could not accept it (then [`source`](Error::source) is an
+    /// Whether the job was dropped before it began: by [`BlockingTask::cancel`](crate::BlockingTask::cancel), because the
+    /// pool was shut down when it came, or had no thread for it (then [`source`](Error::source) mostly is an
     /// [`ExecuteError`]).
     pub fn is_cancelled(&self) -> bool {
         matches!(self.0, Reason::Cancelled(_))

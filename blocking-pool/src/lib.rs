@@ -27,6 +27,7 @@
 
 mod builder;
 mod cells;
+mod end;
 mod error;
 mod panics;
 mod patience;

@@ -10,8 +10,8 @@ use crate::task::{BlockingTask, new_task};
 
 /// A pool of threads for calls that block.
 ///
-/// Clones are handles to the same pool. Dropping the last one shuts the pool down in the background: jobs that have
-/// begun run to their end, queued ones are cancelled. Call [`shutdown`](Self::shutdown) to wait.
+/// Clones are handles to the same pool. Dropping the last one shuts the pool down in the background: the jobs that were
+/// accepted run, and nobody waits for them. Call [`shutdown`](Self::shutdown) to wait.
 #[derive(Clone)]
 pub struct Pool {
     user: Arc<User>,
@@ -43,8 +43,9 @@ impl Pool {
 
     /// Runs `job` on a thread of the pool; its result is a future.
     ///
-    /// A panic of the job reaches the future as a [`JobError`]. If the pool is shut down, or has no thread and cannot
-    /// start one, the future gives an error that [`is_cancelled`](JobError::is_cancelled), and the job is dropped.
+    /// A panic of the job reaches the future as a [`JobError`]. If the pool has been shut down, or has no thread and cannot
+    /// start one, the future gives an error that [`is_cancelled`](JobError::is_cancelled), and the job is dropped. A job that
+    /// waits when the pool is shut down still runs.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -69,7 +70,8 @@ impl Pool {
 
     /// Runs `job` on a thread of the pool. A panic in it is caught and logged.
     ///
-    /// A job that is accepted is either run, or dropped unrun when the pool shuts down.
+    /// A job that was accepted before the pool is shut down runs, unless the pool then has no thread and cannot start one.
+    /// One that comes while it is shut down either runs or is dropped.
     ///
     /// # Errors
     ///
@@ -103,12 +105,12 @@ impl Pool {
         self.shared().queued()
     }
 
-    /// Stops taking jobs, drops the queued ones unrun, and waits for those that run: for ever with `None`, else for
-    /// `timeout` at most. True if all threads have ended; the pool's threads touch no job and run no hook after that.
+    /// Takes no more jobs, and waits until those that were accepted have run and all threads have ended, the destructors of
+    /// their thread-locals included: for ever with `None`, else for `timeout` at most. True if that is so; when time is over,
+    /// the pool goes on to its end by itself.
     ///
-    /// May be called again, to wait once more. Called by a job of this pool it does not wait and returns false.
-    ///
-    /// The destructors of queued jobs run on the calling thread, first, and take their time whatever the timeout.
+    /// May be called again, to wait once more. Called on a thread of this pool it does not wait and returns false. False as
+    /// well if there is a timeout and the system has no thread to wait with.
     pub fn shutdown(&self, timeout: Option<Duration>) -> bool {
         self.shared().shutdown(timeout)
     }

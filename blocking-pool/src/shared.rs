@@ -18,13 +18,17 @@
 //!
 //! Whoever changes the core does, before it unlocks ([`Shared::settle`]):
 //! 1. moves `inbox` to the queue, and appoints an idle thread, the one that became idle last, to each job that has
-//!    no thread on its way to it ([`Core::uncovered`]); closed, it takes the queue away instead;
+//!    no thread on its way to it ([`Core::uncovered`]); closed, it takes `inbox` away instead, and appoints all that are
+//!    idle;
 //! 2. publishes `sentry`, the idle thread on top, and `state`;
 //! 3. fence;
 //! 4. starts again unless `inbox` is empty.
 //!
 //! After the unlock it signals whom it appointed, asks for a thread if jobs are still uncovered below the cap, and drops
-//! what the closing took away.
+//! what was taken away.
+//!
+//! Closing ([`end`](crate::end)) moves `inbox` to the queue a last time. What is in the queue then still runs, by the same
+//! rules as before; what comes into the `inbox` later never gets there.
 //!
 //! An idle thread is parked and listed in `Core::idle`. Signalled or timed out it locks: no longer listed, it was
 //! appointed; else it unlists itself. Then it takes a job, or lists itself again, or (timed out) leaves. The re-check of
@@ -41,7 +45,8 @@
 //! and 4 of the submitter see what that settling published. Take the last settling that does not see the push. With a
 //! sentry published, it is signalled, locks and takes in the inbox. Without one and `FULL`, all threads are at work and
 //! each of them looks into the inbox when it ends its job. `GROWABLE`, a thread is asked for, and the maker takes in the
-//! inbox. `CLOSED`, the submitter drops the job itself.
+//! inbox. `CLOSED`, the submitter drops the job itself, and nothing that was there before the closing: `CLOSED` is
+//! published with release after the last move of `inbox` to the queue, and read with acquire.
 //!
 //! *The request*: `request` is twice a count of ended calls to `make_threads`, plus one when the hook was called since the
 //! last of them. Asking: read it; odd: done; even: call the hook, then try to set the bit. The bit is set after the hook
@@ -65,16 +70,16 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::builder::Config;
 use crate::cells::Stack;
+use crate::end::{Unjoined, join_quietly};
 use crate::error::ExecuteError;
-use crate::panics::{contained, drop_quietly};
+use crate::panics::{contained, drop_quietly, log};
 use crate::pool::ThreadMaker;
 use crate::sync::{
     AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, Published, fence,
-    wait_until,
 };
 use crate::worker::{self, Worker};
 
@@ -101,8 +106,8 @@ pub(crate) struct Shared {
     state: AtomicU8,
     request: AtomicU64,
     pub(crate) core: Mutex<Core>,
-    /// Notified when the last thread of a closed pool has ended.
-    ended: Condvar,
+    /// Notified when a closed pool is over, and when its threads have been joined.
+    pub(crate) ended: Condvar,
     /// The last attempt to start a thread failed and was logged.
     start_failed: AtomicBool,
     // For reports only:
@@ -118,7 +123,8 @@ pub(crate) struct Core {
     /// The parked threads that nobody appointed to a job; the one that became idle last is on top.
     pub(crate) idle: Vec<Arc<Worker>>,
     /// All threads, from the decision to make one until after its stop hook.
-    threads: usize,
+    pub(crate) threads: usize,
+    pub(crate) unjoined: Unjoined,
     /// Threads that were made and have not locked yet for the first time.
     pub(crate) starting: usize,
     /// Threads that were taken from `idle` and have not locked since.
@@ -182,7 +188,7 @@ impl Core {
     }
 
     fn wants_thread(&self, cap: usize) -> bool {
-        !self.closed && self.uncovered() > 0 && self.idle.is_empty() && self.threads < cap
+        self.uncovered() > 0 && self.idle.is_empty() && self.threads < cap
     }
 }
 
@@ -201,6 +207,7 @@ impl Shared {
             jobs: VecDeque::new(),
             idle: Vec::new(),
             threads: 0,
+            unjoined: Unjoined::default(),
             starting: 0,
             appointed: 0,
             closed: false,
@@ -236,7 +243,8 @@ impl Shared {
             sentry.signal();
             return Ok(());
         }
-        match self.state.load(Ordering::Relaxed) {
+        // Acquire, for `CLOSED`: what is in the inbox now has come after the closing.
+        match self.state.load(Ordering::Acquire) {
             GROWABLE if self.config.thread_maker.is_some() => self.ask_for_thread(),
             GROWABLE => {
                 if let Err(error) = self.make_threads()
@@ -276,9 +284,16 @@ impl Shared {
         }
     }
 
-    /// Moves the inbox to the queue and takes the oldest job.
+    /// Moves what has come in to the queue, until the pool is closed.
+    pub(crate) fn take_inbox(&self, core: &mut Core) {
+        if !core.closed {
+            self.inbox.take_all(&mut core.jobs);
+        }
+    }
+
+    /// Takes the oldest job.
     pub(crate) fn next_job(&self, core: &mut Core) -> Option<Job> {
-        self.inbox.take_all(&mut core.jobs);
+        self.take_inbox(core);
         let job = core.jobs.pop_front()?;
         self.count_taken(1);
         Some(job)
@@ -288,9 +303,9 @@ impl Shared {
     pub(crate) fn settle(&self, core: &mut Core) -> Todo {
         let mut todo = Todo::default();
         loop {
-            self.inbox.take_all(&mut core.jobs);
+            self.take_inbox(core);
             if core.closed {
-                todo.drop.append(&mut core.jobs);
+                self.inbox.take_all(&mut todo.drop);
             }
             let wanted = if core.closed {
                 core.idle.len()
@@ -321,7 +336,8 @@ impl Shared {
             FULL
         };
         self.sentry.set(core.idle.last());
-        self.state.store(state, Ordering::Relaxed);
+        // Release, for `CLOSED`: see `submit`.
+        self.state.store(state, Ordering::Release);
         self.threads_seen.store(core.threads, Ordering::Relaxed);
         self.idle_seen.store(core.idle.len(), Ordering::Relaxed);
     }
@@ -360,16 +376,16 @@ impl Shared {
     /// is the time after which the caller has to come back.
     pub(crate) fn make_threads(self: &Arc<Self>) -> io::Result<Option<Duration>> {
         if self.config.thread_maker.is_none() {
-            while self.reserve_thread() {
-                self.start_thread()?;
+            while let Some(number) = self.reserve_thread() {
+                self.start_thread(number)?;
             }
             return Ok(None);
         }
         for _ in 0..self.growth_step() {
-            if !self.reserve_thread() {
+            let Some(number) = self.reserve_thread() else {
                 break;
-            }
-            self.start_thread()?;
+            };
+            self.start_thread(number)?;
         }
         Ok(self.pause())
     }
@@ -408,97 +424,85 @@ impl Shared {
         wanted.then_some(pause)
     }
 
-    /// Counts a thread if one is wanted.
-    fn reserve_thread(self: &Arc<Self>) -> bool {
+    /// Counts a thread if one is wanted. The result is its number.
+    fn reserve_thread(self: &Arc<Self>) -> Option<u64> {
         let mut core = self.core.lock();
         let mut todo = self.settle(&mut core);
         let wanted = std::mem::take(&mut todo.ask_for_thread);
-        if wanted {
+        let number = wanted.then(|| {
             core.threads += 1;
             core.starting += 1;
             self.publish(&core);
-        }
+            core.unjoined.announce()
+        });
         drop(core);
         self.carry_out(todo);
-        wanted
+        number
     }
 
-    fn start_thread(self: &Arc<Self>) -> io::Result<()> {
-        match worker::start(self) {
-            Ok(()) => {
+    fn start_thread(self: &Arc<Self>, number: u64) -> io::Result<()> {
+        match worker::start(self, number) {
+            Ok(handle) => {
                 self.start_failed.store(false, Ordering::Relaxed);
+                let mut core = self.core.lock();
+                core.unjoined.list(number, handle);
+                self.notify_if_over(&core);
                 Ok(())
             }
             Err(error) => {
-                let mut core = self.core.lock();
-                core.starting -= 1;
-                core.threads -= 1;
-                let mut todo = self.settle(&mut core);
-                // The caller learns of the failure and comes back.
-                todo.ask_for_thread = false;
-                let (threads, queued) = (core.threads, core.jobs.len());
-                self.notify_if_ended(&core);
-                drop(core);
-                self.carry_out(todo);
-                if !self.start_failed.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(
-                        %error, threads, queued,
-                        "blocking pool: cannot start another thread; jobs wait in the queue"
-                    );
-                }
+                self.thread_was_refused(number, &error);
                 Err(error)
             }
         }
     }
 
-    /// Uncounts the calling pool thread, whose stop hook has run. False if it must stay because jobs came meanwhile
-    /// that would need a new thread; it then counts as one that starts.
-    pub(crate) fn leave(self: &Arc<Self>) -> bool {
+    fn thread_was_refused(self: &Arc<Self>, number: u64, error: &io::Error) {
+        let mut core = self.core.lock();
+        core.starting -= 1;
+        core.threads -= 1;
+        core.unjoined.forget(number);
+        let mut todo = self.settle(&mut core);
+        // The caller learns of the failure and comes back.
+        todo.ask_for_thread = false;
+        let (threads, queued) = (core.threads, core.jobs.len());
+        if core.closed && threads == 0 {
+            // Whoever waits for the end would wait for a thread that may never come.
+            todo.drop.append(&mut core.jobs);
+        }
+        self.notify_if_over(&core);
+        drop(core);
+        self.carry_out(todo);
+        if !self.start_failed.swap(true, Ordering::Relaxed) {
+            log(|| {
+                tracing::warn!(
+                    %error, threads, queued,
+                    "blocking pool: cannot start another thread; jobs wait in the queue"
+                );
+            });
+        }
+    }
+
+    /// Uncounts the calling pool thread, whose stop hook has run, and joins those that have left before it. False if it must
+    /// stay because jobs came meanwhile that would need a new thread; it then counts as one that starts.
+    pub(crate) fn leave(self: &Arc<Self>, number: u64) -> bool {
         let mut core = self.core.lock();
         core.threads -= 1;
-        if core.closed {
-            // Later submitters have seen that and drop their jobs themselves.
-            self.publish(&core);
-            self.notify_if_ended(&core);
-            return true;
-        }
         let mut todo = self.settle(&mut core);
         let stay = todo.ask_for_thread;
+        let mut left_before = Vec::new();
         if stay {
             core.threads += 1;
             core.starting += 1;
             todo.ask_for_thread = core.wants_thread(self.config.max_threads);
             self.publish(&core);
+        } else if !core.closed {
+            left_before = core.unjoined.leave(number);
         }
+        self.notify_if_over(&core);
         drop(core);
         self.carry_out(todo);
+        left_before.into_iter().for_each(join_quietly);
         !stay
-    }
-
-    fn notify_if_ended(&self, core: &Core) {
-        if core.closed && core.threads == 0 {
-            self.ended.notify_all();
-        }
-    }
-
-    /// Closes the pool, and waits for its threads until the timeout; true if all have ended.
-    pub(crate) fn shutdown(self: &Arc<Self>, timeout: Option<Duration>) -> bool {
-        let deadline = timeout.map(|timeout| Instant::now().checked_add(timeout));
-        let mut core = self.core.lock();
-        core.closed = true;
-        let todo = self.settle(&mut core);
-        drop(core);
-        self.carry_out(todo);
-
-        // A thread of the pool would wait for its own end.
-        let wait = timeout != Some(Duration::ZERO) && !worker::is_current(self);
-        let mut core = self.core.lock();
-        while wait && core.threads > 0 {
-            if wait_until(&self.ended, &mut core, deadline.flatten()) {
-                break;
-            }
-        }
-        core.threads == 0
     }
 
     fn count_taken(&self, jobs: usize) {

@@ -13,7 +13,9 @@ mod imp {
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence,
     };
-    pub(crate) use std::thread::{Builder as ThreadBuilder, Thread, current, park, park_timeout};
+    pub(crate) use std::thread::{
+        Builder as ThreadBuilder, JoinHandle, Thread, current, park, park_timeout,
+    };
     pub(crate) use std::thread_local;
 
     /// How long an idle thread may look for its next job before it sleeps: about what sleeping and being woken costs.
@@ -60,7 +62,7 @@ mod imp {
     pub(crate) use loom::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence,
     };
-    pub(crate) use loom::thread::{Builder as ThreadBuilder, Thread, current, park};
+    pub(crate) use loom::thread::{Builder as ThreadBuilder, JoinHandle, Thread, current, park};
     pub(crate) use loom::thread_local;
 
     /// One look.

@@ -24,7 +24,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::cells::Slot;
 use crate::error::JobError;
-use crate::panics::drop_quietly;
+use crate::panics::{contained, drop_quietly};
 
 /// Where the result arrives.
 struct Output<T: Send> {
@@ -36,7 +36,7 @@ impl<T: Send> Output<T> {
     fn complete(&self, result: Result<T, JobError>) {
         self.result.swap(Some(Box::new(result)));
         if let Some(waker) = self.waker.take() {
-            waker.wake();
+            contained("a waker", || waker.wake());
         }
     }
 

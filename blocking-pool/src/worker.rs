@@ -8,7 +8,9 @@ use std::time::Instant;
 use crate::panics::contained;
 use crate::patience::Patience;
 use crate::shared::Shared;
-use crate::sync::{AtomicBool, Ordering, Thread, ThreadBuilder, current, park, park_timeout};
+use crate::sync::{
+    AtomicBool, JoinHandle, Ordering, Thread, ThreadBuilder, current, park, park_timeout,
+};
 
 crate::sync::thread_local! {
     /// The address of the pool that this thread belongs to, or 0.
@@ -74,37 +76,44 @@ impl Worker {
 }
 
 /// Starts a thread that has been counted already.
-pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<()> {
+pub(crate) fn start(shared: &Arc<Shared>, number: u64) -> io::Result<JoinHandle<()>> {
+    let config = &shared.config;
     let mut name =
-        contained("the thread name function", || (shared.config.thread_name)()).unwrap_or_default();
+        contained("the thread name function", || (config.thread_name)()).unwrap_or_default();
     // std panics on these.
     name.retain(|c| c != '\0');
     let mut builder = ThreadBuilder::new().name(name);
-    if let Some(size) = shared.config.stack_size {
+    if let Some(size) = config.stack_size {
         builder = builder.stack_size(size);
     }
+    let setup = config.thread_setup.as_ref();
+    let setup = setup.and_then(|setup| contained("the thread setup hook", &**setup));
     let shared = shared.clone();
-    builder.spawn(move || run(&shared)).map(drop)
+    builder.spawn(move || {
+        POOL.with(|pool| pool.set(Arc::as_ptr(&shared).addr()));
+        setup.and_then(|setup| contained("the thread's setup", setup));
+        // The pool itself may go with this thread.
+        contained("a pool thread", move || run(&shared, number));
+    })
 }
 
-fn run(shared: &Arc<Shared>) {
-    POOL.with(|pool| pool.set(Arc::as_ptr(shared).addr()));
+fn run(shared: &Arc<Shared>, number: u64) {
     let worker = Arc::new(Worker::new());
     loop {
         if let Some(hook) = &shared.config.on_thread_start {
-            contained("the thread start hook", || hook());
+            contained("the thread start hook", &**hook);
         }
         work(shared, &worker);
         if let Some(hook) = &shared.config.on_thread_stop {
-            contained("the thread stop hook", || hook());
+            contained("the thread stop hook", &**hook);
         }
-        if shared.leave() {
+        if shared.leave(number) {
             return;
         }
     }
 }
 
-/// Runs jobs until none came for the keep-alive time or the pool is closed.
+/// Runs jobs until none came for the keep-alive time, or the pool is closed and none is left.
 fn work(shared: &Arc<Shared>, me: &Arc<Worker>) {
     let deadline_from_now = || Instant::now().checked_add(shared.config.keep_alive);
     let mut deadline = deadline_from_now();
@@ -112,7 +121,7 @@ fn work(shared: &Arc<Shared>, me: &Arc<Worker>) {
     let mut expired = false;
     let mut core = shared.core.lock();
     core.starting -= 1;
-    while !core.closed {
+    loop {
         if let Some(job) = shared.next_job(&mut core) {
             let todo = shared.settle(&mut core);
             drop(core);
@@ -124,7 +133,7 @@ fn work(shared: &Arc<Shared>, me: &Arc<Worker>) {
             core.ended += 1;
             continue;
         }
-        if expired {
+        if expired || core.closed {
             break;
         }
         core.idle.push(me.clone());

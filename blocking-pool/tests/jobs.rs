@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::thread;
+use std::time::Duration;
 
 use common::{LIMIT, block_on, blocker, wait_for, within_limit};
 use evenkeel_blocking_pool::{Builder, ExecuteError, Pool};
@@ -251,7 +252,11 @@ mod no_thread {
         assert!(pool.make_threads().is_err());
         assert!(!task.is_finished());
         assert_eq!((pool.threads(), pool.queued()), (0, 1));
-        assert!(pool.shutdown(None));
+        // It would run still, if there were a thread.
+        assert!(!pool.shutdown(Some(Duration::ZERO)));
+        assert!(!task.is_finished());
+        assert!(pool.make_threads().is_err());
         assert!(block_on(task).unwrap_err().is_cancelled());
+        assert!(pool.shutdown(None));
     }
 }

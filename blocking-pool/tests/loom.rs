@@ -4,7 +4,10 @@
 //!
 //! Mutations tried, each of which makes this file fail with a deadlock: `Shared::submit` without its fence;
 //! `Shared::settle` without its fence; `settle` without its re-check of the inbox; `submit` that does not empty the inbox
-//! when it reads `CLOSED`; `Shared::pause` without its settling, or counting itself as ended after that.
+//! when it reads `CLOSED`; `Shared::pause` without its settling, or counting itself as ended after that; `Shared::shutdown`
+//! that does not wait until all threads are listed, or not until another has joined them, or is not told that they are;
+//! `Core::wants_thread` that is never so when closed. And this with a job that is cancelled: `Shared::close` that leaves the
+//! inbox to `settle`.
 #![cfg(evenkeel_loom)]
 
 use std::sync::Arc;
@@ -70,6 +73,62 @@ fn submit_meets_shutdown() {
             Err(error) => assert!(error.is_cancelled()),
         }
         shutdown.join().unwrap();
+    });
+}
+
+/// What was accepted before the shutdown runs, though another submitter comes too late and empties the inbox.
+#[test]
+fn a_late_submitter_meets_shutdown() {
+    model(|| {
+        let pool = pool(1, Duration::MAX);
+        let task = pool.spawn(|| 7);
+        let other = pool.clone();
+        let late = thread::spawn(move || drop(other.execute(|| ())));
+        assert!(pool.shutdown(None));
+        late.join().unwrap();
+        assert_eq!(block_on(task).unwrap(), 7);
+    });
+}
+
+/// The same, while the only thread times out and leaves, and another waits for the end as well.
+#[test]
+fn leaving_meets_shutdown() {
+    // Four threads, with the one that comes for the second job.
+    model_with_preemptions(1, || {
+        let pool = pool(1, Duration::ZERO);
+        pool.execute(|| ()).unwrap();
+        let task = pool.spawn(|| 7);
+        let other = pool.clone();
+        let shutdown = thread::spawn(move || assert!(other.shutdown(None)));
+        assert!(pool.shutdown(None));
+        // Nobody waits for threads that have been joined.
+        assert!(pool.shutdown(Some(Duration::ZERO)));
+        shutdown.join().unwrap();
+        assert_eq!(block_on(task).unwrap(), 7);
+    });
+}
+
+/// A maker that is asked for a thread before the shutdown comes after it.
+#[test]
+fn making_meets_shutdown() {
+    model(|| {
+        let (ring, rung) = loom::sync::mpsc::channel();
+        let pool = Builder::new()
+            .max_threads(1)
+            .keep_alive(Duration::MAX)
+            .thread_maker(move |_| ring.send(()).unwrap())
+            .build()
+            .unwrap();
+        let task = pool.spawn(|| 7);
+        let other = pool.clone();
+        let maker = thread::spawn(move || {
+            rung.recv().unwrap();
+            while other.make_threads().unwrap().is_some() {}
+        });
+        assert!(pool.shutdown(None));
+        assert_eq!(block_on(task).unwrap(), 7);
+        maker.join().unwrap();
+        assert!(pool.shutdown(Some(Duration::ZERO)), "it has been joined");
     });
 }
 

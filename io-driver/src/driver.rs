@@ -10,6 +10,7 @@ use mio::event::{Event, Source};
 use mio::{Events, Interest, Poll, Token};
 
 use crate::bell::Bell;
+use crate::panics::log;
 use crate::ready::Ready;
 use crate::registration::Registration;
 use crate::slots::Slots;
@@ -219,7 +220,7 @@ impl Handle {
     /// What the caller did before is visible to the driver's thread after that turn.
     pub fn wake(&self) {
         if let Err(error) = self.shared.bell.ring(|| self.shared.system.wake()) {
-            tracing::error!(%error, "the IO driver could not be woken");
+            log(|| tracing::error!(%error, "the IO driver could not be woken"));
         }
     }
 

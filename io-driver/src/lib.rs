@@ -8,6 +8,7 @@ mod bell;
 mod half;
 #[cfg(all(test, evenkeel_loom))]
 mod loom_tests;
+mod panics;
 mod ready;
 mod slots;
 mod sync;

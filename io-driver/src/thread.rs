@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crate::driver::{Driver, Handle};
+use crate::panics::log;
 
 /// A thread that owns a [`Driver`] and turns it, for executors that have no place to do so.
 ///
@@ -85,7 +86,7 @@ impl Drop for DriverThread {
 fn run(mut driver: Driver, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         if let Err(error) = driver.turn(None) {
-            tracing::error!(%error, "the IO driver cannot poll and shuts down");
+            log(|| tracing::error!(%error, "the IO driver cannot poll and shuts down"));
             return;
         }
     }

@@ -26,12 +26,12 @@
 //!
 //! Models: `loom_tests.rs`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
 use slab::Slab;
 
+use crate::panics::{contain, drop_quietly, log};
 use crate::sync::{AtomicBool, AtomicU8, Ordering, TryLock};
 
 /// Request: wake every waiter.
@@ -77,7 +77,7 @@ impl Waiters {
         let replaced = queue.poller.replace(waker);
         drop(queue);
         self.settle();
-        drop(replaced);
+        drop_quietly(replaced);
         Ok(())
     }
 
@@ -102,7 +102,7 @@ impl Waiters {
         };
         drop(queue);
         self.settle();
-        drop(replaced);
+        drop_quietly(replaced);
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl Waiters {
             .then(|| queue.futures.remove(key));
         drop(queue);
         self.settle();
-        drop(removed);
+        drop_quietly(removed);
     }
 
     /// Wakes every waiter.
@@ -143,7 +143,7 @@ impl Waiters {
         let room = std::mem::take(&mut queue.futures);
         drop(queue);
         self.settle();
-        taken.for_each(drop);
+        taken.for_each(drop_quietly);
         drop(room);
     }
 
@@ -175,7 +175,7 @@ impl Waiters {
             let (woken, swept) = queue.carry_out(asked);
             drop(queue);
             woken.for_each(wake);
-            drop(swept);
+            swept.into_iter().for_each(drop_quietly);
             what = self.pending.swap(0, Ordering::AcqRel);
         }
     }
@@ -252,8 +252,8 @@ impl Taken {
 /// Wakes, and keeps a panic of the waker, which may be any executor's, from the driver and from the
 /// other waiters.
 fn wake(waker: Waker) {
-    if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
-        tracing::error!("a waker panicked when its source became ready");
+    if !contain(|| waker.wake()) {
+        log(|| tracing::error!("a waker panicked when its source became ready"));
     }
 }
 
@@ -328,6 +328,46 @@ mod tests {
         waiters.remove_future(&first, old.unwrap());
         waiters.wake_all();
         assert_eq!(count.woken(), 1);
+    }
+
+    /// On whatever thread, in a turn of the driver too: several at once, with payloads that panic as well.
+    #[test]
+    fn wakers_that_panic_when_they_are_dropped_harm_nobody() {
+        struct Payload;
+        impl Drop for Payload {
+            fn drop(&mut self) {
+                panic!("the payload");
+            }
+        }
+        struct Explode;
+        impl Wake for Explode {
+            fn wake(self: Arc<Self>) {}
+        }
+        impl Drop for Explode {
+            fn drop(&mut self) {
+                std::panic::panic_any(Payload);
+            }
+        }
+        let (waiters, count) = (Waiters::default(), Arc::new(Count::default()));
+        let futures = [(); 3].map(|()| {
+            let (ticket, mut key) = (Arc::new(Ticket::default()), None);
+            let waker = Waker::from(Arc::new(Explode));
+            waiters.set_future(&ticket, &mut key, waker).unwrap();
+            (ticket, key.unwrap())
+        });
+        waiters.set_poller(Arc::new(Explode).into()).unwrap();
+        waiters.set_poller(Arc::clone(&count).into()).unwrap();
+        // Swept together.
+        waiters.hold(|| {
+            for (ticket, key) in &futures[..2] {
+                waiters.remove_future(ticket, *key);
+            }
+        });
+        waiters.remove_future(&futures[2].0, futures[2].1);
+        waiters.wake_all();
+        assert_eq!(count.woken(), 1);
+        waiters.set_poller(Arc::new(Explode).into()).unwrap();
+        waiters.forget_all();
     }
 
     #[test]

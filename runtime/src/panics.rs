@@ -1,8 +1,15 @@
-//! Keeping the panics of user code from the runtime's own threads.
+//! Keeping the panics of foreign code from the runtime's own threads.
+//!
+//! Foreign are the polls and closures of the user, wakers of other executors, hooks, the destructors of all that, and
+//! whoever receives the log. A thread of the runtime calls each in one of these ways; what is promised of each is in
+//! ARCHITECTURE.md.
 
 use std::any::Any;
+use std::fmt;
 use std::mem;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// Runs `f`. True if it did not panic; the panic has been printed by the panic hook.
 pub(crate) fn contain(f: impl FnOnce()) -> bool {
@@ -20,9 +27,50 @@ pub(crate) fn drop_quietly<T>(value: T) {
     contain(|| drop(value));
 }
 
+/// Writes a line of the log. Whoever receives it may do whatever a waker may, but for blocking: so not under a lock.
+pub(crate) fn log(line: impl FnOnce()) {
+    contain(line);
+}
+
 /// The payload of a panic is a value like any other, and its destructor may panic again.
 fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(again);
+    }
+}
+
+/// A function of the user's. Its last owner may be a thread that ends, and there a panic of what the function has captured
+/// would end the process.
+pub(crate) struct Foreign<F: ?Sized>(Option<Arc<F>>);
+
+impl<F: ?Sized> Foreign<F> {
+    pub(crate) fn new(f: Arc<F>) -> Self {
+        Foreign(Some(f))
+    }
+}
+
+impl<F: ?Sized> Clone for Foreign<F> {
+    fn clone(&self) -> Self {
+        Foreign(self.0.clone())
+    }
+}
+
+impl<F: ?Sized> Deref for Foreign<F> {
+    type Target = F;
+
+    fn deref(&self) -> &F {
+        self.0.as_ref().expect("taken only by the drop")
+    }
+}
+
+impl<F: ?Sized> Drop for Foreign<F> {
+    fn drop(&mut self) {
+        drop_quietly(self.0.take());
+    }
+}
+
+impl<F: ?Sized> fmt::Debug for Foreign<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Foreign").finish_non_exhaustive()
     }
 }

@@ -41,6 +41,9 @@ where
 /// queue. For work that keeps a CPU busy use [`spawn_compute`]: hundreds of threads do not make a core
 /// faster. A closure that has started cannot be aborted.
 ///
+/// A closure that is in the queue when the runtime is shut down still runs, and dropping the runtime waits for it, as for one
+/// that has started: for ever, if it never ends. See [`Runtime`](crate::runtime::Runtime#shutdown).
+///
 /// # Panics
 ///
 /// Outside a runtime.

@@ -1,14 +1,17 @@
 //! What happens when the system refuses a thread: a runtime is not built without the driver thread and its IO
-//! workers; tasks of the compute lane wait for theirs, and nothing else breaks.
+//! workers; tasks of the compute lane wait for theirs, and nothing else breaks. Not even if whoever receives the log, which
+//! tells of it on the driver thread, panics.
 //!
 //! The limit belongs to the whole process, hence a binary of its own, and one test at a time.
 #![cfg(target_os = "linux")]
 
+mod log_support;
 mod support;
 
 use evenkeel::runtime::{ComputePriority, Handle, Runtime};
+use log_support::{have_the_log_panic, lines};
 use std::io;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use support::{assert_all_workers_work, builder, foreign_block_on, thread_name, watchdog};
 
@@ -51,11 +54,15 @@ fn with_room_for<R>(stacks: libc::rlim_t, f: impl FnOnce() -> R) -> R {
     result
 }
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+fn begin() -> impl Drop {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    have_the_log_panic();
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[test]
 fn a_runtime_is_not_built_with_fewer_threads() {
-    let _alone = ONE_AT_A_TIME.lock();
+    let _alone = begin();
     watchdog(|| {
         let threads = if cfg!(feature = "tokio-rt") { 4 } else { 3 };
         for threads_made in 0..threads {
@@ -70,7 +77,7 @@ fn a_runtime_is_not_built_with_fewer_threads() {
 #[cfg(feature = "tokio-rt")]
 #[test]
 fn a_runtime_that_is_not_built_can_be_tried_for_in_a_task_of_tokios() {
-    let _alone = ONE_AT_A_TIME.lock();
+    let _alone = begin();
     watchdog(|| {
         let tokio = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -95,7 +102,7 @@ fn assert_runs(runtime: &Runtime) {
 
 #[test]
 fn tasks_wait_until_a_thread_can_be_made() {
-    let _alone = ONE_AT_A_TIME.lock();
+    let _alone = begin();
     watchdog(|| {
         let [runtime, dropped] = [(); 2].map(|()| {
             let mut builder = builder(1);
@@ -126,9 +133,35 @@ fn tasks_wait_until_a_thread_can_be_made() {
         drop(dropped);
         assert!(foreign_block_on(cancelled).unwrap_err().is_cancelled());
 
+        assert!(lines() > 0, "that was logged");
         set_limit(before);
         let name = foreign_block_on(task).unwrap();
         assert!(name.contains("-cpu-"), "{name}");
+        assert_all_workers_work(runtime.handle());
+    });
+}
+
+/// They wait for a thread. Only in a shutdown they wait no longer.
+#[test]
+fn closures_that_block_are_cancelled_if_no_thread_can_be_made_before_the_end() {
+    let _alone = begin();
+    watchdog(|| {
+        let [runtime, dropped] = [(); 2].map(|()| {
+            let mut builder = builder(1);
+            builder.thread_stack_size(STACK_BYTES);
+            let runtime = builder.build().unwrap();
+            assert_runs(&runtime);
+            runtime
+        });
+        let [kept, cancelled] = with_room_for(0, || {
+            let tasks = [&runtime, &dropped].map(|runtime| runtime.spawn_blocking(thread_name));
+            drop(dropped);
+            assert_runs(&runtime);
+            tasks
+        });
+        assert!(foreign_block_on(cancelled).unwrap_err().is_cancelled());
+        let name = foreign_block_on(kept).unwrap();
+        assert!(name.contains("-blk-"), "{name}");
         assert_all_workers_work(runtime.handle());
     });
 }

@@ -455,3 +455,19 @@ fn timeouts_fire_again_after_tokios_own_block_in_place() {
         });
     });
 }
+
+#[test]
+fn a_runtime_dropped_by_a_blocking_call_of_tokios_does_not_wait_for_it() {
+    support::watchdog(|| {
+        let runtime = support::runtime();
+        let handle = runtime.handle().clone();
+        let (dropped, wait) = std::sync::mpsc::channel();
+        handle.block_on(async move {
+            tokio::task::spawn_blocking(move || {
+                drop(runtime);
+                dropped.send(()).unwrap();
+            });
+        });
+        wait.recv().unwrap();
+    });
+}

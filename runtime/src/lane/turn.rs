@@ -11,6 +11,7 @@
 
 use super::exclusive::{Exclusive, Guard};
 use super::parker::Parker;
+use crate::panics::log;
 use evenkeel_io_driver::{Driver, Handle};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -76,7 +77,7 @@ impl MyTurn<'_> {
     fn poll(&mut self, timeout: Option<Duration>) -> usize {
         self.polls.fetch_add(1, Ordering::Relaxed);
         self.driver.turn(timeout).unwrap_or_else(|error| {
-            tracing::error!(%error, "polling for IO failed");
+            log(|| tracing::error!(%error, "polling for IO failed"));
             // Not a busy loop, whatever the cause.
             std::thread::sleep(Duration::from_millis(10));
             0

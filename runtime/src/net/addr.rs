@@ -93,7 +93,7 @@ pub(crate) fn no_address() -> io::Error {
 
 mod sealed {
     use super::{SocketAddr, io};
-    use evenkeel_blocking_pool::BlockingTask;
+    use crate::runtime::look_ups::LookUp;
 
     pub trait Resolve {
         fn resolve(&self) -> Resolution;
@@ -101,7 +101,7 @@ mod sealed {
 
     pub enum Resolution {
         Known(io::Result<Vec<SocketAddr>>),
-        Pending(BlockingTask<io::Result<Vec<SocketAddr>>>),
+        Pending(LookUp<io::Result<Vec<SocketAddr>>>),
     }
 
     impl Resolution {

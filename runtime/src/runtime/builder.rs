@@ -6,6 +6,7 @@ use super::{ComputePriority, Pinning, Runtime, Shared, driver, hosts};
 use crate::lane::sleep::Sleep;
 use crate::lane::turn::Turn;
 use crate::lane::{Kind, Lane, WORKERS_MAX};
+use crate::panics::Foreign;
 use crate::time::shard::Shard;
 use crate::tokio_context::{BlockingThreads, Driven, TokioContext};
 use evenkeel_io_driver::Driver;
@@ -92,7 +93,8 @@ impl Builder {
         self
     }
 
-    /// How long a thread of the blocking pool waits for another call before it ends; 10 s by default.
+    /// How long a thread of the blocking pool waits for another call before it ends; 10 s by default. So do spares, which
+    /// replace IO workers, beyond the one that is always ready. With [`Duration::MAX`] they wait for ever.
     pub fn thread_keep_alive(&mut self, keep_alive: Duration) -> &mut Self {
         self.thread_keep_alive = keep_alive;
         self
@@ -139,13 +141,14 @@ impl Builder {
     /// workers when the runtime is built, on the others when they are first needed. A spare thread, which may replace
     /// an IO worker, is not pinned yet. A panic in it is logged, and the thread goes on.
     pub fn on_thread_start(&mut self, f: impl Fn() + Send + Sync + 'static) -> &mut Self {
-        self.hooks.start = Some(Arc::new(f));
+        self.hooks.start = Some(Foreign::new(Arc::new(f)));
         self
     }
 
-    /// Calls `f` on every worker and every blocking thread before it ends.
+    /// Calls `f` on every worker and every blocking thread before it ends. A panic in it is logged, and the thread ends as it
+    /// would have.
     pub fn on_thread_stop(&mut self, f: impl Fn() + Send + Sync + 'static) -> &mut Self {
-        self.hooks.stop = Some(Arc::new(f));
+        self.hooks.stop = Some(Foreign::new(Arc::new(f)));
         self
     }
 
@@ -287,7 +290,13 @@ impl Builder {
             max: self.max_blocking_threads,
             keep_alive: self.thread_keep_alive,
             stack_size: self.thread_stack_size,
-            on_start: move || drop(enter_for_good(&runtime)),
+            on_start: move || {
+                if let Some(shared) = upgrade(&runtime) {
+                    // The drop of the runtime on this thread must not wait for it.
+                    shared.threads.adopt_current();
+                    super::context::enter_for_good(super::Handle::new(shared));
+                }
+            },
         })?;
         Ok((Arc::new(tokio), driven))
     }
@@ -307,6 +316,16 @@ impl Builder {
         let name = format!("{}-{kind}", self.thread_name);
         let (start, stop) = (self.hooks.clone(), self.hooks.clone());
         let runtime = runtime.clone();
+        // The driver thread, which makes the threads, keeps the runtime; when one has started, perhaps nobody does.
+        let enter = move || {
+            let shared = upgrade(&runtime);
+            move || {
+                if let Some(shared) = shared {
+                    shared.tokio.enter_for_good();
+                    super::context::enter_for_good(super::Handle::new(shared));
+                }
+            }
+        };
         pool.max_threads(self.max_blocking_threads)
             .keep_alive(self.thread_keep_alive)
             .thread_name_fn(move || {
@@ -318,12 +337,8 @@ impl Builder {
                 wanted.store(true, Ordering::Release);
                 watch.unpark();
             })
-            .on_thread_start(move || {
-                if let Some(shared) = enter_for_good(&runtime) {
-                    shared.tokio.enter_for_good();
-                }
-                start.call_start();
-            })
+            .thread_setup(enter)
+            .on_thread_start(move || start.call_start())
             .on_thread_stop(move || stop.call_stop());
         if let Some(bytes) = self.thread_stack_size {
             pool.stack_size(bytes);
@@ -352,13 +367,6 @@ impl fmt::Debug for Builder {
             .field("takeover", &self.takeover)
             .finish_non_exhaustive()
     }
-}
-
-/// Makes the runtime, if it is still there, the current one of a thread that runs its blocking calls.
-fn enter_for_good(runtime: &hosts::Runtime) -> Option<Arc<Shared>> {
-    let shared = upgrade(runtime)?;
-    super::context::enter_for_good(super::Handle::new(shared.clone()));
-    Some(shared)
 }
 
 fn at_least_one(threads: usize, what: &str) -> io::Result<usize> {

@@ -16,6 +16,7 @@
 
 use super::threads::{Crew, Worker};
 use super::{ComputePriority, Shared};
+use crate::panics::log;
 use evenkeel_topology::{Plan, lower_current_thread};
 use parking_lot::{Condvar, Mutex};
 use std::io;
@@ -155,9 +156,11 @@ impl Shared {
 }
 
 fn log_priority(wanted: ComputePriority, in_force: ComputePriority) {
-    if in_force == wanted {
-        tracing::debug!(%in_force, "priority of the compute lane");
-    } else {
-        tracing::warn!(%wanted, %in_force, "the system refused the priority of the compute lane");
-    }
+    log(|| {
+        if in_force == wanted {
+            tracing::debug!(%in_force, "priority of the compute lane");
+        } else {
+            tracing::warn!(%wanted, %in_force, "the system refused the priority of the compute lane");
+        }
+    });
 }

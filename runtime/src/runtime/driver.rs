@@ -18,6 +18,7 @@ use crate::lane::hold::set_prompt;
 use crate::lane::parker::Parker;
 use crate::lane::turn::Turn;
 use crate::lane::watch::Watching;
+use crate::panics::log;
 use crate::time::clock;
 use crate::time::shard::{NEVER, wake};
 use evenkeel_topology::shorten_slice;
@@ -128,6 +129,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
             watch.parker.park(timeout);
         }
     }
+    maker.finish(shared);
 }
 
 /// Whether the workers poll the driver as they should.
@@ -199,6 +201,14 @@ impl Maker {
         self.again_at = pause.map(|pause| now + pause);
         pause
     }
+
+    /// The last act, once the pools have been shut down: what waits there still runs, and nobody else makes threads for it.
+    /// With the system refusing them, those that there are will do; if there are none, a pool cancels what waits.
+    fn finish(&self, shared: &Shared) {
+        while let Some(pause) = shared.make_threads(THREAD_RETRY) {
+            shared.watch.parker.park(Some(pause));
+        }
+    }
 }
 
 /// The starting of the compute workers.
@@ -223,8 +233,10 @@ impl Starter {
         };
         if self.again_at.is_none() {
             let (started, wanted) = (shared.compute.started(), shared.compute.workers());
-            tracing::error!(%error, started, wanted, "a thread of the compute lane could not be made; \
-                tried again until it can");
+            log(|| {
+                tracing::error!(%error, started, wanted, "a thread of the compute lane could not be made; \
+                    tried again until it can");
+            });
         }
         self.again_at = Some(now + THREAD_RETRY);
         Some(THREAD_RETRY)

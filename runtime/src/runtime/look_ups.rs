@@ -3,7 +3,10 @@
 //! A look-up waits for nobody. The pool has no thread until the first one.
 
 use super::{Handle, Shared};
-use evenkeel_blocking_pool::BlockingTask;
+use evenkeel_blocking_pool::{BlockingTask, JobError};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 impl Handle {
@@ -11,8 +14,26 @@ impl Handle {
     pub(crate) fn look_up<T: Send + 'static>(
         &self,
         look_up: impl FnOnce() -> T + Send + 'static,
-    ) -> BlockingTask<T> {
-        self.shared.look_ups.spawn(look_up)
+    ) -> LookUp<T> {
+        LookUp(self.shared.look_ups.spawn(look_up))
+    }
+}
+
+/// The result of a look-up. Dropped before that has begun, it never will be: nobody waits for it, and the drop of the
+/// runtime would.
+pub struct LookUp<T: Send>(BlockingTask<T>);
+
+impl<T: Send> Future for LookUp<T> {
+    type Output = Result<T, JobError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<T: Send> Drop for LookUp<T> {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 

@@ -9,7 +9,7 @@ mod driver;
 mod dump;
 pub(crate) mod handle;
 mod hosts;
-mod look_ups;
+pub(crate) mod look_ups;
 mod metrics;
 pub(crate) mod takeover;
 mod threads;
@@ -49,15 +49,21 @@ const STUCK_AFTER: Duration = Duration::from_millis(50);
 ///
 /// # Shutdown
 ///
-/// Futures are dropped at their next await point, queued closures are dropped unrun, and every
-/// [`JoinHandle`] that is left gives a [`JoinError`](crate::task::JoinError) with
-/// [`is_cancelled`](crate::task::JoinError::is_cancelled). Code that runs cannot be stopped: dropping
-/// the runtime waits for polls and closures that have begun, *for ever* if they never end. Where that
-/// can happen (a read from a terminal, say), use [`shutdown_timeout`](Runtime::shutdown_timeout) or
-/// [`shutdown_background`](Runtime::shutdown_background).
+/// Futures are dropped at their next await point, and closures of [`spawn_compute`](Runtime::spawn_compute) that have not
+/// begun are dropped unrun. So is whatever is spawned from then on. Each of their [`JoinHandle`]s gives a
+/// [`JoinError`](crate::task::JoinError) with [`is_cancelled`](crate::task::JoinError::is_cancelled).
+///
+/// Closures of [`spawn_blocking`](Runtime::spawn_blocking) that were there before *run*, also those that wait in the queue: the
+/// last line of a log is written. They are cancelled only if the pool has no thread and the system refuses one.
+///
+/// Code that runs cannot be stopped: dropping the runtime waits for all blocking closures, and for polls and other closures
+/// that have begun, *for ever* if they never end. Where that can happen (a read from a terminal, say), use
+/// [`shutdown_timeout`](Runtime::shutdown_timeout) or [`shutdown_background`](Runtime::shutdown_background). It also waits
+/// until all threads have ended, the destructors of their thread-locals included.
 ///
 /// Dropped on a worker of a runtime, or inside [`block_on`](Runtime::block_on), it shuts down in the
-/// background, because waiting there could never end.
+/// background, because waiting there could never end. Dropped by one of its own blocking closures it waits for everything
+/// but the blocking pool.
 ///
 /// # Fork
 ///
@@ -200,19 +206,25 @@ impl Runtime {
         self.handle.enter()
     }
 
-    /// Shuts down, and waits no longer than `timeout` for code that is running. Threads that are still
-    /// busy then are left to themselves, and end when that code does.
+    /// Shuts down, and waits no longer than `timeout` for code that is running and for blocking closures in the queue.
+    /// Threads that are still busy then are left to themselves, and end when that code does, those of the blocking pool
+    /// when the queue is empty.
+    ///
+    /// A last part of the waiting takes a thread, for at most as long; where the system refuses that, the destructors of
+    /// thread-locals may still run afterwards.
     pub fn shutdown_timeout(mut self, timeout: Duration) {
         self.shut_down(Some(timeout));
     }
 
-    /// Shuts down without waiting for code that is running.
+    /// Shuts down without waiting for code that is running. Blocking closures that wait in the queue still run, on the
+    /// threads that there are, or on a new one if there are none; nobody waits for them.
     pub fn shutdown_background(self) {
         self.shutdown_timeout(Duration::ZERO);
     }
 
-    /// In this order: nothing new starts; everything that waits is cancelled; the workers leave; the
-    /// driver goes, so that blocking closures which await IO get an error; then those are waited for.
+    /// In this order: nothing new starts; everything that waits is cancelled, but for blocking closures; the workers leave, and
+    /// the driver thread, once those closures need no more threads; the driver goes, so that blocking closures which await
+    /// IO get an error; then those are waited for.
     fn shut_down(&mut self, timeout: Option<Duration>) {
         let Some(crew) = self.crew.take() else {
             return;
@@ -223,9 +235,10 @@ impl Runtime {
             return;
         }
         let timeout = match context::role() {
-            context::Role::Outside => timeout,
+            // Nor is it outside where its context has gone already, at the end of a thread.
+            context::Role::Outside if !self.handle.shared.threads.is_current() => timeout,
             // Waiting here could never end.
-            context::Role::Worker | context::Role::BlockOn => Some(Duration::ZERO),
+            _ => Some(Duration::ZERO),
         };
         // A timeout that the clock cannot express is none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -236,7 +249,7 @@ impl Runtime {
         shared.takeover.close();
         shared.io.begin_shutdown();
         shared.compute.begin_shutdown();
-        // Queued closures go first: a running one, or a poll, may be waiting for what they own.
+        // Before the driver thread goes, which makes their threads.
         shared.look_ups.shutdown_background();
         shared.blocking.shutdown_background();
         if shared.compute.started() == 0 {
@@ -251,10 +264,10 @@ impl Runtime {
         shared.turn.close();
         shared.driver_timers.drain().into_iter().for_each(wake);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        shared.look_ups.shutdown(left);
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         shared.blocking.shutdown(left);
-        shared.threads.join_finished();
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        shared.look_ups.shutdown(left);
+        shared.threads.join(deadline);
     }
 }
 

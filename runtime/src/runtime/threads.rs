@@ -4,16 +4,25 @@ use super::driver::Watch;
 use super::{Handle, Shared, context};
 use crate::lane::worker::Local;
 use crate::lane::{Kind, Lane};
+use crate::panics::{Foreign, contain, drop_quietly, log};
 use crate::tokio_context::{Driven, TokioContext};
 use evenkeel_topology::pin_current_thread;
 use parking_lot::{Condvar, Mutex};
+use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
+use std::mem;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
+
+thread_local! {
+    /// The group that this thread belongs to, by its address, or 0. Without a destructor, so that it is there to the end.
+    static GROUP: Cell<usize> = const { Cell::new(0) };
+}
 
 /// Held by the runtime until it shuts down, and by each worker. When the last of them goes, the driver thread
 /// and tokio's have nobody left, and go as well.
@@ -127,16 +136,18 @@ pub(super) fn pin(cpu: Option<usize>) {
     if let Some(cpu) = cpu
         && !pin_current_thread(cpu)
     {
-        tracing::warn!(cpu, "a worker could not be pinned and goes on without");
+        log(|| tracing::warn!(cpu, "a worker could not be pinned and goes on without"));
     }
 }
 
 /// The user's callbacks for threads that start and stop.
 #[derive(Clone, Default)]
 pub(super) struct Hooks {
-    pub(super) start: Option<Arc<dyn Fn() + Send + Sync>>,
-    pub(super) stop: Option<Arc<dyn Fn() + Send + Sync>>,
+    pub(super) start: Option<Hook>,
+    pub(super) stop: Option<Hook>,
 }
+
+type Hook = Foreign<dyn Fn() + Send + Sync>;
 
 impl Hooks {
     pub(super) fn call_start(&self) {
@@ -151,9 +162,9 @@ impl Hooks {
 /// A hook that panics must not cost the runtime its thread.
 fn call(name: &str, hook: Option<&(dyn Fn() + Send + Sync)>) {
     if let Some(hook) = hook
-        && catch_unwind(AssertUnwindSafe(hook)).is_err()
+        && !contain(hook)
     {
-        tracing::error!("the {name} hook panicked");
+        log(|| tracing::error!("the {name} hook panicked"));
     }
 }
 
@@ -164,6 +175,10 @@ impl fmt::Debug for Hooks {
 }
 
 /// A group of threads that can be waited for with a limit, which `std`'s join cannot.
+///
+/// A thread is counted until it has nothing more to do here; then the destructors of its thread-locals run, which are foreign
+/// code, and only a join waits for those. A shutdown first waits until none is counted, then joins them all, with a thread
+/// of its own if it has a deadline. Handles of threads that have ended before are handed to those that end next.
 pub(super) struct Threads {
     name: String,
     stack_size: Option<usize>,
@@ -172,34 +187,50 @@ pub(super) struct Threads {
     handles: Mutex<Handles>,
 }
 
-/// A thread of low priority takes the lock only if it is the last that ends.
 #[derive(Default)]
 struct Running {
     count: AtomicUsize,
+    /// A thread of low priority takes it only if it is the last that ends.
     lock: Mutex<()>,
     none_left: Condvar,
+    /// Threads that have ended, for those that end next to join. Others only try to lock this, since they may be of low
+    /// priority.
+    ended: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
 struct Handles {
     list: Vec<JoinHandle<()>>,
-    /// With more than so many, those of threads that have ended are thrown away.
+    /// With more than so many, those of threads that have ended are handed on.
     prune_at: usize,
 }
 
 impl Handles {
     const PRUNE_MIN: usize = 16;
 
-    fn push(&mut self, handle: JoinHandle<()>) {
-        if self.list.len() >= self.prune_at.max(Handles::PRUNE_MIN) {
-            self.list.retain(|handle| !handle.is_finished());
+    fn push(&mut self, handle: JoinHandle<()>, running: &Running) {
+        if self.list.len() >= self.prune_at.max(Handles::PRUNE_MIN)
+            && let Some(mut ended) = running.ended.try_lock()
+        {
+            let has_ended = |handle: &mut JoinHandle<()>| handle.is_finished();
+            ended.extend(self.list.extract_if(.., has_ended));
             self.prune_at = 2 * self.list.len();
         }
         self.list.push(handle);
     }
 }
 
-/// Counts a thread as running until it is dropped, by a panic too.
+impl Running {
+    fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+
+    fn join_ended(&self) {
+        join_all(mem::take(&mut *self.ended.lock()));
+    }
+}
+
+/// Counts a thread as running until it is dropped.
 struct CountedIn(Arc<Running>);
 
 impl Drop for CountedIn {
@@ -240,19 +271,31 @@ impl Threads {
         self.running.count.fetch_add(1, Ordering::Relaxed);
         let counted = CountedIn(self.running.clone());
         let handle = builder.spawn(move || {
-            let _counted = counted;
-            body();
+            GROUP.set(counted.0.address());
+            contain(body);
+            counted.0.join_ended();
         })?;
-        self.handles.lock().push(handle);
+        self.handles.lock().push(handle, &self.running);
         Ok(())
     }
 
-    /// Waits until no thread runs; not after `deadline`. True if none does.
+    /// This thread, which others make and join, is one of the group as far as `is_current` goes.
+    pub(super) fn adopt_current(&self) {
+        GROUP.set(self.running.address());
+    }
+
+    /// True on a thread of this group, to its very end.
+    pub(super) fn is_current(&self) -> bool {
+        GROUP.get() == self.running.address()
+    }
+
+    /// Waits until no thread is counted; not after `deadline`. True if none is.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
         let Running {
             count,
             lock,
             none_left,
+            ..
         } = &*self.running;
         let mut locked = lock.lock();
         while count.load(Ordering::Acquire) > 0 {
@@ -267,14 +310,86 @@ impl Threads {
         true
     }
 
-    /// Joins threads that are known to end; those that are still stuck are left to themselves.
-    pub(super) fn join_finished(&self) {
-        let all_ended = self.running.count.load(Ordering::Acquire) == 0;
-        for handle in self.handles.lock().list.drain(..) {
-            if all_ended {
-                // Its panic has been printed, and there is nobody to give it to.
-                let _ = handle.join();
+    /// Waits until all threads have ended; not after `deadline`, nor if the system has no thread to wait with. Those that are
+    /// still busy then are left to themselves.
+    pub(super) fn join(&self, deadline: Option<Instant>) {
+        let mut threads = mem::take(&mut self.handles.lock().list);
+        if !self.wait(deadline) {
+            return;
+        }
+        threads.append(&mut self.running.ended.lock());
+        match deadline {
+            None => join_all(threads),
+            Some(deadline) => join_until(threads, deadline),
+        }
+    }
+}
+
+/// Their panics have been printed, and there is nobody to give them to.
+fn join_all(threads: Vec<JoinHandle<()>>) {
+    threads
+        .into_iter()
+        .for_each(|thread| drop_quietly(thread.join()));
+}
+
+fn join_until(threads: Vec<JoinHandle<()>>, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() || threads.is_empty() {
+        return;
+    }
+    let (joined, all_joined) = mpsc::channel();
+    let joiner = thread::Builder::new().name("joiner".to_owned());
+    let joiner = joiner.spawn(move || {
+        join_all(threads);
+        let _ = joined.send(());
+    });
+    if let Ok(joiner) = joiner
+        && all_joined.recv_timeout(left).is_ok()
+    {
+        // It has nothing more to do.
+        let _ = joiner.join();
+    }
+}
+
+#[cfg(all(test, not(evenkeel_loom)))]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::time::Duration;
+
+    /// Counted by the destructor of a thread-local that takes its time.
+    struct Slow(Duration, Arc<AtomicUsize>);
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            thread::sleep(self.0);
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    thread_local!(static SLOW: RefCell<Option<Slow>> = const { RefCell::new(None) });
+
+    #[test]
+    fn threads_that_ended_long_before_are_waited_for() {
+        for deadline in [None, Instant::now().checked_add(Duration::from_secs(60))] {
+            let threads = Threads::new("test", None, Hooks::default());
+            let ended = Arc::new(AtomicUsize::new(0));
+            const THREADS: usize = 5 * Handles::PRUNE_MIN;
+            for index in 0..THREADS {
+                // The first are so slow that whoever does not wait for them is caught.
+                let is_slow = index < Handles::PRUNE_MIN;
+                let time = Duration::from_millis(if is_slow { 200 } else { 0 });
+                let slow = Slow(time, ended.clone());
+                let body = move || SLOW.set(Some(slow));
+                threads.start(&index.to_string(), body).unwrap();
+                if !is_slow {
+                    threads.wait(None);
+                }
             }
+            assert!(threads.handles.lock().list.len() <= 2 * Handles::PRUNE_MIN);
+            assert!(threads.running.ended.lock().len() <= Handles::PRUNE_MIN);
+            threads.join(deadline);
+            assert_eq!(ended.load(Ordering::SeqCst), THREADS);
         }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) enum Failure {
 /// Why a task gave no result: it panicked, or it was cancelled.
 ///
 /// A task is cancelled by [`abort`](super::JoinHandle::abort), or because its runtime was shut down
-/// before it completed.
+/// before it completed; for closures that block see [`Runtime`](crate::runtime::Runtime#shutdown).
 pub struct JoinError {
     id: Id,
     repr: Repr,

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 ///
 /// It is a future of `Result<T, JoinError>` and completes under any executor. The error says whether
 /// the task panicked or was cancelled: by [`abort`](JoinHandle::abort), or because its runtime was
-/// dropped.
+/// shut down. (A closure given to [`spawn_blocking`](crate::spawn_blocking) before that runs all the same.)
 ///
 /// # Cancel safety
 ///

@@ -1,6 +1,8 @@
 //! The clock of the timers: nanoseconds since the process first asked, monotonic.
 
 use super::shard::NEVER;
+#[cfg(target_os = "linux")]
+use crate::panics::log;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -40,7 +42,7 @@ pub(crate) fn wake_on_time() {
         // Zero would mean the default.
         let slack = Some(std::num::NonZeroU64::MIN);
         if let Err(error) = rustix::thread::set_current_timer_slack(slack) {
-            tracing::debug!(%error, "the slack of timers could not be set");
+            log(|| tracing::debug!(%error, "the slack of timers could not be set"));
         }
     }
 }

@@ -23,7 +23,7 @@
 //! the earliest timer has been removed or where the wheel does not look closer; never too late.
 
 use super::wheel::{Key, Wheel};
-use crate::panics::{contain, drop_quietly};
+use crate::panics::{contain, drop_quietly, log};
 use crate::stack::Stack;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
@@ -302,7 +302,7 @@ impl Timers {
 /// Wakes, and keeps a panic of the waker, which may be any executor's, from the runtime's thread.
 pub(crate) fn wake(waker: Waker) {
     if !contain(|| waker.wake()) {
-        tracing::error!("a waker panicked");
+        log(|| tracing::error!("a waker panicked"));
     }
 }
 

@@ -15,6 +15,7 @@
 use super::stuck::{Beside, Decision, LOWER_AFTER, Stuck, Verdict, decide};
 use super::{CpuUse, Stray};
 use crate::lane::takeover::Poll;
+use crate::panics::log;
 use crate::runtime::Shared;
 use crate::task::Place;
 use crate::time::clock;
@@ -424,9 +425,9 @@ impl Monitor {
 }
 
 /// Not on the driver thread: the stuck poll may hold the lock of whatever writes the log.
-fn log_elsewhere(shared: &Shared, log: impl FnOnce() + Send + 'static) {
+fn log_elsewhere(shared: &Shared, line: impl FnOnce() + Send + 'static) {
     // Refused only when the runtime shuts down.
-    let _ = shared.blocking.execute(log);
+    let _ = shared.blocking.execute(|| log(line));
 }
 
 /// Polls for IO if nobody else does while a worker is stuck. Then somebody polls after this.

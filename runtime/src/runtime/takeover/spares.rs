@@ -166,13 +166,16 @@ impl Spares {
         if retired.closed || retired.waiting.len() >= RETIRED_MAX {
             return;
         }
-        let end = now + self.keep_alive / 2;
-        let after_last = retired.last_end.map(|last| last + END_PAUSE);
-        let end = after_last.map_or(end, |after_last| end.max(after_last));
-        retired.last_end = Some(end);
+        let after_last = retired
+            .last_end
+            .map_or(now, |last| now.max(last + END_PAUSE));
+        // Never, where the clock cannot express it: then it waits until all is over.
+        let end = now.checked_add(self.keep_alive / 2);
+        let end = end.map(|end| end.max(after_last));
+        retired.last_end = end.or(retired.last_end);
         retired.waiting.push(spare.clone());
         drop(retired);
-        if spare.wait(Some(end - now)).is_none() {
+        if spare.wait(end.map(|end| end - now)).is_none() {
             let mut retired = self.retired.lock();
             retired.waiting.retain(|other| !Arc::ptr_eq(other, &spare));
         }
