@@ -12,7 +12,9 @@
 //! 3. lists its handle under the lock.
 //!
 //! Leaving thread, of an open pool: under the lock that uncounts it, it is marked as left, and takes all those out that were
-//! marked before and are listed. It joins them after the unlock. Whoever is joined by it, is so for all who join it.
+//! marked before, are listed, and have nothing but their thread-locals left. It joins them after the unlock. Whoever is joined
+//! by it, is so for all who join it. (One that does not get away from a thread-local so keeps one other thread, and not each
+//! that comes after.)
 //!
 //! Who waits for the end:
 //! 1. closes the pool, which it may have been;
@@ -29,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use crate::panics::drop_quietly;
 use crate::shared::{Core, Shared};
-use crate::sync::{JoinHandle, MutexGuard, ThreadBuilder, wait_until};
+use crate::sync::{JoinHandle, MutexGuard, ThreadBuilder, is_finished, wait_until};
 use crate::worker;
 
 /// The threads that nobody has joined, by their numbers.
@@ -68,13 +70,12 @@ impl Unjoined {
         let threads = &mut self.threads;
         let mut before = Vec::new();
         self.left.retain(|left| {
-            let handle = threads.get_mut(left).and_then(Option::take);
-            let is_listed = handle.is_some();
-            if is_listed {
-                threads.remove(left);
+            let handle = threads.get(left).and_then(Option::as_ref);
+            let is_ready = handle.is_some_and(is_finished);
+            if is_ready {
+                before.extend(threads.remove(left).flatten());
             }
-            before.extend(handle);
-            !is_listed
+            !is_ready
         });
         self.left.push(number);
         before

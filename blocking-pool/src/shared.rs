@@ -233,6 +233,7 @@ impl Shared {
     /// The submitter's side of the protocol.
     pub(crate) fn submit(self: &Arc<Self>, run: JobFn) -> Result<(), ExecuteError> {
         if self.state.load(Ordering::Relaxed) == CLOSED {
+            drop_quietly(run);
             return Err(ExecuteError::ShutDown);
         }
         let id = self.submitted.fetch_add(1, Ordering::Relaxed);
@@ -250,7 +251,7 @@ impl Shared {
                 if let Err(error) = self.make_threads()
                     && let Some(job) = self.withdraw(id)
                 {
-                    drop(job);
+                    drop_quietly(job);
                     return Err(ExecuteError::NoThread(error));
                 }
             }

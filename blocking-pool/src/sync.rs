@@ -18,6 +18,11 @@ mod imp {
     };
     pub(crate) use std::thread_local;
 
+    /// True if nothing is left of the thread but the destructors of its thread-locals.
+    pub(crate) fn is_finished(thread: &JoinHandle<()>) -> bool {
+        thread.is_finished()
+    }
+
     /// How long an idle thread may look for its next job before it sleeps: about what sleeping and being woken costs.
     pub(crate) const LOOK_ON: Duration = Duration::from_micros(20);
 
@@ -64,6 +69,11 @@ mod imp {
     };
     pub(crate) use loom::thread::{Builder as ThreadBuilder, JoinHandle, Thread, current, park};
     pub(crate) use loom::thread_local;
+
+    /// Loom does not tell.
+    pub(crate) fn is_finished(_: &JoinHandle<()>) -> bool {
+        true
+    }
 
     /// One look.
     pub(crate) const LOOK_ON: Duration = Duration::ZERO;

@@ -289,6 +289,34 @@ fn a_bounded_shutdown_does_not_wait_for_a_thread_local_that_blocks() {
     });
 }
 
+#[test]
+fn a_thread_local_that_blocks_keeps_few_other_threads() {
+    within_limit(|| {
+        let pool = Builder::new().keep_alive(Duration::ZERO).build().unwrap();
+        let (release, released) = mpsc::channel::<()>();
+        let blocks = move || {
+            let _ = released.recv();
+        };
+        block_on(pool.spawn(move || at_end(blocks))).unwrap();
+        let ended = Arc::new(AtomicUsize::new(0));
+        const THREADS: usize = 20;
+        for _ in 0..THREADS {
+            wait_for("the thread has left", || pool.threads() == 0);
+            let ended = ended.clone();
+            let end = move || {
+                ended.fetch_add(1, Ordering::SeqCst);
+            };
+            block_on(pool.spawn(move || at_end(end))).unwrap();
+        }
+        wait_for("all but one end", || {
+            ended.load(Ordering::SeqCst) >= THREADS - 1
+        });
+        drop(release);
+        assert!(pool.shutdown(None));
+        assert_eq!(ended.load(Ordering::SeqCst), THREADS);
+    });
+}
+
 /// Both ways: it is refused, and the pool is shut down by it.
 #[test]
 fn a_thread_local_may_use_the_pool_that_ends() {

@@ -168,10 +168,10 @@ impl Spares {
         }
         let after_last = retired
             .last_end
-            .map_or(now, |last| now.max(last + END_PAUSE));
+            .and_then(|last| last.checked_add(END_PAUSE));
         // Never, where the clock cannot express it: then it waits until all is over.
         let end = now.checked_add(self.keep_alive / 2);
-        let end = end.map(|end| end.max(after_last));
+        let end = end.map(|end| after_last.map_or(end, |after_last| end.max(after_last)));
         retired.last_end = end.or(retired.last_end);
         retired.waiting.push(spare.clone());
         drop(retired);
