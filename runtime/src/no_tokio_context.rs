@@ -18,9 +18,11 @@ pub(crate) struct BlockingThreads<F> {
 }
 
 impl TokioContext {
-    pub(crate) fn new<F>(_: BlockingThreads<F>) -> io::Result<(TokioContext, Option<Driven>)> {
-        Ok((TokioContext, None))
+    pub(crate) fn new<F>(_: BlockingThreads<F>) -> io::Result<TokioContext> {
+        Ok(TokioContext)
     }
+
+    pub(crate) fn run(&self) {}
 
     pub(crate) fn stop(&self) {}
 
@@ -33,14 +35,6 @@ impl TokioContext {
     }
 
     pub(crate) fn enter_for_good(&self) {}
-}
-
-pub(crate) enum Driven {}
-
-impl Driven {
-    pub(crate) fn run(self) {
-        match self {}
-    }
 }
 
 #[inline]

@@ -29,6 +29,8 @@ use tokio::task::coop::{RestoreOnPending, has_budget_remaining, poll_proceed, un
 pub(crate) struct TokioContext {
     /// Gone once it is stopped: a handle that is kept would keep descriptors.
     handle: Mutex<Option<Handle>>,
+    /// Until its thread has begun.
+    left: Mutex<Option<Driven>>,
     stop: Arc<Notify>,
 }
 
@@ -42,7 +44,7 @@ pub(crate) struct BlockingThreads<F> {
 }
 
 /// The runtime of tokio's, on its way to its thread.
-pub(crate) struct Driven {
+struct Driven {
     /// Gone once it has run.
     runtime: Option<Runtime>,
     stop: Arc<Notify>,
@@ -80,7 +82,7 @@ impl TokioContext {
     /// Of the system, which may have no descriptors left, if tokio's own sockets are built in.
     pub(crate) fn new(
         threads: BlockingThreads<impl Fn() + Send + Sync + 'static>,
-    ) -> io::Result<(TokioContext, Option<Driven>)> {
+    ) -> io::Result<TokioContext> {
         let mut builder = Builder::new_current_thread();
         builder
             .enable_all()
@@ -93,18 +95,30 @@ impl TokioContext {
         }
         let runtime = builder.build()?;
         let stop = Arc::new(Notify::new());
-        let context = TokioContext {
-            handle: Mutex::new(Some(runtime.handle().clone())),
+        let handle = runtime.handle().clone();
+        let driven = Driven {
+            runtime: Some(runtime),
             stop: stop.clone(),
         };
-        let runtime = Some(runtime);
-        Ok((context, Some(Driven { runtime, stop })))
+        Ok(TokioContext {
+            handle: Mutex::new(Some(handle)),
+            left: Mutex::new(Some(driven)),
+            stop,
+        })
+    }
+
+    /// The body of its thread, once.
+    pub(crate) fn run(&self) {
+        let driven = self.left.lock().take();
+        driven.into_iter().for_each(Driven::run);
     }
 
     /// Its thread leaves, and drops what tasks it has; there is no context from now on.
     pub(crate) fn stop(&self) {
         self.handle.lock().take();
         self.stop.notify_one();
+        let left = self.left.lock().take();
+        drop(left);
     }
 
     /// How many tasks there are, if it is not stopped.
@@ -146,8 +160,8 @@ impl TokioContext {
 }
 
 impl Driven {
-    /// The body of its thread. Waits for the blocking calls that have begun.
-    pub(crate) fn run(mut self) {
+    /// Waits for the blocking calls that have begun.
+    fn run(mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.block_on(self.stop.notified());
         }

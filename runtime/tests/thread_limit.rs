@@ -64,12 +64,11 @@ fn begin() -> impl Drop {
 fn a_runtime_is_not_built_with_fewer_threads() {
     let _alone = begin();
     watchdog(|| {
-        let threads = if cfg!(feature = "tokio-rt") { 4 } else { 3 };
-        for threads_made in 0..threads {
+        for threads_made in 0..3 {
             let mut builder = builder(2);
             builder.thread_stack_size(STACK_BYTES);
             let built = with_room_for(threads_made, || builder.build());
-            assert!(built.is_err(), "with {threads_made} of {threads} threads");
+            assert!(built.is_err(), "with {threads_made} of three threads");
         }
     });
 }
@@ -82,13 +81,44 @@ fn a_runtime_that_is_not_built_can_be_tried_for_in_a_task_of_tokios() {
         let tokio = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        for threads_made in 0..4 {
+        for threads_made in 0..3 {
             tokio.block_on(async {
                 let mut builder = builder(2);
                 builder.thread_stack_size(STACK_BYTES);
                 assert!(with_room_for(threads_made, || builder.build()).is_err());
             });
         }
+    });
+}
+
+#[cfg(feature = "tokio-rt")]
+#[test]
+fn what_needs_tokios_thread_waits_until_it_can_be_made() {
+    let _alone = begin();
+    watchdog(|| {
+        let mut builder = builder(1);
+        builder.thread_stack_size(STACK_BYTES);
+        let runtime = builder.build().unwrap();
+        let unused = builder.build().unwrap();
+        let (begun, wait) = std::sync::mpsc::channel();
+        let before = limit();
+        set_limit(libc::rlimit {
+            rlim_cur: address_space() + STACK_BYTES as libc::rlim_t / 2,
+            ..before
+        });
+        let task = runtime.spawn(async move {
+            begun.send(()).unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::spawn(async { thread_name() }).await.unwrap()
+        });
+        wait.recv().unwrap();
+        // Everything else goes on, and a runtime without that thread can be dropped.
+        assert_runs(&runtime);
+        assert_runs(&unused);
+        drop(unused);
+        assert!(!task.is_finished());
+        set_limit(before);
+        assert!(foreign_block_on(task).unwrap().ends_with("-tokio"));
     });
 }
 

@@ -35,6 +35,7 @@ pub(super) fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
     let waker = Waker::from(parker.clone());
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
+    runtime.shared.want_tokio();
     runtime.shared.tokio.inside(|| {
         loop {
             if let Poll::Ready(output) = coop::with_budget(|| future.as_mut().poll(&mut cx)) {

@@ -1,4 +1,5 @@
 use super::compute_start::ComputeStart;
+use super::first_use::FirstUse;
 use super::hosts::{LaneHost, upgrade};
 use super::takeover::{Takeover, TakeoverPolicy};
 use super::threads::{Crew, Hooks, Threads};
@@ -8,7 +9,7 @@ use crate::lane::turn::Turn;
 use crate::lane::{Kind, Lane, WORKERS_MAX};
 use crate::panics::Foreign;
 use crate::time::shard::Shard;
-use crate::tokio_context::{BlockingThreads, Driven, TokioContext};
+use crate::tokio_context::{BlockingThreads, TokioContext};
 use evenkeel_io_driver::Driver;
 use evenkeel_topology::{Plan, Topology, allowed_cpus, parallelism, prepare_fences};
 use parking_lot::Mutex;
@@ -245,7 +246,7 @@ impl Builder {
             limits,
         );
         let threads_wanted = Arc::new(AtomicBool::new(false));
-        let (tokio, driven) = self.tokio_context(&runtime)?;
+        let tokio = Arc::new(self.tokio_context(&runtime)?);
         let crew = Crew::new(watch.clone(), tokio.clone());
         let shared = Arc::new(Shared {
             io,
@@ -265,6 +266,7 @@ impl Builder {
                 &crew,
             ),
             tokio,
+            tokio_use: FirstUse::new(),
             max_blocking_threads: self.max_blocking_threads,
             plan,
             compute_start: ComputeStart::new(compute_plan, self.compute_priority, crew.clone()),
@@ -277,15 +279,12 @@ impl Builder {
             process: process::id(),
         });
         let _ = runtime.set(Arc::downgrade(&shared));
-        Runtime::start(shared, crew, driven)
+        Runtime::start(shared, crew)
     }
 
-    fn tokio_context(
-        &self,
-        runtime: &hosts::Runtime,
-    ) -> io::Result<(Arc<TokioContext>, Option<Driven>)> {
+    fn tokio_context(&self, runtime: &hosts::Runtime) -> io::Result<TokioContext> {
         let runtime = runtime.clone();
-        let (tokio, driven) = TokioContext::new(BlockingThreads {
+        TokioContext::new(BlockingThreads {
             name: format!("{}-tokio-blk", self.thread_name),
             max: self.max_blocking_threads,
             keep_alive: self.thread_keep_alive,
@@ -297,8 +296,7 @@ impl Builder {
                     super::context::enter_for_good(super::Handle::new(shared));
                 }
             },
-        })?;
-        Ok((Arc::new(tokio), driven))
+        })
     }
 
     /// The blocking pool, or that of look-ups, whose threads are made by the driver thread: it is of
@@ -321,6 +319,7 @@ impl Builder {
             let shared = upgrade(&runtime);
             move || {
                 if let Some(shared) = shared {
+                    shared.want_tokio();
                     shared.tokio.enter_for_good();
                     super::context::enter_for_good(super::Handle::new(shared));
                 }

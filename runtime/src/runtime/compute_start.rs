@@ -1,37 +1,19 @@
-//! Starting the compute workers, when the lane is first used.
+//! Starting the compute workers, when the lane is first used ([`FirstUse`]).
 //!
-//! A runtime that never computes then has no threads for it, and starts and ends in half the time. They are
-//! made by the driver thread: it is of normal priority and not pinned, and a thread inherits both from its
-//! maker.
-//!
-//! ```text
-//! first user                                driver thread
-//! 1. queue the task                         1. stage is WANTED: make the threads, each of which looks for
-//! 2. stage: UNUSED -> WANTED; it was           work before it sleeps (see `lane::sleep`);
-//!    something else: done                      stage = OVER
-//! 3. unpark the driver thread               2. park
-//! ```
-//!
-//! The unpark of step 3 is kept until the driver thread parks, so it looks at the stage after step 2.
+//! A runtime that never computes then has no threads for it, and starts and ends in half the time. A worker looks for work
+//! before it sleeps (see `lane::sleep`), and so finds what was queued before there was a worker.
 
+use super::first_use::FirstUse;
 use super::threads::{Crew, Worker};
 use super::{ComputePriority, Shared};
 use crate::panics::log;
 use evenkeel_topology::{Plan, lower_current_thread};
 use parking_lot::{Condvar, Mutex};
 use std::io;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Nobody has used the lane yet.
-const UNUSED: u8 = 0;
-/// Threads are wanted, or some of them are.
-const WANTED: u8 = 1;
-/// All threads have been made, or the runtime is shut down.
-const OVER: u8 = 2;
-
 pub(super) struct ComputeStart {
-    stage: AtomicU8,
+    first_use: FirstUse,
     /// What is left to start. Taken by driver threads and by a shutdown.
     left: Mutex<Option<Left>>,
     in_force: OnceLock<ComputePriority>,
@@ -50,7 +32,7 @@ struct Left {
 impl ComputeStart {
     pub(super) fn new(plan: Plan, wanted: ComputePriority, crew: Arc<Crew>) -> Self {
         ComputeStart {
-            stage: AtomicU8::new(UNUSED),
+            first_use: FirstUse::new(),
             left: Mutex::new(Some(Left { plan, wanted, crew })),
             in_force: OnceLock::new(),
             refused: Mutex::new(false),
@@ -58,24 +40,14 @@ impl ComputeStart {
         }
     }
 
-    /// The caller uses the lane. True if it is the first, and has to unpark the driver thread.
-    pub(super) fn want(&self) -> bool {
-        self.stage.load(Ordering::Relaxed) == UNUSED
-            && self
-                .stage
-                .compare_exchange(UNUSED, WANTED, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-    }
-
-    /// True if the driver thread has threads to make.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.stage.load(Ordering::Acquire) == WANTED
+    pub(super) fn first_use(&self) -> &FirstUse {
+        &self.first_use
     }
 
     /// Starts no more threads. Those that were started see the shutdown.
     pub(super) fn close(&self) {
         drop(self.left.lock().take());
-        self.stage.store(OVER, Ordering::Release);
+        self.first_use.set_over();
         // For whoever waits to know it.
         self.set_priority(ComputePriority::Normal);
     }
@@ -116,7 +88,7 @@ impl ComputeStart {
 impl Shared {
     /// To be called after a task was queued in the compute lane, or by whoever wants its workers to be there.
     pub(super) fn want_compute(&self) {
-        if self.compute_start.want() {
+        if self.compute_start.first_use.want() {
             self.watch.unpark();
         }
     }
@@ -150,7 +122,7 @@ impl Shared {
             }
         }
         *left = None;
-        start.stage.store(OVER, Ordering::Release);
+        start.first_use.set_over();
         Ok(())
     }
 }

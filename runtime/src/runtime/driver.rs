@@ -12,6 +12,7 @@
 //! thread, it has a worker take the turn; if it was a worker, that one is awake, and is watched over.
 
 use super::cores::Cores;
+use super::first_use::FirstUse;
 use super::takeover::monitor::Monitor;
 use super::{Shared, context};
 use crate::lane::hold::set_prompt;
@@ -22,6 +23,7 @@ use crate::panics::log;
 use crate::time::clock;
 use crate::time::shard::{NEVER, wake};
 use evenkeel_topology::shorten_slice;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -93,13 +95,22 @@ pub(super) fn run(shared: &Arc<Shared>) {
     context::become_worker();
     let watch = &*shared.watch;
     let mut maker = Maker::default();
-    let mut starter = Starter::default();
+    let mut compute = Starter::default();
+    let mut tokio = Starter::default();
     let mut cores = Cores::new(shared);
     let mut monitor = Monitor::new(shared);
     let mut quiet = Quiet::default();
     let mut polls = Polls::new(watch.turn.polls());
     while !watch.stop.load(Ordering::Acquire) {
-        let retries = [maker.make_threads(shared), starter.start_compute(shared)];
+        let retries = [
+            maker.make_threads(shared),
+            compute.start("the compute lane", shared.compute_start.first_use(), || {
+                shared.start_compute()
+            }),
+            tokio.start("tokio's runtime", &shared.tokio_use, || {
+                shared.start_tokio()
+            }),
+        ];
         let deadline_ns = shared.driver_timers.prepare_sleep(clock::now_ns(), wake);
         let due = clock::timeout(deadline_ns);
         fire_overdue(shared);
@@ -119,7 +130,8 @@ pub(super) fn run(shared: &Arc<Shared>) {
         // Somebody has to be in the poll before this thread goes to sleep for long.
         let due_poll = polls.until_due(watch.turn.polls());
         let next_poll = due_poll.filter(|_| looking);
-        let timeout = shortest([retries[0], retries[1], due, next_look, next_poll]);
+        let retry = retries.into_iter().flatten().min();
+        let timeout = shortest([retry, due, next_look, next_poll]);
         let wanted = !looking || due_poll.is_none() || monitor.all_stuck();
         if wanted && let Some(mut my_turn) = watch.turn.try_take() {
             my_turn.wait(&watch.parker, timeout);
@@ -174,7 +186,7 @@ fn fill_turn(shared: &Shared) {
     }
 }
 
-fn shortest(timeouts: [Option<Duration>; 5]) -> Option<Duration> {
+fn shortest(timeouts: [Option<Duration>; 4]) -> Option<Duration> {
     timeouts.into_iter().flatten().min()
 }
 
@@ -211,7 +223,7 @@ impl Maker {
     }
 }
 
-/// The starting of the compute workers.
+/// The starting of threads that are wanted once somebody uses them.
 #[derive(Default)]
 struct Starter {
     /// Not before this: the system has refused a thread.
@@ -219,24 +231,27 @@ struct Starter {
 }
 
 impl Starter {
-    /// Starts the compute workers if somebody wants them. Some time if it has to be tried again.
-    fn start_compute(&mut self, shared: &Arc<Shared>) -> Option<Duration> {
-        if !shared.compute_start.is_wanted() {
+    /// Lets `start` do it if somebody wants it. Some time if it has to be tried again.
+    fn start(
+        &mut self,
+        what: &str,
+        first_use: &FirstUse,
+        start: impl FnOnce() -> io::Result<()>,
+    ) -> Option<Duration> {
+        if !first_use.is_wanted() {
             return None;
         }
         let now = Instant::now();
         if let Some(at) = self.again_at.filter(|at| *at > now) {
             return Some(at - now);
         }
-        let Err(error) = shared.start_compute() else {
+        let Err(error) = start() else {
             return None;
         };
         if self.again_at.is_none() {
-            let (started, wanted) = (shared.compute.started(), shared.compute.workers());
-            log(|| {
-                tracing::error!(%error, started, wanted, "a thread of the compute lane could not be made; \
-                    tried again until it can");
-            });
+            log(
+                || tracing::error!(%error, "a thread of {what} could not be made; tried again until it can"),
+            );
         }
         self.again_at = Some(now + THREAD_RETRY);
         Some(THREAD_RETRY)

@@ -7,6 +7,7 @@ pub(crate) mod context;
 mod cores;
 mod driver;
 mod dump;
+mod first_use;
 pub(crate) mod handle;
 mod hosts;
 pub(crate) mod look_ups;
@@ -26,9 +27,10 @@ use crate::lane::Lane;
 use crate::lane::turn::Turn;
 use crate::task::JoinHandle;
 use crate::time::shard::{Shard, wake};
-use crate::tokio_context::{Driven, TokioContext};
+use crate::tokio_context::TokioContext;
 use compute_start::ComputeStart;
 use evenkeel_topology::Plan;
+use first_use::FirstUse;
 use handle::Size;
 use std::fmt;
 use std::future::Future;
@@ -95,6 +97,7 @@ pub(crate) struct Shared {
     compute_start: ComputeStart,
     takeover: Takeover,
     tokio: Arc<TokioContext>,
+    tokio_use: FirstUse,
     max_blocking_threads: usize,
     threads: Threads,
     shut_down: AtomicBool,
@@ -116,8 +119,8 @@ impl Runtime {
         Builder::new().build()
     }
 
-    /// Starts the driver thread, that of tokio's context, and the IO workers.
-    fn start(shared: Arc<Shared>, crew: Arc<Crew>, tokio: Option<Driven>) -> io::Result<Runtime> {
+    /// Starts the driver thread and the IO workers.
+    fn start(shared: Arc<Shared>, crew: Arc<Crew>) -> io::Result<Runtime> {
         // From here on, dropping the runtime stops the threads that did start.
         let runtime = Runtime {
             handle: Handle::new(shared.clone()),
@@ -127,7 +130,6 @@ impl Runtime {
         let started = shared
             .threads
             .start("driver", move || driver::run(&of_driver))
-            .and_then(|()| tokio.map_or(Ok(()), |tokio| shared.start_tokio(tokio)))
             .and_then(|()| shared.start_io(&crew));
         // Before the runtime, whose drop waits for the driver thread, which ends with the crew.
         drop(crew);

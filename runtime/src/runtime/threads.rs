@@ -5,7 +5,7 @@ use super::{Handle, Shared, context};
 use crate::lane::worker::Local;
 use crate::lane::{Kind, Lane};
 use crate::panics::{Foreign, contain, drop_quietly, log};
-use crate::tokio_context::{Driven, TokioContext};
+use crate::tokio_context::TokioContext;
 use evenkeel_topology::pin_current_thread;
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
@@ -58,14 +58,27 @@ impl Shared {
         Ok(())
     }
 
-    /// What runs on it finds this runtime as well.
-    pub(super) fn start_tokio(self: &Arc<Self>, tokio: Driven) -> io::Result<()> {
-        let handle = Handle::new(self.clone());
+    /// To be called by whoever is about to run code that may use tokio's context.
+    pub(super) fn want_tokio(&self) {
+        if self.tokio_use.want() {
+            self.watch.unpark();
+        }
+    }
+
+    /// Makes the thread of tokio's context. What runs there finds this runtime as well. To be called by the driver thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system, when it refuses a thread. To be called again after a pause.
+    pub(super) fn start_tokio(self: &Arc<Self>) -> io::Result<()> {
+        let shared = self.clone();
         self.threads.start("tokio", move || {
-            context::enter_for_good(handle);
+            context::enter_for_good(Handle::new(shared.clone()));
             context::become_worker();
-            tokio.run();
-        })
+            shared.tokio.run();
+        })?;
+        self.tokio_use.set_over();
+        Ok(())
     }
 }
 
@@ -124,7 +137,11 @@ impl Worker {
         match local.kind() {
             Kind::Io => shared.work_then_serve(local, cpu, self.crew),
             Kind::Compute => {
-                shared.tokio.inside(|| local.run(|| pin(cpu)));
+                let settle = || {
+                    pin(cpu);
+                    shared.want_tokio();
+                };
+                shared.tokio.inside(|| local.run(settle));
                 drop(self.crew);
             }
         }

@@ -372,7 +372,11 @@ impl Shared {
     }
 
     fn work(&self, local: Local, cpu: Option<usize>) -> Left {
-        let left = self.tokio.inside(|| local.run(|| pin(cpu)));
+        let settle = || {
+            pin(cpu);
+            self.want_tokio();
+        };
+        let left = self.tokio.inside(|| local.run(settle));
         if left != Left::ShutDown {
             self.takeover.counts.strays.fetch_sub(1, Ordering::Relaxed);
         }

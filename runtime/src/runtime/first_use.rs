@@ -1,0 +1,47 @@
+//! Threads that are made when something is first used, by the driver thread: it is of normal priority and not
+//! pinned, and a thread inherits both from its maker.
+//!
+//! ```text
+//! first user                                driver thread
+//! 1. (queue what they are to do)            1. stage is WANTED: make the threads, each of which looks for
+//! 2. stage: UNUSED -> WANTED; it was           what there is to do;
+//!    something else: done                      stage = OVER
+//! 3. unpark the driver thread               2. park
+//! ```
+//!
+//! The unpark of step 3 is kept until the driver thread parks, so it looks at the stage after step 2.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Nobody has used it yet.
+const UNUSED: u8 = 0;
+/// Threads are wanted, or some of them are.
+const WANTED: u8 = 1;
+/// All threads have been made, or the runtime is shut down.
+const OVER: u8 = 2;
+
+pub(super) struct FirstUse(AtomicU8);
+
+impl FirstUse {
+    pub(super) fn new() -> Self {
+        FirstUse(AtomicU8::new(UNUSED))
+    }
+
+    /// The caller uses it. True if it is the first, and has to unpark the driver thread.
+    pub(super) fn want(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == UNUSED
+            && self
+                .0
+                .compare_exchange(UNUSED, WANTED, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// True if the driver thread has threads to make.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.0.load(Ordering::Acquire) == WANTED
+    }
+
+    pub(super) fn set_over(&self) {
+        self.0.store(OVER, Ordering::Release);
+    }
+}
