@@ -13,6 +13,7 @@
 //! - A context of tokio's that was there before (of a program that calls `block_on` in a task of tokio's) stays as it is, and
 //!   has no budget for as long as that lasts.
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -27,8 +28,8 @@ use tokio::sync::Notify;
 use tokio::task::coop::{RestoreOnPending, has_budget_remaining, poll_proceed, unconstrained};
 
 pub(crate) struct TokioContext {
-    /// Gone once it is stopped: a handle that is kept would keep descriptors.
-    handle: Mutex<Option<Handle>>,
+    /// Gone once it is stopped: a handle that is kept would keep descriptors. No lock, since threads of low priority read it.
+    handle: ArcSwapOption<Handle>,
     /// Until its thread has begun.
     left: Mutex<Option<Driven>>,
     stop: Arc<Notify>,
@@ -101,7 +102,7 @@ impl TokioContext {
             stop: stop.clone(),
         };
         Ok(TokioContext {
-            handle: Mutex::new(Some(handle)),
+            handle: ArcSwapOption::from_pointee(handle),
             left: Mutex::new(Some(driven)),
             stop,
         })
@@ -115,7 +116,7 @@ impl TokioContext {
 
     /// Its thread leaves, and drops what tasks it has; there is no context from now on.
     pub(crate) fn stop(&self) {
-        self.handle.lock().take();
+        self.handle.store(None);
         self.stop.notify_one();
         let left = self.left.lock().take();
         drop(left);
@@ -126,8 +127,8 @@ impl TokioContext {
         Some(self.handle()?.metrics().num_alive_tasks())
     }
 
-    fn handle(&self) -> Option<Handle> {
-        self.handle.lock().clone()
+    fn handle(&self) -> Option<Arc<Handle>> {
+        self.handle.load_full()
     }
 
     /// Runs `f`, which polls tasks, or one future again and again.

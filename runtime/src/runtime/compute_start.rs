@@ -108,11 +108,14 @@ impl Shared {
             let (cpu, wanted, shared) = (plan.cpu(index), *wanted, self.clone());
             let worker = Worker::new(self, &self.compute, index, crew);
             let body = move |worker: Worker| {
-                let in_force = lower_current_thread(wanted);
-                if shared.compute_start.set_priority(in_force) {
-                    log_priority(wanted, in_force);
-                }
-                worker.run(cpu);
+                // First, for tokio takes a lock in it.
+                shared.tokio.inside(|| {
+                    let in_force = lower_current_thread(wanted);
+                    if shared.compute_start.set_priority(in_force) {
+                        log_priority(wanted, in_force);
+                    }
+                    worker.run(cpu);
+                });
             };
             if let Err(error) = worker.start(&format!("cpu-{index}"), body) {
                 if index == 0 {

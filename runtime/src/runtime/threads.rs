@@ -5,7 +5,7 @@ use super::{Handle, Shared, context};
 use crate::lane::worker::Local;
 use crate::lane::{Kind, Lane};
 use crate::panics::{Foreign, contain, drop_quietly, log};
-use crate::tokio_context::TokioContext;
+use crate::tokio_context::{TokioContext, outside};
 use evenkeel_topology::pin_current_thread;
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
@@ -132,7 +132,8 @@ impl Worker {
         let local = Local::new(self.lane, self.index);
         if hooks.start.is_some() {
             pin(cpu.take());
-            hooks.call_start();
+            // A compute worker is inside of tokio's context by now.
+            outside(|| hooks.call_start());
         }
         match local.kind() {
             Kind::Io => shared.work_then_serve(local, cpu, self.crew),
@@ -141,11 +142,11 @@ impl Worker {
                     pin(cpu);
                     shared.want_tokio();
                 };
-                shared.tokio.inside(|| local.run(settle));
+                local.run(settle);
                 drop(self.crew);
             }
         }
-        hooks.call_stop();
+        outside(|| hooks.call_stop());
     }
 }
 

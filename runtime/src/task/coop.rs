@@ -31,9 +31,9 @@
 //!   [`spawn_blocking`](crate::spawn_blocking), in the closure of [`spawn_compute`](crate::spawn_compute), and in
 //!   [`block_in_place`](super::block_in_place);
 //! - what needs a runtime of tokio's finds this one: `send_timeout`, `tokio::time`, `tokio::spawn`, `tokio::io::stdout`, and libraries that
-//!   use them. What they spawn runs on tokio's one thread (`-tokio`), their blocking calls on tokio's blocking threads, and tokio's timers have tokio's
-//!   precision of a millisecond. None of this is hurt by CPU work in tasks, but CPU work in what is spawned there hurts the others there.
-//!   There, [`Handle::current`](crate::runtime::Handle::current) is this runtime.
+//!   use them. What they spawn runs on tokio's one thread (`-tokio`), at normal priority, beside all else that is spawned there; their blocking calls
+//!   run on tokio's blocking threads. tokio's timers have tokio's precision of a millisecond, and locks inside, which the compute lane had
+//!   better not share: [`time`](crate::time) has none of either. [`Handle::current`](crate::runtime::Handle::current) is this runtime there, too.
 //!
 //! Two things are left. A thread that is in a context of another runtime of tokio's when it calls our `block_on` stays in that one, and
 //! has no budget of tokio's in the call. The guard of [`enter`](crate::runtime::Handle::enter) is about our runtime only.
