@@ -8,17 +8,14 @@ use std::time::Duration;
 
 pub(crate) struct TokioContext;
 
-#[allow(dead_code, reason = "what there is nobody to read")]
-pub(crate) struct BlockingThreads<F> {
-    pub(crate) name: String,
-    pub(crate) max: usize,
-    pub(crate) keep_alive: Duration,
-    pub(crate) stack_size: Option<usize>,
-    pub(crate) on_start: F,
-}
-
 impl TokioContext {
-    pub(crate) fn new<F>(_: BlockingThreads<F>) -> io::Result<TokioContext> {
+    pub(crate) fn new(
+        _: String,
+        _: usize,
+        _: Duration,
+        _: Option<usize>,
+        _: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<TokioContext> {
         Ok(TokioContext)
     }
 

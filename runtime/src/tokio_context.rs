@@ -35,15 +35,6 @@ pub(crate) struct TokioContext {
     stop: Arc<Notify>,
 }
 
-/// What tokio's threads for blocking calls are like.
-pub(crate) struct BlockingThreads<F> {
-    pub(crate) name: String,
-    pub(crate) max: usize,
-    pub(crate) keep_alive: Duration,
-    pub(crate) stack_size: Option<usize>,
-    pub(crate) on_start: F,
-}
-
 /// The runtime of tokio's, on its way to its thread.
 struct Driven {
     /// Gone once it has run.
@@ -78,20 +69,26 @@ fn current() -> Current {
 }
 
 impl TokioContext {
+    /// With threads for blocking calls of this name, so many at most, which end after `keep_alive`.
+    ///
     /// # Errors
     ///
     /// Of the system, which may have no descriptors left, if tokio's own sockets are built in.
     pub(crate) fn new(
-        threads: BlockingThreads<impl Fn() + Send + Sync + 'static>,
+        threads_name: String,
+        threads_max: usize,
+        keep_alive: Duration,
+        stack_size: Option<usize>,
+        on_thread_start: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<TokioContext> {
         let mut builder = Builder::new_current_thread();
         builder
             .enable_all()
-            .thread_name(threads.name)
-            .max_blocking_threads(threads.max)
-            .thread_keep_alive(threads.keep_alive)
-            .on_thread_start(threads.on_start);
-        if let Some(bytes) = threads.stack_size {
+            .thread_name(threads_name)
+            .max_blocking_threads(threads_max)
+            .thread_keep_alive(keep_alive)
+            .on_thread_start(on_thread_start);
+        if let Some(bytes) = stack_size {
             builder.thread_stack_size(bytes);
         }
         let runtime = builder.build()?;

@@ -9,7 +9,7 @@ use crate::lane::turn::Turn;
 use crate::lane::{Kind, Lane, WORKERS_MAX};
 use crate::panics::Foreign;
 use crate::time::shard::Shard;
-use crate::tokio_context::{BlockingThreads, TokioContext};
+use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
 use evenkeel_topology::{Plan, Topology, allowed_cpus, parallelism, prepare_fences};
 use parking_lot::Mutex;
@@ -284,19 +284,20 @@ impl Builder {
 
     fn tokio_context(&self, runtime: &hosts::Runtime) -> io::Result<TokioContext> {
         let runtime = runtime.clone();
-        TokioContext::new(BlockingThreads {
-            name: format!("{}-tokio-blk", self.thread_name),
-            max: self.max_blocking_threads,
-            keep_alive: self.thread_keep_alive,
-            stack_size: self.thread_stack_size,
-            on_start: move || {
-                if let Some(shared) = upgrade(&runtime) {
-                    // The drop of the runtime on this thread must not wait for it.
-                    shared.threads.adopt_current();
-                    super::context::enter_for_good(super::Handle::new(shared));
-                }
-            },
-        })
+        let on_thread_start = move || {
+            if let Some(shared) = upgrade(&runtime) {
+                // The drop of the runtime on this thread must not wait for it.
+                shared.threads.adopt_current();
+                super::context::enter_for_good(super::Handle::new(shared));
+            }
+        };
+        TokioContext::new(
+            format!("{}-tokio-blk", self.thread_name),
+            self.max_blocking_threads,
+            self.thread_keep_alive,
+            self.thread_stack_size,
+            on_thread_start,
+        )
     }
 
     /// The blocking pool, or that of look-ups, whose threads are made by the driver thread: it is of
