@@ -14,10 +14,10 @@
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -45,7 +45,9 @@ thread_local! {
     /// The context of this thread, if it is one of ours.
     static OURS: Cell<Option<Id>> = const { Cell::new(None) };
     /// The budget as it was when this thread stepped inside: its drop brings that back.
-    static FULL: RefCell<Option<RestoreOnPending>> = const { RefCell::new(None) };
+    /// (It is never dropped, so that there is no destructor to register: nothing is in it once the thread has stepped outside.)
+    static FULL: ManuallyDrop<Cell<Option<RestoreOnPending>>> =
+        const { ManuallyDrop::new(Cell::new(None)) };
 }
 
 /// The context of tokio's that a thread is in.
@@ -187,15 +189,14 @@ struct Full(Option<RestoreOnPending>);
 
 impl Full {
     fn take() -> Full {
-        let unit = unit();
-        Full(FULL.try_with(|full| full.replace(unit)).ok().flatten())
+        Full(FULL.with(|full| full.replace(unit())))
     }
 }
 
 impl Drop for Full {
     fn drop(&mut self) {
         // Neither destructor is other people's code.
-        let _ = FULL.try_with(|full| full.replace(self.0.take()));
+        FULL.with(|full| full.replace(self.0.take()));
     }
 }
 
@@ -210,10 +211,11 @@ fn unit() -> Option<RestoreOnPending> {
 /// back on threads of tokio's only.
 #[inline]
 pub(crate) fn renew() {
-    let _ = FULL.try_with(|full| {
-        // Its drop restores what it took a unit of.
-        drop(full.take());
-        full.replace(unit());
+    FULL.with(|full| {
+        if let Some(before) = full.take() {
+            drop(before);
+            full.set(unit());
+        }
     });
 }
 

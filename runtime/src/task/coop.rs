@@ -21,8 +21,8 @@
 //!
 //! # tokio's channels
 //!
-//! The channels and locks of `tokio::sync`, and the helpers of `tokio::io`, take from a budget of tokio's: 128 units as well, of which
-//! they know only inside of a runtime of tokio's. With the feature `tokio-rt` (default) there is one beside each runtime of ours, with one
+//! The channels and locks of `tokio::sync`, and the helpers of `tokio::io`, take from a budget of tokio's, of about as many
+//! units, which there is only inside of a runtime of tokio's. With the feature `tokio-rt` (default) there is one beside each runtime of ours, with one
 //! thread, and all polls of tasks and of the future in `block_on` are made inside of it. So
 //!
 //! - a loop over a channel that always has a message ends its poll, a timeout around it fires, and the other branches of its
