@@ -19,7 +19,8 @@ use std::io;
 use std::task::{Context, Poll};
 
 use evenkeel_io_driver::{Handle, Interest, Io, ReadyEvent};
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use socket2::{SockAddr, Type};
 
 use super::addr::new_socket;
@@ -121,6 +122,7 @@ impl Room {
             return Ok(true);
         };
         let mut look = [PollFd::new(socket.get_ref(), PollFlags::OUT)];
-        Ok(rustix::event::poll(&mut look, Some(&Timespec::default()))? > 0)
+        // Also a look that does not wait is broken off by a signal.
+        Ok(retry_on_intr(|| poll(&mut look, Some(&Timespec::default())))? > 0)
     }
 }
