@@ -205,6 +205,25 @@ fn trying_says_that_it_would_block() {
     });
 }
 
+/// As when a service is started anew, under load, while its clients wait for the old one.
+#[test]
+fn a_full_receiver_in_the_place_of_another_is_waited_for() {
+    run(async {
+        for send in WAYS {
+            let (old, _) = Receiver::full();
+            let (new, fillers) = Receiver::full();
+            let (sends, polls) = spawn_counted(send(unbound(), old.path.clone()));
+            assert_waits(&polls).await;
+            std::fs::rename(&new.path, &old.path).unwrap();
+            old.receive(b"filler");
+            assert_waits(&polls).await;
+            (0..fillers).for_each(|_| new.receive(b"filler"));
+            assert_eq!(sends.await.unwrap().unwrap(), 1);
+            new.receive(b"x");
+        }
+    });
+}
+
 /// Here it is the sender's own buffer that is full.
 #[test]
 fn a_sender_with_a_full_buffer_waits_and_goes_on() {

@@ -297,7 +297,7 @@ impl UnixDatagram {
                 Some(room) => room,
                 none => none.insert(self.room_of(&receiver)?),
             };
-            room.refused()?;
+            room.refused(self.socket.get())?;
             let mut sender = pin!(self.socket.when_ready(Interest::WRITABLE));
             poll_fn(|cx| room.poll(cx, |cx| sender.as_mut().poll(cx).map_ok(drop))).await?;
         }
@@ -348,7 +348,7 @@ impl UnixDatagram {
                 Some(room) => room,
                 none => none.insert(Box::new(self.room_of(receiver)?)),
             };
-            refused.refused()?;
+            refused.refused(self.socket.get())?;
         }
     }
 
