@@ -481,8 +481,8 @@ fn clear(registration: &Registration, event: ReadyEvent, ready: Ready) -> ReadyE
 
 /// As `clear`, after an operation that would block.
 fn clear_blocked(registration: &Registration, event: ReadyEvent) -> ReadyEvent {
-    registration.clear_blocked(event);
-    event.with_ready(Ready::EMPTY)
+    let cleared = registration.clear_blocked(event);
+    event.with_ready(event.ready() - cleared)
 }
 
 fn blocked<R>(result: io::Result<R>) -> Result<io::Result<R>, TryIoError> {

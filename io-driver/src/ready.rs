@@ -176,6 +176,21 @@ pub struct ReadyEvent {
 }
 
 impl ReadyEvent {
+    /// Its flags, but for what says of a side that it is closed and said so at `earlier` already.
+    pub(crate) fn since(&self, earlier: Option<ReadyEvent>) -> Ready {
+        let Some(earlier) = earlier else {
+            return self.ready;
+        };
+        let mut old = Ready::EMPTY;
+        if self.read_tick == earlier.read_tick {
+            old |= Ready::STICKY & Ready::READ_SIDE;
+        }
+        if self.write_tick == earlier.write_tick {
+            old |= Ready::STICKY & Ready::WRITE_SIDE;
+        }
+        self.ready - (old & earlier.ready)
+    }
+
     /// What the source was ready for, of what was asked.
     pub fn ready(&self) -> Ready {
         let shown = self.ready & Ready::ALL;

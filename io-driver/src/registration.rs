@@ -129,14 +129,20 @@ impl Registration {
     /// # Cancel safety
     /// Dropping the future loses no readiness.
     pub async fn readiness(&self, interest: Interest) -> io::Result<ReadyEvent> {
+        self.readiness_after(interest, None).await
+    }
+
+    /// As `readiness`. If an operation would block at `blocked`, that a side is closed does not count
+    /// until there is an event on that side again.
+    fn readiness_after(&self, interest: Interest, blocked: Option<ReadyEvent>) -> Readiness<'_> {
         Readiness {
             registration: self,
             wanted: wanted_by(interest),
+            blocked,
             ticket: None,
             read_key: None,
             write_key: None,
         }
-        .await
     }
 
     /// Takes back the readiness in `event`, unless the driver has reported more since.
@@ -153,9 +159,15 @@ impl Registration {
     }
 
     /// As `clear_readiness`, by who has seen that the operation would block. An end never says that,
-    /// so this side is not closed, or no longer, and the next event would say so.
-    pub(crate) fn clear_blocked(&self, event: ReadyEvent) {
-        self.clear(event, event.ready);
+    /// so this side is not closed, or no longer, and the next event would say so. Of an event about
+    /// both sides it is not known which one the operation was about, so that both stay closed.
+    pub(crate) fn clear_blocked(&self, event: ReadyEvent) -> Ready {
+        let cleared = match (event.read_tick, event.write_tick) {
+            (Some(_), Some(_)) => event.ready - Ready::STICKY,
+            _ => event.ready,
+        };
+        self.clear(event, cleared);
+        cleared
     }
 
     fn clear(&self, event: ReadyEvent, cleared: Ready) {
@@ -173,7 +185,7 @@ impl Registration {
     ///
     /// Cleared is also that a side is closed, as an end never says that it would block. If this side is
     /// closed all the same, as with a datagram socket that was shut down for reading, nobody is told
-    /// again.
+    /// again. With an interest in reading and writing at once a closed side stays so.
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the source is not ready, without calling `f`;
@@ -203,10 +215,11 @@ impl Registration {
         interest: Interest,
         mut f: impl FnMut() -> io::Result<R>,
     ) -> io::Result<R> {
+        let mut blocked = None;
         loop {
-            let event = self.readiness(interest).await?;
+            let event = self.readiness_after(interest, blocked).await?;
             match self.clear_if_blocked(event, f()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => blocked = Some(event),
                 result => return result,
             }
         }
@@ -372,6 +385,7 @@ fn shown(wanted: Ready) -> Ready {
 struct Readiness<'a> {
     registration: &'a Registration,
     wanted: Ready,
+    blocked: Option<ReadyEvent>,
     /// Made when it has to wait.
     ticket: Option<Arc<Ticket>>,
     read_key: Option<usize>,
@@ -382,13 +396,12 @@ impl Future for Readiness<'_> {
     type Output = io::Result<ReadyEvent>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<ReadyEvent>> {
-        let registration = self.registration;
-        if let Some(event) = registration.look(self.wanted)? {
+        if let Some(event) = self.look()? {
             return Poll::Ready(Ok(event));
         }
         let registered = self.wait(cx);
         // An event between the look above and the registering woke nobody.
-        match registration.look(self.wanted)? {
+        match self.look()? {
             Some(event) => Poll::Ready(Ok(event)),
             None => {
                 if !registered {
@@ -401,6 +414,11 @@ impl Future for Readiness<'_> {
 }
 
 impl Readiness<'_> {
+    fn look(&self) -> io::Result<Option<ReadyEvent>> {
+        let event = self.registration.look(self.wanted)?;
+        Ok(event.filter(|event| event.since(self.blocked).intersects(self.wanted)))
+    }
+
     /// Leaves the waker in each half that is wanted; false if a lock was taken.
     fn wait(&mut self, cx: &mut Context<'_>) -> bool {
         let slot = self.registration.slot();

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::future::Future;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsRawFd;
@@ -256,6 +257,64 @@ fn a_side_that_would_block_is_not_closed() {
         assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
         assert_eq!(fd.try_io(Interest::READABLE, read).unwrap(), 0);
         assert!(is_ready(Interest::READABLE));
+    });
+}
+
+#[test]
+fn an_operation_of_either_side_that_would_block_leaves_both_closed() {
+    within_limit(|| {
+        let mut driver = Driver::new().unwrap();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let (stream, peer) = tcp(&driver);
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        turn_until(&mut driver, &stream, Interest::READABLE);
+        assert!(stream.try_io(both, |_| would_block::<()>()).is_err());
+        assert!(is_ready(&stream, Interest::READABLE));
+        assert!(!is_ready(&stream, Interest::WRITABLE));
+
+        let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+        one.set_nonblocking(true).unwrap();
+        let fd = AsyncFd::with_handle(one, &driver.handle()).unwrap();
+        other.shutdown(std::net::Shutdown::Write).unwrap();
+        settle(&mut driver);
+        let ready = poll_once(fd.ready(both), Waker::noop());
+        let Poll::Ready(Ok(mut guard)) = ready else {
+            panic!("it is closed for reading")
+        };
+        assert!(guard.try_io(|_| would_block::<()>()).is_err());
+        assert_eq!(guard.ready(), Ready::READ_CLOSED);
+        assert!(poll_once(fd.readable(), Waker::noop()).is_ready());
+    });
+}
+
+/// That it can be read to its end is no reason to try again.
+#[test]
+fn a_write_to_what_is_closed_for_reading_waits_for_room() {
+    within_limit(|| {
+        let mut driver = Driver::new().unwrap();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let (stream, mut peer) = tcp(&driver);
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        turn_until(&mut driver, &stream, Interest::READABLE);
+        let tries = std::cell::Cell::new(0);
+        let write = stream.async_io(both, |mut stream| {
+            tries.set(tries.get() + 1);
+            stream.write(&[0; 1 << 16])
+        });
+        let mut write = std::pin::pin!(write);
+        let mut cx = Context::from_waker(Waker::noop());
+        // Fills it, and then waits.
+        while (&mut stream.get_ref()).write(&[0; 1 << 16]).is_ok() {}
+        settle(&mut driver);
+        for _ in 0..100 {
+            assert!(write.as_mut().poll(&mut cx).is_pending());
+        }
+        assert!(tries.get() < 5, "tried {} times", tries.get());
+        let mut buf = vec![0; 1 << 20];
+        while write.as_mut().poll(&mut cx).is_pending() {
+            peer.read(&mut buf).unwrap();
+            driver.turn(Some(Duration::from_millis(1))).unwrap();
+        }
     });
 }
 
