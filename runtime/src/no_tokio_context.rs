@@ -41,9 +41,6 @@ impl TokioContext {
 pub(crate) fn renew() {}
 
 #[inline]
-pub(crate) fn renew_now() {}
-
-#[inline]
 pub(crate) fn is_used_up() -> bool {
     false
 }

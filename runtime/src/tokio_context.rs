@@ -7,9 +7,8 @@
 //!
 //! - An IO or compute worker, or a thread in `block_on`, is [inside](TokioContext::inside) for as long as it works, not anew for
 //!   each poll, so that a poll costs nothing more. From there code steps out that may block ([`outside`]).
-//! - The budget would then be one for the whole life of the worker. It is [renewed](renew) where a poll has woken its own
-//!   task, since that is what an operation does that finds it used up. So a poll may begin with less than all of the budget; what it
-//!   is put off for then is made up for at once.
+//! - The budget would then be one for the whole life of the worker. It is [renewed](renew) before each poll, so that each begins with
+//!   all of it. An executor inside a task that blocks until something is ready never gets on with less than that takes.
 //! - A context of tokio's that was there before (of a program that calls `block_on` in a task of tokio's) stays as it is, and
 //!   has no budget for as long as that lasts.
 
@@ -209,18 +208,10 @@ fn unit() -> Option<RestoreOnPending> {
     }
 }
 
-/// To be called after a poll that has woken its own task: if it was for want of budget, there is some again.
+/// To be called before each poll: all of the budget is there again, also if tokio's own `block_in_place` took it away, which gives it
+/// back on threads of tokio's only.
 #[inline]
 pub(crate) fn renew() {
-    if is_used_up() {
-        renew_now();
-    }
-}
-
-/// Whatever is left. To be called now and then: tokio's own `block_in_place` takes the budget away, and gives it back on threads of
-/// tokio's only.
-#[cold]
-pub(crate) fn renew_now() {
     let _ = FULL.try_with(|full| {
         // Its drop restores what it took a unit of.
         drop(full.take());
@@ -250,7 +241,7 @@ struct GiveBack(Option<RestoreOnPending>);
 impl Drop for GiveBack {
     fn drop(&mut self) {
         if self.0.is_none() {
-            renew_now();
+            renew();
             // More than any budget has.
             for unit in (0..=u8::MAX).map_while(|_| unit()) {
                 unit.made_progress();

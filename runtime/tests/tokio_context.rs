@@ -471,3 +471,52 @@ fn a_runtime_dropped_by_a_blocking_call_of_tokios_does_not_wait_for_it() {
         wait.recv().unwrap();
     });
 }
+
+/// An executor in a task polls until it is done: put off in there, it never gets on. So a poll must not begin with what others have left
+/// of the budget.
+#[test]
+fn what_other_polls_have_used_is_not_missing_in_an_executor_inside_a_task() {
+    async fn use_both(lock: Arc<Mutex<()>>, before: u32) {
+        for _ in 0..before {
+            drop(lock.lock().await);
+        }
+        futures_lite::future::block_on(async {
+            drop(lock.lock().await);
+            drop(lock.lock().await);
+        });
+    }
+    on_runtime(1, |runtime| {
+        runtime.block_on(async {
+            let lock = Arc::new(Mutex::new(()));
+            for round in 0..1000 {
+                spawn(use_both(lock.clone(), round % 7)).await.unwrap();
+                compute::spawn(use_both(lock.clone(), round % 7))
+                    .await
+                    .unwrap();
+            }
+        });
+    });
+}
+
+#[test]
+fn a_poll_does_not_begin_with_what_others_have_left_of_the_budget() {
+    async fn is_received_at_once(used_before: u32) -> bool {
+        let (send, mut receive) = mpsc::unbounded_channel();
+        send.send(()).unwrap();
+        let received = std::pin::pin!(receive.recv())
+            .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+            .is_ready();
+        for _ in 0..used_before {
+            tokio::task::consume_budget().await;
+        }
+        received
+    }
+    on_runtime(1, |runtime| {
+        runtime.block_on(async {
+            for units in 0..140 {
+                assert!(spawn(is_received_at_once(units)).await.unwrap());
+                assert!(compute::spawn(is_received_at_once(units)).await.unwrap());
+            }
+        });
+    });
+}

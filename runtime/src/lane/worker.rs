@@ -10,7 +10,6 @@ use crate::task::coop::Urge;
 use crate::task::{Place, Task};
 use crate::time::clock;
 use crate::time::shard::wake;
-use crate::tokio_context;
 use crossbeam_deque::{Steal, Worker as Deque};
 use std::cell::Cell;
 use std::iter;
@@ -377,7 +376,6 @@ impl Local {
     }
 
     fn look_around(&self, now_ns: u64) {
-        tokio_context::renew_now();
         self.end_stretch(now_ns);
         self.looked_ns.set(now_ns);
         let is_time = now_ns.saturating_sub(self.neighbour_ns.get()) >= NEIGHBOUR_INTERVAL_NS;

@@ -6,7 +6,6 @@ use crate::lane::parker::Parker;
 use crate::task::coop;
 use crate::time::clock;
 use crate::time::shard::wake;
-use crate::tokio_context;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -41,7 +40,6 @@ pub(super) fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
             if let Poll::Ready(output) = coop::with_budget(|| future.as_mut().poll(&mut cx)) {
                 return output;
             }
-            tokio_context::renew_now();
             // Whatever wakes us from here on leaves its mark in the parker, so the park below returns.
             let deadline_ns = guard.timers().prepare_sleep(clock::now_ns(), wake);
             parker.0.park(clock::timeout(deadline_ns));

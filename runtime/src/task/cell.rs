@@ -16,7 +16,6 @@ use super::state::{COMPLETE, JOIN_INTEREST, JOIN_WAKER, Notified, State, ToIdle,
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::AtomicPtr;
-use crate::tokio_context;
 use std::future::Future;
 use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -418,10 +417,7 @@ unsafe fn settle<F: Future, S: Schedule>(raw: TaskRef) -> bool {
     }
     match header.state.to_idle() {
         ToIdle::Idle => false,
-        ToIdle::Notified => {
-            tokio_context::renew();
-            true
-        }
+        ToIdle::Notified => true,
         ToIdle::Cancel => {
             // SAFETY: RUNNING and the caller's reference are still ours.
             unsafe { cancel_and_complete::<F, S>(raw) };

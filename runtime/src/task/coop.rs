@@ -26,7 +26,7 @@
 //! thread, and all polls of tasks and of the future in `block_on` are made inside of it. So
 //!
 //! - a loop over a channel that always has a message ends its poll, a timeout around it fires, and the other branches of its
-//!   `select!` get on. A poll may find less than 128 units, and is put off sooner then;
+//!   `select!` get on;
 //! - `blocking_recv`, `blocking_lock` and their like panic in a task, where they would hold a worker up. They work in
 //!   [`spawn_blocking`](crate::spawn_blocking), in the closure of [`spawn_compute`](crate::spawn_compute), and in
 //!   [`block_in_place`](super::block_in_place);
@@ -219,6 +219,7 @@ impl Drop for SetOnDrop {
 /// Runs one poll of a task.
 #[inline]
 pub(crate) fn with_budget<R>(poll: impl FnOnce() -> R) -> R {
+    tokio_context::renew();
     Budget::FULL.scope(poll)
 }
 
