@@ -87,11 +87,15 @@ impl TokioContext {
             .enable_all()
             .thread_name(threads.name)
             .max_blocking_threads(threads.max)
-            .thread_keep_alive(threads.keep_alive)
-            .on_thread_start(threads.on_start);
+            .thread_keep_alive(threads.keep_alive);
         if let Some(bytes) = threads.stack_size {
             builder.thread_stack_size(bytes);
         }
+        let on_start = threads.on_start;
+        builder.on_thread_start(move || {
+            OURS.set(Handle::try_current().ok().map(|handle| handle.id()));
+            on_start();
+        });
         let runtime = builder.build()?;
         let stop = Arc::new(Notify::new());
         let handle = runtime.handle().clone();

@@ -107,6 +107,17 @@ fn timeouts_fire_around_what_is_always_ready_in_a_block_on_of_a_blocking_thread(
 }
 
 #[test]
+fn timeouts_fire_around_what_is_always_ready_in_a_block_on_of_a_blocking_thread_of_tokios() {
+    on_runtime(1, |runtime| {
+        runtime.block_on(async {
+            let here = evenkeel::runtime::Handle::current();
+            let all = tokio::task::spawn_blocking(move || here.block_on(all_time_out()));
+            all.await.unwrap();
+        });
+    });
+}
+
+#[test]
 fn timeouts_fire_after_code_that_blocks_in_place_in_each_round() {
     async fn always_blocks_and_receives() {
         let (send, mut receive) = mpsc::unbounded_channel();
