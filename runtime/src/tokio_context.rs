@@ -93,7 +93,10 @@ impl TokioContext {
         }
         let on_start = threads.on_start;
         builder.on_thread_start(move || {
-            OURS.set(Handle::try_current().ok().map(|handle| handle.id()));
+            if let Ok(handle) = Handle::try_current() {
+                OURS.set(Some(handle.id()));
+                outlive_other_locals(&handle);
+            }
             on_start();
         });
         let runtime = builder.build()?;
@@ -135,14 +138,18 @@ impl TokioContext {
 
     /// Runs `f`, which polls tasks, or one future again and again.
     pub(crate) fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
-        let Some(handle) = self.handle() else {
-            return f();
-        };
         match current() {
             Current::None | Current::Ours => {}
             Current::Foreign => return without_budget(f),
             Current::Destroyed => return f(),
         }
+        // Where that is gone, what tokio parks threads with may be, which is as old; and then its `block_on` panics.
+        if FULL.try_with(|_| ()).is_err() {
+            return f();
+        }
+        let Some(handle) = self.handle() else {
+            return f();
+        };
         let _ours = SetOnDrop(OURS.replace(Some(handle.id())));
         let mut f = Some(f);
         handle.block_on(poll_fn(|_| {
@@ -156,6 +163,7 @@ impl TokioContext {
     pub(crate) fn enter_for_good(&self) {
         if let Some(handle) = self.handle() {
             OURS.set(Some(handle.id()));
+            outlive_other_locals(&handle);
             // It would only put back what was there before.
             mem::forget(handle.enter());
         }
@@ -178,6 +186,15 @@ impl Drop for Driven {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Makes the thread-locals of tokio's and of this module, at the start of a thread: they are destroyed in the opposite order, and `block_on`
+/// is to work in the destructors of others.
+fn outlive_other_locals(handle: &Handle) {
+    handle.block_on(poll_fn(|_| {
+        renew();
+        Poll::Ready(())
+    }));
 }
 
 struct SetOnDrop(Option<Id>);
