@@ -113,16 +113,22 @@ impl TokioContext {
         })
     }
 
-    /// The body of its thread, once.
+    /// The body of its thread, once. After a stop it only waits for the blocking calls that have begun.
     pub(crate) fn run(&self) {
         let driven = self.left.lock().take();
         driven.into_iter().for_each(Driven::run);
     }
 
-    /// Its thread leaves, and drops what tasks it has; there is no context from now on.
+    /// Its thread leaves, and drops what tasks it has; there is no context from now on. To be [run](TokioContext::run) all the same, by somebody
+    /// who may wait, if it has had no thread.
     pub(crate) fn stop(&self) {
         self.handle.lock().take();
         self.stop.notify_one();
+    }
+
+    /// The same, and if nobody has run it until now, what there is is dropped here, without waiting.
+    pub(crate) fn abandon(&self) {
+        self.stop();
         let left = self.left.lock().take();
         drop(left);
     }
@@ -181,7 +187,7 @@ impl Driven {
 
 impl Drop for Driven {
     fn drop(&mut self) {
-        // There was no thread for it. Where this one must not block, the drop would panic.
+        // Nobody has run it. Where this thread must not block, the drop would panic.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

@@ -431,6 +431,29 @@ fn the_drop_of_a_runtime_waits_for_a_blocking_call_of_tokios_that_has_begun() {
     });
 }
 
+/// Its thread may not have been made by then.
+#[test]
+fn the_drop_of_a_runtime_waits_for_a_blocking_call_of_tokios_that_has_just_begun() {
+    support::watchdog(|| {
+        for _ in 0..100 {
+            let runtime = support::runtime();
+            let (begun, wait) = std::sync::mpsc::channel();
+            let ended = Arc::new(AtomicBool::new(false));
+            let set = ended.clone();
+            runtime.block_on(async {
+                tokio::task::spawn_blocking(move || {
+                    begun.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(5));
+                    set.store(true, Ordering::Release);
+                });
+            });
+            wait.recv().unwrap();
+            drop(runtime);
+            assert!(ended.load(Ordering::Acquire));
+        }
+    });
+}
+
 #[test]
 fn a_task_that_waits_for_tokios_while_the_runtime_ends_does_not_hold_it_up() {
     support::watchdog(|| {
