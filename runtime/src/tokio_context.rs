@@ -18,7 +18,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Id, Runtime};
@@ -54,6 +54,19 @@ thread_local! {
     static OURS: Cell<Option<Id>> = const { Cell::new(None) };
     /// The budget as it was when this thread stepped inside: its drop brings that back.
     static FULL: RefCell<Option<RestoreOnPending>> = const { RefCell::new(None) };
+}
+
+/// A runtime of tokio's that has ended, for all that are stopped: it gives a budget, cancels what is spawned there, and has no descriptors.
+fn ended() -> Handle {
+    static ENDED: OnceLock<Handle> = OnceLock::new();
+    let end = || {
+        let runtime = Builder::new_current_thread().build();
+        let runtime = runtime.expect("nothing in it is of the system");
+        let handle = runtime.handle().clone();
+        runtime.shutdown_background();
+        handle
+    };
+    ENDED.get_or_init(end).clone()
 }
 
 /// The context of tokio's that a thread is in.
@@ -119,7 +132,7 @@ impl TokioContext {
         driven.into_iter().for_each(Driven::run);
     }
 
-    /// Its thread leaves, and drops what tasks it has; there is no context from now on. To be [run](TokioContext::run) all the same, by somebody
+    /// Its thread leaves, and drops what tasks it has. From now on there is a budget, and all else has [ended]. To be [run](TokioContext::run) all the same, by somebody
     /// who may wait, if it has had no thread.
     pub(crate) fn stop(&self) {
         self.handle.lock().take();
@@ -135,11 +148,12 @@ impl TokioContext {
 
     /// How many tasks there are, if it is not stopped.
     pub(crate) fn tasks(&self) -> Option<usize> {
-        Some(self.handle()?.metrics().num_alive_tasks())
+        let handle = self.handle.lock().clone();
+        Some(handle?.metrics().num_alive_tasks())
     }
 
-    fn handle(&self) -> Option<Handle> {
-        self.handle.lock().clone()
+    fn handle(&self) -> Handle {
+        self.handle.lock().clone().unwrap_or_else(ended)
     }
 
     /// Runs `f`, which polls tasks, or one future again and again.
@@ -153,9 +167,7 @@ impl TokioContext {
         if FULL.try_with(|_| ()).is_err() {
             return f();
         }
-        let Some(handle) = self.handle() else {
-            return f();
-        };
+        let handle = self.handle();
         let _ours = SetOnDrop(OURS.replace(Some(handle.id())));
         let mut f = Some(f);
         handle.block_on(poll_fn(|_| {
@@ -167,12 +179,11 @@ impl TokioContext {
 
     /// Lets code on this thread, which may block, find the context for as long as the thread lives.
     pub(crate) fn enter_for_good(&self) {
-        if let Some(handle) = self.handle() {
-            OURS.set(Some(handle.id()));
-            outlive_other_locals(&handle);
-            // It would only put back what was there before.
-            mem::forget(handle.enter());
-        }
+        let handle = self.handle();
+        OURS.set(Some(handle.id()));
+        outlive_other_locals(&handle);
+        // It would only put back what was there before.
+        mem::forget(handle.enter());
     }
 }
 

@@ -118,6 +118,39 @@ fn timeouts_fire_around_what_is_always_ready_in_a_block_on_of_a_blocking_thread_
     });
 }
 
+/// The shutdown waits for the closures, also for one that gets a thread late.
+#[test]
+fn timeouts_fire_around_what_is_always_ready_in_a_closure_that_runs_in_the_shutdown() {
+    support::watchdog(|| {
+        let mut builder = builder(1);
+        builder.max_blocking_threads(1);
+        let runtime = builder.build().unwrap();
+        let handle = runtime.handle().clone();
+        let (shut_down, wait) = std::sync::mpsc::channel::<()>();
+        let busy = runtime.spawn_blocking(move || wait.recv());
+        let last = runtime.spawn_blocking(move || handle.block_on(all_time_out()));
+        runtime.shutdown_background();
+        // Later than whatever a shutdown gives up by and by.
+        std::thread::sleep(Duration::from_millis(20));
+        shut_down.send(()).unwrap();
+        futures_lite::future::block_on(busy).unwrap().unwrap();
+        futures_lite::future::block_on(last).unwrap();
+    });
+}
+
+#[test]
+fn timeouts_fire_around_what_is_always_ready_when_the_runtime_is_gone() {
+    support::watchdog(|| {
+        let runtime = support::runtime();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        handle.block_on(all_time_out());
+        assert!(
+            handle.block_on(async { tokio::spawn(async {}).await.unwrap_err().is_cancelled() })
+        );
+    });
+}
+
 #[test]
 fn timeouts_fire_after_code_that_blocks_in_place_in_each_round() {
     async fn always_blocks_and_receives() {
