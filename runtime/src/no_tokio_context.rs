@@ -23,6 +23,8 @@ impl TokioContext {
 
     pub(crate) fn stop(&self) {}
 
+    pub(crate) fn abandon(&self) {}
+
     pub(crate) fn tasks(&self) -> Option<usize> {
         None
     }

@@ -19,7 +19,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Id, Runtime};
@@ -48,6 +48,29 @@ thread_local! {
     /// (It is never dropped, so that there is no destructor to register: nothing is in it once the thread has stepped outside.)
     static FULL: ManuallyDrop<Cell<Option<RestoreOnPending>>> =
         const { ManuallyDrop::new(Cell::new(None)) };
+    /// Made right before what tokio parks a thread with, and so gone right after that: then tokio's `block_on` panics.
+    static OLD: Old = const { Old };
+}
+
+struct Old;
+
+impl Drop for Old {
+    fn drop(&mut self) {
+        // Only what has a destructor is ever gone.
+    }
+}
+
+/// A runtime of tokio's that has ended, for all that are stopped: it gives a budget, cancels what is spawned there, and has no descriptors.
+fn ended() -> Arc<Handle> {
+    static ENDED: OnceLock<Arc<Handle>> = OnceLock::new();
+    let end = || {
+        let runtime = Builder::new_current_thread().build();
+        let runtime = runtime.expect("nothing in it is of the system");
+        let handle = Arc::new(runtime.handle().clone());
+        runtime.shutdown_background();
+        handle
+    };
+    ENDED.get_or_init(end).clone()
 }
 
 /// The context of tokio's that a thread is in.
@@ -87,11 +110,17 @@ impl TokioContext {
             .enable_all()
             .thread_name(threads_name)
             .max_blocking_threads(threads_max)
-            .thread_keep_alive(keep_alive)
-            .on_thread_start(on_thread_start);
+            .thread_keep_alive(keep_alive);
         if let Some(bytes) = stack_size {
             builder.thread_stack_size(bytes);
         }
+        builder.on_thread_start(move || {
+            if let Ok(handle) = Handle::try_current() {
+                OURS.set(Some(handle.id()));
+                outlive_other_locals(&handle);
+            }
+            on_thread_start();
+        });
         let runtime = builder.build()?;
         let stop = Arc::new(Notify::new());
         let handle = runtime.handle().clone();
@@ -106,39 +135,46 @@ impl TokioContext {
         })
     }
 
-    /// The body of its thread, once.
+    /// The body of its thread, once. After a stop it only waits for the blocking calls that have begun.
     pub(crate) fn run(&self) {
         let driven = self.left.lock().take();
         driven.into_iter().for_each(Driven::run);
     }
 
-    /// Its thread leaves, and drops what tasks it has; there is no context from now on.
+    /// Its thread leaves, and drops what tasks it has. There is a budget from now on, and all else has [ended]. If it has had no thread, it is to
+    /// be [run](TokioContext::run) all the same, by somebody who may wait.
     pub(crate) fn stop(&self) {
         self.handle.store(None);
         self.stop.notify_one();
+    }
+
+    /// The same. If nobody has run it until now, what it has is dropped here, without waiting.
+    pub(crate) fn abandon(&self) {
+        self.stop();
         let left = self.left.lock().take();
         drop(left);
     }
 
     /// How many tasks there are, if it is not stopped.
     pub(crate) fn tasks(&self) -> Option<usize> {
-        Some(self.handle()?.metrics().num_alive_tasks())
+        Some(self.handle.load_full()?.metrics().num_alive_tasks())
     }
 
-    fn handle(&self) -> Option<Arc<Handle>> {
-        self.handle.load_full()
+    fn handle(&self) -> Arc<Handle> {
+        self.handle.load_full().unwrap_or_else(ended)
     }
 
     /// Runs `f`, which polls tasks, or one future again and again.
     pub(crate) fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
-        let Some(handle) = self.handle() else {
-            return f();
-        };
         match current() {
             Current::None | Current::Ours => {}
             Current::Foreign => return without_budget(f),
             Current::Destroyed => return f(),
         }
+        if OLD.try_with(|_| ()).is_err() {
+            return f();
+        }
+        let handle = self.handle();
         let _ours = SetOnDrop(OURS.replace(Some(handle.id())));
         let mut f = Some(f);
         handle.block_on(poll_fn(|_| {
@@ -150,11 +186,11 @@ impl TokioContext {
 
     /// Lets code on this thread, which may block, find the context for as long as the thread lives.
     pub(crate) fn enter_for_good(&self) {
-        if let Some(handle) = self.handle() {
-            OURS.set(Some(handle.id()));
-            // It would only put back what was there before.
-            mem::forget(handle.enter());
-        }
+        let handle = self.handle();
+        OURS.set(Some(handle.id()));
+        outlive_other_locals(&handle);
+        // It would only put back what was there before.
+        mem::forget(handle.enter());
     }
 }
 
@@ -169,11 +205,21 @@ impl Driven {
 
 impl Drop for Driven {
     fn drop(&mut self) {
-        // There was no thread for it. Where this one must not block, the drop would panic.
+        // Nobody has run it. Where this thread must not block, the drop would panic.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Makes the thread-locals of tokio's and of this module, at the start of a thread: they are destroyed in the opposite order, and `block_on`
+/// is to work in the destructors of others.
+fn outlive_other_locals(handle: &Handle) {
+    OLD.with(|_| ());
+    handle.block_on(poll_fn(|_| {
+        renew();
+        Poll::Ready(())
+    }));
 }
 
 struct SetOnDrop(Option<Id>);

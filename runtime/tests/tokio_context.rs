@@ -8,6 +8,7 @@ use evenkeel::runtime::Runtime;
 use evenkeel::task::{JoinError, block_in_place, unconstrained};
 use evenkeel::time::{Duration, timeout};
 use evenkeel::{compute, spawn, spawn_blocking, spawn_compute};
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -103,6 +104,50 @@ fn timeouts_fire_around_what_is_always_ready_in_a_block_on_of_a_blocking_thread(
         let handle = runtime.handle().clone();
         let all = spawn_blocking_on(runtime, move || handle.block_on(all_time_out()));
         runtime.block_on(all).unwrap();
+    });
+}
+
+#[test]
+fn timeouts_fire_around_what_is_always_ready_in_a_block_on_of_a_blocking_thread_of_tokios() {
+    on_runtime(1, |runtime| {
+        runtime.block_on(async {
+            let here = evenkeel::runtime::Handle::current();
+            let all = tokio::task::spawn_blocking(move || here.block_on(all_time_out()));
+            all.await.unwrap();
+        });
+    });
+}
+
+/// The shutdown waits for the closures, also for one that gets a thread late.
+#[test]
+fn timeouts_fire_around_what_is_always_ready_in_a_closure_that_runs_in_the_shutdown() {
+    support::watchdog(|| {
+        let mut builder = builder(1);
+        builder.max_blocking_threads(1);
+        let runtime = builder.build().unwrap();
+        let handle = runtime.handle().clone();
+        let (shut_down, wait) = std::sync::mpsc::channel::<()>();
+        let busy = runtime.spawn_blocking(move || wait.recv());
+        let last = runtime.spawn_blocking(move || handle.block_on(all_time_out()));
+        runtime.shutdown_background();
+        // Later than whatever a shutdown gives up by and by.
+        std::thread::sleep(Duration::from_millis(20));
+        shut_down.send(()).unwrap();
+        futures_lite::future::block_on(busy).unwrap().unwrap();
+        futures_lite::future::block_on(last).unwrap();
+    });
+}
+
+#[test]
+fn timeouts_fire_around_what_is_always_ready_when_the_runtime_is_gone() {
+    support::watchdog(|| {
+        let runtime = support::runtime();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        handle.block_on(all_time_out());
+        assert!(
+            handle.block_on(async { tokio::spawn(async {}).await.unwrap_err().is_cancelled() })
+        );
     });
 }
 
@@ -419,6 +464,29 @@ fn the_drop_of_a_runtime_waits_for_a_blocking_call_of_tokios_that_has_begun() {
     });
 }
 
+/// Its thread may not have been made by then.
+#[test]
+fn the_drop_of_a_runtime_waits_for_a_blocking_call_of_tokios_that_has_just_begun() {
+    support::watchdog(|| {
+        for _ in 0..100 {
+            let runtime = support::runtime();
+            let (begun, wait) = std::sync::mpsc::channel();
+            let ended = Arc::new(AtomicBool::new(false));
+            let set = ended.clone();
+            runtime.block_on(async {
+                tokio::task::spawn_blocking(move || {
+                    begun.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(5));
+                    set.store(true, Ordering::Release);
+                });
+            });
+            wait.recv().unwrap();
+            drop(runtime);
+            assert!(ended.load(Ordering::Acquire));
+        }
+    });
+}
+
 #[test]
 fn a_task_that_waits_for_tokios_while_the_runtime_ends_does_not_hold_it_up() {
     support::watchdog(|| {
@@ -518,5 +586,77 @@ fn a_poll_does_not_begin_with_what_others_have_left_of_the_budget() {
                 assert!(compute::spawn(is_received_at_once(units)).await.unwrap());
             }
         });
+    });
+}
+
+/// What a thread does last of all.
+struct AtEnd(Option<Box<dyn FnOnce()>>);
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(|f| f());
+    }
+}
+
+thread_local!(static AT_END: RefCell<AtEnd> = const { RefCell::new(AtEnd(None)) });
+
+/// tokio's context, its parker and ours are thread-locals as well, of which some may be gone.
+#[test]
+fn block_on_works_in_the_destructor_of_a_thread_local_whatever_came_before_it() {
+    support::watchdog(|| {
+        let mut builder = builder(1);
+        builder.thread_keep_alive(Duration::from_millis(1));
+        let runtime = builder.build().unwrap();
+        type Use = fn(&evenkeel::runtime::Handle);
+        let nothing: Use = |_| ();
+        let find: Use = |_| drop(tokio::runtime::Handle::try_current());
+        let block: Use = |handle| handle.block_on(async {});
+        let receive: Use = |_| assert_eq!(receive_blocking(), Some(7));
+        for (before, after) in [
+            (nothing, nothing),
+            (nothing, block),
+            (find, block),
+            (block, block),
+            (block, receive),
+            (receive, block),
+        ] {
+            let (ended, wait) = std::sync::mpsc::channel();
+            let body = || {
+                let (handle, ended) = (runtime.handle().clone(), ended.clone());
+                move || {
+                    before(&handle);
+                    let at_end = handle.clone();
+                    let at_end = move || {
+                        // More than there is in a budget that nobody renews.
+                        at_end.block_on(async {
+                            let (send, mut receive) = mpsc::unbounded_channel();
+                            for number in 0..1000 {
+                                send.send(number).unwrap();
+                                receive.recv().await.unwrap();
+                            }
+                        });
+                        at_end.block_on(at_end.spawn(async {})).unwrap();
+                        ended.send(()).unwrap();
+                    };
+                    AT_END.set(AtEnd(Some(Box::new(at_end))));
+                    after(&handle);
+                }
+            };
+            std::thread::spawn(body()).join().unwrap();
+            wait.recv().unwrap();
+            runtime.spawn_blocking(body());
+            wait.recv().unwrap();
+            runtime.block_on(async { drop(tokio::task::spawn_blocking(body())) });
+            wait.recv().unwrap();
+        }
+        // Closures of the pool may use anything, since what they find is older than what is theirs.
+        let (ended, wait) = std::sync::mpsc::channel();
+        let handle = runtime.handle().clone();
+        runtime.spawn_blocking(move || {
+            let at_end = move || handle.block_on(async { ended.send(()).unwrap() });
+            AT_END.set(AtEnd(Some(Box::new(at_end))));
+            receive_blocking();
+        });
+        wait.recv().unwrap();
     });
 }

@@ -142,6 +142,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
         }
     }
     maker.finish(shared);
+    shared.finish_tokio();
 }
 
 /// Whether the workers poll the driver as they should.

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 const UNUSED: u8 = 0;
 /// Threads are wanted, or some of them are.
 const WANTED: u8 = 1;
-/// All threads have been made, or the runtime is shut down.
+/// All threads have been made, or no more are to be.
 const OVER: u8 = 2;
 
 pub(super) struct FirstUse(AtomicU8);

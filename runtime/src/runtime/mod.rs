@@ -262,7 +262,7 @@ impl Runtime {
         drop(crew);
         shared.wait_for_threads(deadline);
         shared.watch.stop();
-        shared.tokio.stop();
+        shared.tokio.abandon();
         shared.turn.close();
         shared.driver_timers.drain().into_iter().for_each(wake);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -292,7 +292,7 @@ impl Shared {
                 return;
             }
             // What a stuck poll awaits may be IO.
-            self.tokio.stop();
+            self.tokio.abandon();
             self.turn.close();
         }
     }

@@ -80,6 +80,12 @@ impl Shared {
         self.tokio_use.set_over();
         Ok(())
     }
+
+    /// Waits for the blocking calls of tokio's that have begun, if its thread was not made before the end. To be called by the driver thread.
+    pub(super) fn finish_tokio(self: &Arc<Self>) {
+        let _entered = Handle::new(self.clone()).enter();
+        self.tokio.run();
+    }
 }
 
 /// A worker on its way to its thread.

@@ -35,8 +35,13 @@
 //!   run on tokio's blocking threads. tokio's timers have tokio's precision of a millisecond, and locks inside, which the compute lane had
 //!   better not share: [`time`](crate::time) has none of either. [`Handle::current`](crate::runtime::Handle::current) is this runtime there, too.
 //!
-//! Two things are left. A thread that is in a context of another runtime of tokio's when it calls our `block_on` stays in that one, and
-//! has no budget of tokio's in the call. The guard of [`enter`](crate::runtime::Handle::enter) is about our runtime only.
+//! What is left:
+//!
+//! - A thread that is in a context of another runtime of tokio's when it calls our `block_on` stays in that one. It has no budget of
+//!   tokio's in the call, and `tokio::task::yield_now` never comes back there, since that runtime is what is blocked.
+//! - The guard of [`enter`](crate::runtime::Handle::enter) is about our runtime only.
+//! - In a `tokio::task::LocalSet`, [`block_in_place`](super::block_in_place) panics, as tokio's does; while a guard of another runtime of tokio's is held, what blocks
+//!   panics in it.
 //!
 //! Without the feature, `tokio::sync` has no limit here, and loops say themselves that they take part, with [`consume_budget`] or
 //! [`cooperative`]. So they do with channels of other libraries:
