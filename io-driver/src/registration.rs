@@ -183,6 +183,9 @@ impl Registration {
     /// Calls `f` if the source is ready for any of `interest`, and clears that readiness if `f` says
     /// that it would block. `f` is one operation of the kind that `interest` names.
     ///
+    /// At the mark of urgent data Linux may say that a read would block, for a signal, and it would not:
+    /// [`async_io`](Registration::async_io) and [`poll_io`](Registration::poll_io) try again there.
+    ///
     /// Cleared is also that a side is closed, as an end never says that it would block. If this side is
     /// closed all the same, as with a datagram socket that was shut down for reading, nobody is told
     /// again. With an interest in reading and writing at once a closed side stays so.
@@ -218,8 +221,8 @@ impl Registration {
         let mut blocked = None;
         loop {
             let event = self.readiness_after(interest, blocked).await?;
-            match self.clear_if_blocked(event, f()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => blocked = Some(event),
+            match self.clear_if_blocked(event, self.attempt(event, &mut f)) {
+                Err(error) if is_blocked(&error) => blocked = Some(event),
                 result => return result,
             }
         }
@@ -300,8 +303,8 @@ impl Registration {
     ) -> Poll<io::Result<R>> {
         loop {
             let event = ready!(self.poll_ready(cx, direction))?;
-            match self.clear_if_blocked(event, f(event)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            match self.clear_if_blocked(event, self.attempt(event, || f(event))) {
+                Err(error) if is_blocked(&error) => {}
                 result => return Poll::Ready(result),
             }
         }
@@ -342,8 +345,24 @@ impl Registration {
         Ok(event.ready.intersects(wanted).then_some(event))
     }
 
+    /// Calls `f`, and a second time if it would block where there was urgent data: at its mark Linux says
+    /// so also if a signal is pending, whatever there is behind it. The signal is gone by then.
+    fn attempt<R>(&self, event: ReadyEvent, mut f: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+        match f() {
+            Err(error) if is_blocked(&error) && event.read_tick.is_some() && self.is_marked() => {
+                f()
+            }
+            result => result,
+        }
+    }
+
+    fn is_marked(&self) -> bool {
+        let marked = self.slot().read.look(Ready::MARKED);
+        marked.is_ok_and(|(ready, _)| !ready.is_empty())
+    }
+
     fn clear_if_blocked<R>(&self, event: ReadyEvent, result: io::Result<R>) -> io::Result<R> {
-        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+        if matches!(&result, Err(error) if is_blocked(error)) {
             self.clear_blocked(event);
         }
         result
@@ -354,6 +373,10 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.shared.slots.release(&self.claim);
     }
+}
+
+fn is_blocked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 fn wanted_by(interest: Interest) -> Ready {

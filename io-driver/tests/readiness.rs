@@ -197,6 +197,32 @@ fn the_urgent_mark_ends_a_read_also_when_its_byte_is_taken_or_not_reported_yet()
 }
 
 /// Until the other end's system has all that was sent.
+/// There Linux says that a read would block, if a signal is pending, with bytes behind the mark.
+#[test]
+fn where_there_was_an_urgent_mark_a_blocked_read_is_tried_again() {
+    within_limit(|| {
+        let mut driver = Driver::new().unwrap();
+        let (stream, peer) = tcp(&driver);
+        SockRef::from(&peer).send_out_of_band(b"!").unwrap();
+        turn_until(&mut driver, &stream, Interest::PRIORITY);
+        (&peer).write_all(b"x").unwrap();
+        settle(&mut driver);
+        let mut cx = Context::from_waker(Waker::noop());
+        for poll in [true, false] {
+            let mut signals = 1;
+            let read = |stream: &TcpStream| match std::mem::take(&mut signals) {
+                0 => Ok(1),
+                _ => would_block(),
+            };
+            let read = match poll {
+                true => stream.poll_io(&mut cx, Direction::Read, read),
+                false => poll_once(stream.async_io(Interest::READABLE, read), Waker::noop()),
+            };
+            assert!(matches!(read, Poll::Ready(Ok(1))));
+        }
+    });
+}
+
 fn wait_until_it_is_there(peer: &std::net::TcpStream) {
     let unacknowledged = || {
         let mut bytes: libc::c_int = 0;
