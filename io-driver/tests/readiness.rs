@@ -210,7 +210,7 @@ fn where_there_was_an_urgent_mark_a_blocked_read_is_tried_again() {
         let mut cx = Context::from_waker(Waker::noop());
         for poll in [true, false] {
             let mut signals = 1;
-            let read = |stream: &TcpStream| match std::mem::take(&mut signals) {
+            let read = |_: &TcpStream| match std::mem::take(&mut signals) {
                 0 => Ok(1),
                 _ => would_block(),
             };
