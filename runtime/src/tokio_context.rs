@@ -6,9 +6,9 @@
 //! small one of tokio's beside it, of one thread, and the polls of tasks are made inside of it:
 //!
 //! - An IO or compute worker, or a thread in `block_on`, is [inside](TokioContext::inside) for as long as it works, not anew for
-//!   each poll, so that a poll costs nothing more. From there code steps out that may block ([`outside`]).
+//!   each poll, which would cost ten times as much as what is left to do there. From inside code steps out that may block ([`outside`]).
 //! - The budget would then be one for the whole life of the worker. It is [renewed](renew) before each poll, so that each begins with
-//!   all of it. An executor inside a task that blocks until something is ready never gets on with less than that takes.
+//!   all of it: an executor inside a task never gets on with less than it needs.
 //! - A context of tokio's that was there before (of a program that calls `block_on` in a task of tokio's) stays as it is, and
 //!   has no budget for as long as that lasts.
 

@@ -102,8 +102,8 @@ impl Builder {
     }
 
     /// The first part of the threads' names; `evenkeel` by default. The rest says what the thread is:
-    /// `-io-0`, `-cpu-0`, `-blk-0`, `-driver`, `-spr-0` (a spare, which may replace an IO worker), `-tokio` and `-tokio-blk` (see
-    /// [`coop`](crate::task::coop#tokios-channels)). Linux shows the first 15 bytes.
+    /// `-io-0`, `-cpu-0`, `-blk-0`, `-dns-0` (which looks names up), `-driver`, `-spr-0` (a spare, which may replace an IO
+    /// worker), `-tokio` and `-tokio-blk` (see [`coop`](crate::task::coop#tokios-channels)). Linux shows the first 15 bytes.
     pub fn thread_name(&mut self, name: impl Into<String>) -> &mut Self {
         self.thread_name = name.into();
         self
