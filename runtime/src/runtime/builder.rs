@@ -85,8 +85,8 @@ impl Builder {
         self
     }
 
-    /// The most threads that the blocking pool may have, and as many again for the look-up of names; 512
-    /// by default. Calls beyond that wait in a queue.
+    /// The most threads that the blocking pool may have, and as many again each for the look-up of names and for blocking calls
+    /// of tokio's; 512 by default. Calls beyond that wait in a queue.
     ///
     /// Zero is an error of [`build`](Builder::build).
     pub fn max_blocking_threads(&mut self, threads: usize) -> &mut Self {
