@@ -11,7 +11,7 @@ use mio::unix::SourceFd;
 
 use crate::driver::Handle;
 use crate::ready::{Ready, ReadyEvent};
-use crate::registration::Registration;
+use crate::registration::{Registration, is_blocked};
 
 /// Owns a value with a descriptor, and waits for the descriptor's readiness.
 ///
@@ -389,11 +389,8 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
         &mut self,
         f: impl FnOnce(&'a AsyncFd<T>) -> io::Result<R>,
     ) -> Result<io::Result<R>, TryIoError> {
-        let result = blocked(f(self.async_fd));
-        if result.is_err() {
-            self.event = clear_blocked(&self.async_fd.registration, self.event);
-        }
-        result
+        let result = f(self.async_fd);
+        clear_if_blocked(&self.async_fd.registration, &mut self.event, result)
     }
 }
 
@@ -452,11 +449,8 @@ impl<T: AsRawFd> AsyncFdReadyMutGuard<'_, T> {
         &mut self,
         f: impl FnOnce(&mut AsyncFd<T>) -> io::Result<R>,
     ) -> Result<io::Result<R>, TryIoError> {
-        let result = blocked(f(self.async_fd));
-        if result.is_err() {
-            self.event = clear_blocked(&self.async_fd.registration, self.event);
-        }
-        result
+        let result = f(self.async_fd);
+        clear_if_blocked(&self.async_fd.registration, &mut self.event, result)
     }
 }
 
@@ -479,15 +473,18 @@ fn clear(registration: &Registration, event: ReadyEvent, ready: Ready) -> ReadyE
     event.with_ready(event.ready() - (ready - Ready::STICKY))
 }
 
-/// As `clear`, after an operation that would block.
-fn clear_blocked(registration: &Registration, event: ReadyEvent) -> ReadyEvent {
-    let cleared = registration.clear_blocked(event);
-    event.with_ready(event.ready() - cleared)
-}
-
-fn blocked<R>(result: io::Result<R>) -> Result<io::Result<R>, TryIoError> {
+/// As `clear`, of what is left in `event`, if the operation that gave `result` would block.
+fn clear_if_blocked<R>(
+    registration: &Registration,
+    event: &mut ReadyEvent,
+    result: io::Result<R>,
+) -> Result<io::Result<R>, TryIoError> {
     match result {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(TryIoError),
+        Err(error) if is_blocked(&error) => {
+            let cleared = registration.clear_blocked(*event);
+            *event = event.with_ready(event.ready() - cleared);
+            Err(TryIoError)
+        }
         result => Ok(result),
     }
 }

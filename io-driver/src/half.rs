@@ -123,12 +123,7 @@ impl Half {
         Ok((state.ready() & mask, state.tick()))
     }
 
-    /// The owner: takes `ready` away, unless an event came since `tick`.
-    pub(crate) fn clear(&self, tick: u32, ready: Ready) {
-        self.clear_unless(Ready::EMPTY, tick, ready);
-    }
-
-    /// As `clear`, but takes nothing away where any of `unless` is set.
+    /// The owner: takes `ready` away, unless an event came since `tick`, or any of `unless` is set.
     pub(crate) fn clear_unless(&self, unless: Ready, tick: u32, ready: Ready) {
         // A failure is a fresh event: that readiness stays.
         let _ = self
@@ -226,12 +221,12 @@ mod tests {
         let half = Half::default();
         half.deliver(0, Ready::READABLE | Ready::READ_CLOSED);
         half.deliver(0, Ready::PRIORITY);
-        half.clear(1, Ready::READABLE);
+        half.clear_unless(Ready::EMPTY, 1, Ready::READABLE);
         let all = Ready::READABLE | Ready::READ_CLOSED | Ready::PRIORITY;
         assert_eq!(half.look(Ready::ALL).unwrap(), (all, 2));
         half.clear_unless(Ready::MARKED, 2, Ready::READABLE);
         assert_eq!(half.look(Ready::ALL).unwrap(), (all, 2));
-        half.clear(2, Ready::READABLE | Ready::READ_CLOSED);
+        half.clear_unless(Ready::EMPTY, 2, Ready::READABLE | Ready::READ_CLOSED);
         assert_eq!(half.look(Ready::ALL).unwrap(), (Ready::PRIORITY, 2));
     }
 
@@ -239,11 +234,11 @@ mod tests {
     fn who_waits_for_priority_is_told_of_the_end_apart() {
         let half = Half::default();
         half.deliver(0, Ready::READ_CLOSED);
-        half.clear(1, Ready::READ_CLOSED);
+        half.clear_unless(Ready::EMPTY, 1, Ready::READ_CLOSED);
         let both = Ready::READ_CLOSED | Ready::PRIORITY_CLOSED;
         assert_eq!(half.look(both).unwrap().0, Ready::PRIORITY_CLOSED);
         half.deliver(0, Ready::READ_CLOSED);
-        half.clear(2, Ready::PRIORITY_CLOSED);
+        half.clear_unless(Ready::EMPTY, 2, Ready::PRIORITY_CLOSED);
         assert_eq!(half.look(both).unwrap().0, Ready::READ_CLOSED);
     }
 }

@@ -171,12 +171,17 @@ impl Registration {
     }
 
     fn clear(&self, event: ReadyEvent, cleared: Ready) {
+        self.clear_unless(Ready::EMPTY, event, cleared);
+    }
+
+    /// In each half, unless any of `unless` is set there.
+    fn clear_unless(&self, unless: Ready, event: ReadyEvent, cleared: Ready) {
         let slot = self.slot();
         if let Some(tick) = event.read_tick {
-            slot.read.clear(tick, cleared);
+            slot.read.clear_unless(unless, tick, cleared);
         }
         if let Some(tick) = event.write_tick {
-            slot.write.clear(tick, cleared);
+            slot.write.clear_unless(unless, tick, cleared);
         }
     }
 
@@ -285,13 +290,7 @@ impl Registration {
     /// passed its mark. So if a read ended at the mark, that has been reported, and the half is
     /// marked; or the event of the arrival is yet to be delivered, and will say that there is more.
     fn clear_after_short(&self, event: ReadyEvent) {
-        let (slot, cleared) = (self.slot(), event.ready - Ready::STICKY);
-        if let Some(tick) = event.read_tick {
-            slot.read.clear_unless(Ready::MARKED, tick, cleared);
-        }
-        if let Some(tick) = event.write_tick {
-            slot.write.clear(tick, cleared);
-        }
+        self.clear_unless(Ready::MARKED, event, event.ready - Ready::STICKY);
     }
 
     /// As `poll_io`; `f` learns the event that was there before it.
@@ -375,7 +374,7 @@ impl Drop for Registration {
     }
 }
 
-fn is_blocked(error: &io::Error) -> bool {
+pub(crate) fn is_blocked(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 

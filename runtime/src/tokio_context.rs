@@ -15,7 +15,7 @@
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::pin::{Pin, pin};
@@ -30,15 +30,8 @@ pub(crate) struct TokioContext {
     /// Gone once it is stopped: a handle that is kept would keep descriptors. No lock, since threads of low priority read it.
     handle: ArcSwapOption<Handle>,
     /// Until its thread has begun.
-    left: Mutex<Option<Driven>>,
-    stop: Arc<Notify>,
-}
-
-/// The runtime of tokio's, on its way to its thread.
-struct Driven {
-    /// Gone once it has run.
-    runtime: Option<Runtime>,
-    stop: Arc<Notify>,
+    left: Mutex<Option<Runtime>>,
+    stop: Notify,
 }
 
 thread_local! {
@@ -60,7 +53,8 @@ impl Drop for Old {
     }
 }
 
-/// A runtime of tokio's that has ended, for all that are stopped: it gives a budget, cancels what is spawned there, and has no descriptors.
+/// A runtime of tokio's that has ended, for all that are stopped: it gives a budget, cancels what is
+/// spawned there, and has no descriptors.
 fn ended() -> Arc<Handle> {
     static ENDED: OnceLock<Arc<Handle>> = OnceLock::new();
     let end = || {
@@ -122,27 +116,24 @@ impl TokioContext {
             on_thread_start();
         });
         let runtime = builder.build()?;
-        let stop = Arc::new(Notify::new());
-        let handle = runtime.handle().clone();
-        let driven = Driven {
-            runtime: Some(runtime),
-            stop: stop.clone(),
-        };
         Ok(TokioContext {
-            handle: ArcSwapOption::from_pointee(handle),
-            left: Mutex::new(Some(driven)),
-            stop,
+            handle: ArcSwapOption::from_pointee(runtime.handle().clone()),
+            left: Mutex::new(Some(runtime)),
+            stop: Notify::new(),
         })
     }
 
     /// The body of its thread, once. After a stop it only waits for the blocking calls that have begun.
     pub(crate) fn run(&self) {
-        let driven = self.left.lock().take();
-        driven.into_iter().for_each(Driven::run);
+        let runtime = self.left.lock().take();
+        if let Some(runtime) = runtime {
+            runtime.block_on(self.stop.notified());
+        }
     }
 
-    /// Its thread leaves, and drops what tasks it has. There is a budget from now on, and all else has [ended]. If it has had no thread, it is to
-    /// be [run](TokioContext::run) all the same, by somebody who may wait.
+    /// Its thread leaves, and drops what tasks it has. There is a budget from now on, and all else has
+    /// [ended]. If it has had no thread, it is to be [run](TokioContext::run) all the same, by somebody
+    /// who may wait.
     pub(crate) fn stop(&self) {
         self.handle.store(None);
         self.stop.notify_one();
@@ -152,7 +143,8 @@ impl TokioContext {
     pub(crate) fn abandon(&self) {
         self.stop();
         let left = self.left.lock().take();
-        drop(left);
+        // Where this thread must not block, the drop would panic.
+        left.into_iter().for_each(Runtime::shutdown_background);
     }
 
     /// How many tasks there are, if it is not stopped.
@@ -176,12 +168,10 @@ impl TokioContext {
         }
         let handle = self.handle();
         let _ours = SetOnDrop(OURS.replace(Some(handle.id())));
-        let mut f = Some(f);
-        handle.block_on(poll_fn(|_| {
+        handle.block_on(async {
             let _full = Full::take();
-            let f = f.take().expect("ready in its first poll");
-            Poll::Ready(f())
-        }))
+            f()
+        })
     }
 
     /// Lets code on this thread, which may block, find the context for as long as the thread lives.
@@ -194,32 +184,17 @@ impl TokioContext {
     }
 }
 
-impl Driven {
-    /// Waits for the blocking calls that have begun.
-    fn run(mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.block_on(self.stop.notified());
-        }
-    }
-}
-
-impl Drop for Driven {
+impl Drop for TokioContext {
     fn drop(&mut self) {
-        // Nobody has run it. Where this thread must not block, the drop would panic.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.abandon();
     }
 }
 
-/// Makes the thread-locals of tokio's and of this module, at the start of a thread: they are destroyed in the opposite order, and `block_on`
-/// is to work in the destructors of others.
+/// Makes the thread-locals of tokio's and of this module, at the start of a thread: they are
+/// destroyed in the opposite order, and `block_on` is to work in the destructors of others.
 fn outlive_other_locals(handle: &Handle) {
     OLD.with(|_| ());
-    handle.block_on(poll_fn(|_| {
-        renew();
-        Poll::Ready(())
-    }));
+    handle.block_on(async {});
 }
 
 struct SetOnDrop(Option<Id>);
@@ -306,13 +281,9 @@ pub(crate) fn poll_without_budget<F: Future>(
 }
 
 fn without_budget<R>(f: impl FnOnce() -> R) -> R {
-    let mut f = Some(f);
-    let once = pin!(poll_fn(|_| {
-        let f = f.take().expect("ready in its first poll");
-        Poll::Ready(f())
-    }));
+    let once = pin!(async { f() });
     match poll_without_budget(once, &mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
-        Poll::Pending => unreachable!("ready in its first poll"),
+        Poll::Pending => unreachable!("it awaits nothing"),
     }
 }

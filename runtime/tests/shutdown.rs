@@ -3,6 +3,7 @@
 mod support;
 mod takeover_support;
 
+use evenkeel::JoinHandle;
 use evenkeel::runtime::{Handle, Runtime};
 use evenkeel::task::block_in_place;
 use std::cell::RefCell;
@@ -55,18 +56,24 @@ fn a_closure_that_was_spawned_just_before_runs() {
     });
 }
 
+/// The one thread of its blocking pool is in a closure until the gate opens.
+fn with_a_full_pool() -> (Runtime, JoinHandle<()>, Gate) {
+    let runtime = builder(1).max_blocking_threads(1).build().unwrap();
+    let (begun, release) = (Gate::new(), Gate::new());
+    let (opens, stays) = (begun.clone(), release.clone());
+    let first = runtime.spawn_blocking(move || {
+        opens.open();
+        stays.block();
+    });
+    begun.block();
+    (runtime, first, release)
+}
+
 #[test]
 fn closures_that_wait_for_a_thread_run_when_it_is_free() {
     watchdog(|| {
         for shut_down in [drop_it, shut_down_in_time, Runtime::shutdown_background] {
-            let runtime = builder(1).max_blocking_threads(1).build().unwrap();
-            let (begun, release) = (Gate::new(), Gate::new());
-            let (opens, stays) = (begun.clone(), release.clone());
-            let first = runtime.spawn_blocking(move || {
-                opens.open();
-                stays.block();
-            });
-            begun.block();
+            let (runtime, first, release) = with_a_full_pool();
             let queued: Vec<_> = (0..5).map(|i| runtime.spawn_blocking(move || i)).collect();
             let (handle, refused) = (runtime.handle().clone(), Gate::new());
             let opener = thread::spawn(move || {
@@ -88,14 +95,7 @@ fn closures_that_wait_for_a_thread_run_when_it_is_free() {
 #[test]
 fn a_closure_that_comes_to_its_turn_too_late_for_a_bounded_shutdown_runs() {
     watchdog(|| {
-        let runtime = builder(1).max_blocking_threads(1).build().unwrap();
-        let (begun, release) = (Gate::new(), Gate::new());
-        let (opens, stays) = (begun.clone(), release.clone());
-        let first = runtime.spawn_blocking(move || {
-            opens.open();
-            stays.block();
-        });
-        begun.block();
+        let (runtime, first, release) = with_a_full_pool();
         let queued = runtime.spawn_blocking(|| 7);
         let limit = Duration::from_millis(5);
         let before = Instant::now();

@@ -102,15 +102,11 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let mut quiet = Quiet::default();
     let mut polls = Polls::new(watch.turn.polls());
     while !watch.stop.load(Ordering::Acquire) {
-        let retries = [
+        let retry = shortest([
             maker.make_threads(shared),
-            compute.start("the compute lane", shared.compute_start.first_use(), || {
-                shared.start_compute()
-            }),
-            tokio.start("tokio's runtime", &shared.tokio_use, || {
-                shared.start_tokio()
-            }),
-        ];
+            compute.start_compute(shared),
+            tokio.start_tokio(shared),
+        ]);
         let deadline_ns = shared.driver_timers.prepare_sleep(clock::now_ns(), wake);
         let due = clock::timeout(deadline_ns);
         fire_overdue(shared);
@@ -130,7 +126,6 @@ pub(super) fn run(shared: &Arc<Shared>) {
         // Somebody has to be in the poll before this thread goes to sleep for long.
         let due_poll = polls.until_due(watch.turn.polls());
         let next_poll = due_poll.filter(|_| looking);
-        let retry = retries.into_iter().flatten().min();
         let timeout = shortest([retry, due, next_look, next_poll]);
         let wanted = !looking || due_poll.is_none() || monitor.all_stuck();
         if wanted && let Some(mut my_turn) = watch.turn.try_take() {
@@ -187,7 +182,7 @@ fn fill_turn(shared: &Shared) {
     }
 }
 
-fn shortest(timeouts: [Option<Duration>; 4]) -> Option<Duration> {
+fn shortest<const N: usize>(timeouts: [Option<Duration>; N]) -> Option<Duration> {
     timeouts.into_iter().flatten().min()
 }
 
@@ -232,12 +227,30 @@ struct Starter {
 }
 
 impl Starter {
+    fn start_compute(&mut self, shared: &Arc<Shared>) -> Option<Duration> {
+        let log_refused = |error: &io::Error| {
+            let (started, wanted) = (shared.compute.started(), shared.compute.workers());
+            tracing::error!(%error, started, wanted, "a thread of the compute lane could not be made; \
+                tried again until it can");
+        };
+        let first_use = shared.compute_start.first_use();
+        self.start(first_use, || shared.start_compute(), log_refused)
+    }
+
+    fn start_tokio(&mut self, shared: &Arc<Shared>) -> Option<Duration> {
+        let log_refused = |error: &io::Error| {
+            tracing::error!(%error, "the thread of tokio's runtime could not be made; \
+                tried again until it can");
+        };
+        self.start(&shared.tokio_use, || shared.start_tokio(), log_refused)
+    }
+
     /// Lets `start` do it if somebody wants it. Some time if it has to be tried again.
     fn start(
         &mut self,
-        what: &str,
         first_use: &FirstUse,
         start: impl FnOnce() -> io::Result<()>,
+        log_refused: impl FnOnce(&io::Error),
     ) -> Option<Duration> {
         if !first_use.is_wanted() {
             return None;
@@ -250,9 +263,7 @@ impl Starter {
             return None;
         };
         if self.again_at.is_none() {
-            log(
-                || tracing::error!(%error, "a thread of {what} could not be made; tried again until it can"),
-            );
+            log(|| log_refused(&error));
         }
         self.again_at = Some(now + THREAD_RETRY);
         Some(THREAD_RETRY)

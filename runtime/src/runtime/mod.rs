@@ -265,10 +265,10 @@ impl Runtime {
         shared.tokio.abandon();
         shared.turn.close();
         shared.driver_timers.drain().into_iter().for_each(wake);
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        shared.blocking.shutdown(left);
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        shared.look_ups.shutdown(left);
+        for pool in [&shared.blocking, &shared.look_ups] {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            pool.shutdown(left);
+        }
         shared.threads.join(deadline);
     }
 }

@@ -58,6 +58,12 @@ impl Shared {
         Ok(())
     }
 
+    /// What a worker puts off until it has its first task.
+    pub(super) fn settle(&self, cpu: Option<usize>) {
+        pin(cpu);
+        self.want_tokio();
+    }
+
     /// To be called by whoever is about to run code that may use tokio's context.
     pub(super) fn want_tokio(&self) {
         if self.tokio_use.want() {
@@ -81,7 +87,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits for the blocking calls of tokio's that have begun, if its thread was not made before the end. To be called by the driver thread.
+    /// Waits for the blocking calls of tokio's that have begun, if its thread was not made before the
+    /// end. To be called by the driver thread.
     pub(super) fn finish_tokio(self: &Arc<Self>) {
         let _entered = Handle::new(self.clone()).enter();
         self.tokio.run();
@@ -144,11 +151,7 @@ impl Worker {
         match local.kind() {
             Kind::Io => shared.work_then_serve(local, cpu, self.crew),
             Kind::Compute => {
-                let settle = || {
-                    pin(cpu);
-                    shared.want_tokio();
-                };
-                local.run(settle);
+                local.run(|| shared.settle(cpu));
                 drop(self.crew);
             }
         }
@@ -156,7 +159,7 @@ impl Worker {
     }
 }
 
-pub(super) fn pin(cpu: Option<usize>) {
+fn pin(cpu: Option<usize>) {
     if let Some(cpu) = cpu
         && !pin_current_thread(cpu)
     {

@@ -21,27 +21,31 @@
 //!
 //! # tokio's channels
 //!
-//! The channels and locks of `tokio::sync`, and the helpers of `tokio::io`, take from a budget of tokio's, of about as many
-//! units, which there is only inside of a runtime of tokio's. With the feature `tokio-rt` (default) there is one beside each runtime of ours, with one
-//! thread, and all polls of tasks and of the future in `block_on` are made inside of it. So
+//! The channels and locks of `tokio::sync`, and the helpers of `tokio::io`, take from a budget of
+//! tokio's, of about as many units, which there is only inside of a runtime of tokio's. With the feature
+//! `tokio-rt` (default) there is one beside each runtime of ours, with one thread, and all polls of tasks
+//! and of the future in `block_on` are made inside of it. So
 //!
-//! - a loop over a channel that always has a message ends its poll, a timeout around it fires, and the other branches of its
-//!   `select!` get on;
-//! - `blocking_recv`, `blocking_lock` and their like panic in a task, where they would hold a worker up. They work in
-//!   [`spawn_blocking`](crate::spawn_blocking), in the closure of [`spawn_compute`](crate::spawn_compute), and in
-//!   [`block_in_place`](super::block_in_place);
-//! - what needs a runtime of tokio's finds this one: `send_timeout`, `tokio::time`, `tokio::spawn`, `tokio::io::stdout`, and libraries that
-//!   use them. What they spawn runs on tokio's one thread (`-tokio`), at normal priority, beside all else that is spawned there; their blocking calls
-//!   run on tokio's blocking threads. tokio's timers have tokio's precision of a millisecond, and locks inside, which the compute lane had
-//!   better not share: [`time`](crate::time) has none of either. [`Handle::current`](crate::runtime::Handle::current) is this runtime there, too.
+//! - a loop over a channel that always has a message ends its poll, a timeout around it fires, and the
+//!   other branches of its `select!` get on;
+//! - `blocking_recv`, `blocking_lock` and their like panic in a task, where they would hold a worker up.
+//!   They work in [`spawn_blocking`](crate::spawn_blocking), in the closure of
+//!   [`spawn_compute`](crate::spawn_compute), and in [`block_in_place`](super::block_in_place);
+//! - what needs a runtime of tokio's finds this one: `send_timeout`, `tokio::time`, `tokio::spawn`,
+//!   `tokio::io::stdout`, and libraries that use them. What they spawn runs on tokio's one thread
+//!   (`-tokio`), at normal priority, beside all else that is spawned there; their blocking calls run on
+//!   tokio's blocking threads. tokio's timers have tokio's precision of a millisecond, and locks inside,
+//!   which the compute lane had better not share: [`time`](crate::time) has none of either.
+//!   [`Handle::current`](crate::runtime::Handle::current) is this runtime there, too.
 //!
 //! What is left:
 //!
-//! - A thread that is in a context of another runtime of tokio's when it calls our `block_on` stays in that one. It has no budget of
-//!   tokio's in the call, and `tokio::task::yield_now` never comes back there, since that runtime is what is blocked.
+//! - A thread that is in a context of another runtime of tokio's when it calls our `block_on` stays in
+//!   that one. It has no budget of tokio's in the call, and `tokio::task::yield_now` never comes back
+//!   there, since that runtime is what is blocked.
 //! - The guard of [`enter`](crate::runtime::Handle::enter) is about our runtime only.
-//! - In a `tokio::task::LocalSet`, [`block_in_place`](super::block_in_place) panics, as tokio's does; while a guard of another runtime of tokio's is held, what blocks
-//!   panics in it.
+//! - In a `tokio::task::LocalSet`, [`block_in_place`](super::block_in_place) panics, as tokio's does;
+//!   while a guard of another runtime of tokio's is held, what blocks panics in it.
 //!
 //! Without the feature, `tokio::sync` has no limit here, and loops say themselves that they take part, with [`consume_budget`] or
 //! [`cooperative`]. So they do with channels of other libraries:

@@ -19,7 +19,7 @@ mod stuck;
 
 pub use policy::TakeoverPolicy;
 
-use super::threads::{Crew, pin};
+use super::threads::Crew;
 use super::{ComputePriority, Handle, Shared, context};
 use crate::lane::Tenant;
 use crate::lane::measure::cpu_used;
@@ -372,11 +372,7 @@ impl Shared {
     }
 
     fn work(&self, local: Local, cpu: Option<usize>) -> Left {
-        let settle = || {
-            pin(cpu);
-            self.want_tokio();
-        };
-        let left = self.tokio.inside(|| local.run(settle));
+        let left = self.tokio.inside(|| local.run(|| self.settle(cpu)));
         if left != Left::ShutDown {
             self.takeover.counts.strays.fetch_sub(1, Ordering::Relaxed);
         }
