@@ -9,11 +9,9 @@ mod takeover_support;
 use evenkeel::runtime::Runtime;
 use evenkeel::task::{JoinHandle, block_in_place, yield_now};
 use evenkeel::time::sleep;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
-use support::{Gate, foreign_block_on, until};
+use support::{Gate, foreign_block_on};
 use takeover_support::{Stuck, burn, cpu_time, is_on, on, until_nobody_is_displaced};
 
 /// Long, with the default policy.
@@ -244,37 +242,22 @@ fn long_ones_do_not_wait_for_one_in_block_in_place() {
 #[test]
 fn a_dump_shows_long_polls_and_who_waits_for_one() {
     on_one_worker(|runtime| {
-        let (ended, begun) = (Arc::new(AtomicUsize::new(0)), Gate::new());
-        let end = takeover_support::End::new();
-        let (begins, ends) = (begun.clone(), end.clone());
+        let second = Told::new(&runtime, || burn(LONG), || {});
+        let (handle, wakes_second) = (runtime.handle().clone(), second.go);
         let first = Told::new(
             &runtime,
             || burn(LONG),
+            // From inside the poll, which computes all the while: nobody waits for one that sleeps.
             move || {
-                begins.open();
-                // It hardly uses its core, so that it is not lowered in the meantime.
-                while !ends.has_come() {
-                    thread::sleep(Duration::from_micros(100));
-                }
-            },
-        );
-        let counts = ended.clone();
-        let second = Told::new(
-            &runtime,
-            || burn(LONG),
-            move || {
-                counts.fetch_add(1, Ordering::SeqCst);
+                wakes_second.open();
+                let shows_both = || {
+                    let dump = handle.dump().to_string();
+                    dump.contains("1 in long polls, 1 wait for one")
+                };
+                while !shows_both() {}
             },
         );
         first.go.open();
-        begun.block();
-        second.go.open();
-        until(|| {
-            let dump = runtime.handle().dump().to_string();
-            assert_eq!(ended.load(Ordering::SeqCst), 0);
-            dump.contains("1 in long polls, 1 wait for one")
-        });
-        end.come();
         foreign_block_on(first.task).unwrap();
         foreign_block_on(second.task).unwrap();
     });
