@@ -9,10 +9,9 @@
 //! busy. So do not share a lock between the two lanes. Give results back by the join handle or a
 //! oneshot channel; other channels take locks inside, or claim a place before they fill it.
 
-use crate::lane::Kind;
-use crate::lane::worker::Local;
 use crate::runtime::Handle;
 use crate::runtime::handle::Size;
+use crate::scheduler::worker::{Caller, Kind};
 use crate::task::JoinHandle;
 use std::future::Future;
 
@@ -60,8 +59,8 @@ where
 /// the rest of the task. Cheap enough (two loads of memory that is seldom written) to ask in every
 /// iteration that takes a microsecond.
 pub fn should_yield() -> bool {
-    Local::with(|local| match local {
-        Some(local) if local.kind() == Kind::Compute => local.partner_is_awake(),
+    Caller::with(|caller| match caller.worker() {
+        Some(worker) if worker.kind() == Kind::Compute => worker.partner_is_awake(),
         _ => true,
     })
 }

@@ -68,14 +68,27 @@ pub mod task;
 
 // Under loom only the modelled protocols are built: see `models`.
 #[cfg(evenkeel_loom)]
-mod lane {
+mod scheduler {
     mod bits;
     pub(crate) mod exclusive;
-    pub(crate) mod long;
+    pub(crate) mod idle;
+    pub(crate) mod lease;
+    pub(crate) mod long_queue;
     pub(crate) mod park_state;
-    pub(crate) mod sleep;
-    pub(crate) mod tenure;
+    mod wake_policy;
     pub(crate) mod watch;
+
+    pub(crate) mod worker {
+        /// What stands for the proof in the models.
+        #[derive(Clone, Copy)]
+        pub(crate) struct LatencyCritical<'a>(std::marker::PhantomData<&'a ()>);
+
+        impl LatencyCritical<'_> {
+            pub(crate) fn assume() -> Self {
+                LatencyCritical(std::marker::PhantomData)
+            }
+        }
+    }
 }
 #[cfg(evenkeel_loom)]
 mod time {
@@ -92,13 +105,15 @@ pub mod hyper;
 #[cfg(not(evenkeel_loom))]
 pub mod io;
 #[cfg(not(evenkeel_loom))]
-mod lane;
-#[cfg(not(evenkeel_loom))]
 pub mod net;
 #[cfg(not(evenkeel_loom))]
 pub mod runtime;
 #[cfg(not(evenkeel_loom))]
+mod scheduler;
+#[cfg(not(evenkeel_loom))]
 mod spawn;
+#[cfg(not(evenkeel_loom))]
+mod spin;
 #[cfg(not(evenkeel_loom))]
 pub mod time;
 

@@ -4,13 +4,13 @@
 //! Run with `RUSTFLAGS="--cfg evenkeel_loom -C debug-assertions=on" cargo test -p evenkeel --lib --release`.
 
 mod cells;
+mod displaced;
+mod driver;
 mod inboxes;
+mod leases;
 mod long;
 mod sleepers;
-mod strays;
-mod tenures;
 mod timers;
-mod turns;
 
 use loom::model::Builder;
 

@@ -519,7 +519,7 @@ fn a_dump_names_the_task_whose_poll_was_taken_over() {
             foreign_block_on(runtime.spawn(async {})).unwrap();
             let replaced = || {
                 let dump = runtime.handle().dump().to_string();
-                let line = dump.lines().find(|line| line.starts_with("replaced as"));
+                let line = dump.lines().find(|line| line.starts_with("displaced from"));
                 line.map(str::to_owned)
             };
             until(|| replaced().is_some());

@@ -90,25 +90,29 @@ impl Drop for LaneRef {
 }
 
 impl Schedule for LaneRef {
-    type Hold = ();
+    type Caller<'a> = ();
 
-    fn schedule(&self, task: Task) {
+    fn with_caller<R>(&self, f: impl FnOnce(&()) -> R) -> R {
+        f(&())
+    }
+
+    fn schedule(&self, (): &(), task: Task) {
         self.lane.schedule(task);
     }
 
-    fn may_wake(&self) -> Option<()> {
-        Some(())
+    fn may_wake(&self, (): &()) -> bool {
+        true
     }
 
-    fn defer(&self, _: Waker) {
+    fn defer(&self, (): &(), _: Waker) {
         unreachable!("not refused")
     }
 
-    fn may_settle(&self) -> Option<()> {
-        (!STRAY.with(Cell::get)).then_some(())
+    fn may_settle(&self, (): &()) -> bool {
+        !STRAY.with(Cell::get)
     }
 
-    fn hand_back(&self, task: Task) -> Result<(), Task> {
+    fn hand_back(&self, (): &(), task: Task) -> Result<(), Task> {
         let freed = self.freed.clone();
         self.lane.queue.push(task)?;
         // The lane's own then wakes a worker.
@@ -116,7 +120,7 @@ impl Schedule for LaneRef {
         Ok(())
     }
 
-    fn register(&self, task: TaskRef) -> Option<Shard> {
+    fn register(&self, (): &(), task: TaskRef) -> Option<Shard> {
         self.lane.registry.insert(task).then_some(Shard(0))
     }
 

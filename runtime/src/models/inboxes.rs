@@ -12,25 +12,29 @@ use std::task::Waker;
 struct Nowhere;
 
 impl Schedule for Nowhere {
-    type Hold = ();
+    type Caller<'a> = ();
 
-    fn schedule(&self, _: Task) {}
-
-    fn may_wake(&self) -> Option<()> {
-        Some(())
+    fn with_caller<R>(&self, f: impl FnOnce(&()) -> R) -> R {
+        f(&())
     }
 
-    fn defer(&self, _: Waker) {}
+    fn schedule(&self, (): &(), _: Task) {}
 
-    fn may_settle(&self) -> Option<()> {
-        Some(())
+    fn may_wake(&self, (): &()) -> bool {
+        true
     }
 
-    fn hand_back(&self, task: Task) -> Result<(), Task> {
+    fn defer(&self, (): &(), _: Waker) {}
+
+    fn may_settle(&self, (): &()) -> bool {
+        true
+    }
+
+    fn hand_back(&self, (): &(), task: Task) -> Result<(), Task> {
         Err(task)
     }
 
-    fn register(&self, _: TaskRef) -> Option<Shard> {
+    fn register(&self, (): &(), _: TaskRef) -> Option<Shard> {
         None
     }
 

@@ -1,18 +1,19 @@
-//! Tasks that wait until a core is free of long polls: `lane::long`.
+//! Tasks that wait until a core is free of long polls: `scheduler::long_queue`.
 //!
 //! A core may become free, a task come, and a worker fall asleep at the same moment. A task that is left while a worker sleeps
 //! whose core is free shows as a deadlock, which loom reports.
 
 use super::explore;
-use crate::lane::long::{Counted, Long};
-use crate::lane::sleep::Sleep;
+use crate::scheduler::idle::Idle;
+use crate::scheduler::long_queue::{Counted, LongQueue};
+use crate::scheduler::worker::LatencyCritical;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
 struct Lane {
-    sleep: Sleep,
-    long: Long<u32>,
+    sleep: Idle,
+    long: LongQueue<u32>,
     parkers: Vec<Notify>,
     /// How many long polls there are on each core.
     on_core: Vec<AtomicUsize>,
@@ -24,8 +25,8 @@ struct Lane {
 impl Lane {
     fn new(workers: usize) -> Arc<Lane> {
         Arc::new(Lane {
-            sleep: Sleep::new(workers),
-            long: Long::new(workers),
+            sleep: Idle::new(workers),
+            long: LongQueue::new(workers),
             parkers: (0..workers).map(|_| Notify::new()).collect(),
             on_core: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             begun: AtomicUsize::new(0),
@@ -35,14 +36,15 @@ impl Lane {
     }
 
     fn submit(&self, task: u32) {
-        assert!(self.long.push(task).is_ok());
+        assert!(self.long.push(task, LatencyCritical::assume()).is_ok());
         self.notify(true);
     }
 
     /// `Lane::notify_long`.
-    fn notify(&self, is_prompt: bool) {
+    fn notify(&self, is_critical: bool) {
+        let critical = is_critical.then(LatencyCritical::assume);
         let free = |word| self.long.free_from(word * 64);
-        if let Some(worker) = self.sleep.notify_among(0, free, is_prompt) {
+        if let Some(worker) = self.sleep.notify_among(0, free, critical) {
             self.parkers[worker].notify();
         }
     }
@@ -55,18 +57,22 @@ impl Lane {
     }
 
     /// `Lane::end_long`.
-    fn leave(&self, counted: &Counted, is_prompt: bool) {
+    fn leave(&self, counted: &Counted, is_critical: bool) {
         if self.long.leave(counted) {
-            self.notify(is_prompt);
+            self.notify(is_critical);
         }
     }
 
-    /// The loop of `lane::worker` and `lane::rest`: polls long tasks until `tasks` of them have begun, and tells then.
+    /// The loop of `scheduler::{run, wait}`: polls long tasks until `tasks` of them have begun, and tells then.
     fn work(&self, index: usize, tasks: usize) {
         let counted = Counted::new();
         let mut searching = false;
         loop {
-            if self.long.begin(index, &counted).is_some() {
+            if self
+                .long
+                .begin(index, &counted, LatencyCritical::assume())
+                .is_some()
+            {
                 if searching {
                     self.sleep.stop_searching();
                 }
@@ -182,7 +188,7 @@ fn a_core_is_taken_before_its_worker_begins() {
 fn a_poll_ends_when_its_seat_is_taken() {
     for taken in [false, true] {
         explore(None, move || {
-            let long = Arc::new(Long::<u32>::new(2));
+            let long = Arc::new(LongQueue::<u32>::new(2));
             let counted = Arc::new(Counted::new());
             long.enter(0, &counted);
             let thread = thread::spawn({
@@ -210,12 +216,12 @@ fn a_poll_ends_when_its_seat_is_taken() {
 #[test]
 fn a_task_comes_in_a_shutdown() {
     explore(None, || {
-        let long = Arc::new(Long::new(1));
+        let long = Arc::new(LongQueue::new(1));
         let closer = thread::spawn({
             let long = long.clone();
             move || long.close().len()
         });
-        let given_back = usize::from(long.push(1).is_err());
+        let given_back = usize::from(long.push(1, LatencyCritical::assume()).is_err());
         assert_eq!(closer.join().unwrap() + given_back, 1);
     });
 }

@@ -1,16 +1,17 @@
-//! Falling asleep and being woken: `lane::sleep`.
+//! Falling asleep and being woken: `scheduler::idle`.
 //!
 //! The queue is a counter of tasks; what is modelled is that no task stays in it while a worker sleeps.
 //! A lost wake-up shows as a deadlock, which loom reports.
 
 use super::explore;
-use crate::lane::sleep::Sleep;
+use crate::scheduler::idle::{Idle, Search};
+use crate::scheduler::worker::LatencyCritical;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
 struct Lane {
-    sleep: Sleep,
+    sleep: Idle,
     /// Relaxed on purpose wherever the real queues are no stronger: the protocol's fences must do.
     queue: AtomicUsize,
     run: AtomicUsize,
@@ -22,14 +23,14 @@ struct Lane {
 
 #[derive(Clone, Copy)]
 enum Submitter {
-    Prompt,
+    Critical,
     Preemptible,
 }
 
 impl Lane {
     fn new(workers: usize, tasks: usize) -> Arc<Lane> {
         Arc::new(Lane {
-            sleep: Sleep::new(workers),
+            sleep: Idle::new(workers),
             queue: AtomicUsize::new(0),
             run: AtomicUsize::new(0),
             tasks,
@@ -45,10 +46,11 @@ impl Lane {
     }
 
     fn notify(&self, submitter: Submitter) {
-        let worker = match submitter {
-            Submitter::Prompt => self.sleep.notify(0, None, false),
-            Submitter::Preemptible => self.sleep.notify_without_claim(0, None, false),
+        let critical = match submitter {
+            Submitter::Critical => Some(LatencyCritical::assume()),
+            Submitter::Preemptible => None,
         };
+        let worker = self.sleep.notify(Search::default(), critical);
         if let Some(worker) = worker {
             self.parkers[worker].notify();
         }
@@ -73,7 +75,7 @@ impl Lane {
             }
             if self.take() {
                 if searching && self.sleep.stop_searching() && self.has_work() {
-                    self.notify(Submitter::Prompt);
+                    self.notify(Submitter::Critical);
                 }
                 if self.run.fetch_add(1, Ordering::SeqCst) + 1 == self.tasks {
                     all_begun.notify();
@@ -123,7 +125,7 @@ fn model(workers: usize, submitters: &'static [Submitter], preemptions: usize) {
 /// no last look before the park.
 #[test]
 fn submit_against_sleep() {
-    model(1, &[Submitter::Prompt], 3);
+    model(1, &[Submitter::Critical], 3);
     model(1, &[Submitter::Preemptible], 3);
 }
 
@@ -138,7 +140,7 @@ fn two_submitters_against_sleep() {
         let lane = Lane::new(1, 2);
         let submitter = thread::spawn({
             let lane = lane.clone();
-            move || lane.submit(Submitter::Prompt)
+            move || lane.submit(Submitter::Critical)
         });
         let worker = thread::spawn({
             let lane = lane.clone();
@@ -148,7 +150,7 @@ fn two_submitters_against_sleep() {
                 lane.work(0, false, &all_begun);
             }
         });
-        lane.submit(Submitter::Prompt);
+        lane.submit(Submitter::Critical);
         submitter.join().unwrap();
         // Deadlocks here if a task is left.
         worker.join().unwrap();
@@ -161,7 +163,7 @@ fn two_submitters_against_sleep() {
 /// Caught: the last searcher that finds a task and does not look for more work.
 #[test]
 fn two_tasks_for_two_workers() {
-    model(2, &[Submitter::Prompt, Submitter::Prompt], 2);
+    model(2, &[Submitter::Critical, Submitter::Critical], 2);
 }
 
 /// The same with submitters that claim nothing.
@@ -180,7 +182,7 @@ fn two_tasks_for_two_workers_without_claims() {
 #[test]
 fn the_last_one_to_sleep_goes_to_the_driver() {
     explore(None, || {
-        let sleep = Arc::new(Sleep::new(2));
+        let sleep = Arc::new(Idle::new(2));
         let falls_asleep = |worker: usize| {
             let sleep = sleep.clone();
             move || {
@@ -194,8 +196,8 @@ fn the_last_one_to_sleep_goes_to_the_driver() {
     });
 }
 
-/// A little work is submitted while one worker dozes and the other falls asleep: it is left to the latter only
-/// if he comes to look. (The dozing one does not, here: that is about parallelism.)
+/// A little work is submitted while one worker is on standby and the other falls asleep: it is left to the latter only
+/// if that one comes to look. (The one on standby does not, here: that is about parallelism.)
 ///
 /// Caught: `choose` that reads who is awake before its fence; `fall_asleep` without its fence.
 #[test]
@@ -204,12 +206,12 @@ fn little_work_against_sleep() {
         explore(Some(2), move || {
             let lane = Lane::new(2, 1);
             lane.sleep.fall_asleep(1, false);
-            lane.sleep.doze(1, in_reserve);
-            let dozing = thread::spawn({
+            lane.sleep.begin_standby(1, in_reserve);
+            let standby = thread::spawn({
                 let lane = lane.clone();
                 move || {
                     lane.parkers[1].wait();
-                    lane.sleep.end_doze(1);
+                    lane.sleep.end_standby(1);
                     lane.sleep.wake_up(1);
                     if !lane.stop.load(Ordering::SeqCst) {
                         lane.work(1, true, &Notify::new());
@@ -221,7 +223,11 @@ fn little_work_against_sleep() {
                 move || lane.work(0, false, &Notify::new())
             });
             lane.queue.fetch_add(1, Ordering::Release);
-            let worker = lane.sleep.notify(0, None, true);
+            let little = Search {
+                is_little: true,
+                ..Search::default()
+            };
+            let worker = lane.sleep.notify(little, Some(LatencyCritical::assume()));
             if let Some(worker) = worker {
                 lane.parkers[worker].notify();
             }
@@ -231,7 +237,7 @@ fn little_work_against_sleep() {
             }
             lane.stop.store(true, Ordering::SeqCst);
             lane.parkers.iter().for_each(Notify::notify);
-            dozing.join().unwrap();
+            standby.join().unwrap();
             awake.join().unwrap();
         });
     }

@@ -1,8 +1,8 @@
 //! Driving one future on the calling thread.
 
-use super::Handle;
 use super::context::BlockOnGuard;
-use crate::lane::parker::Parker;
+use super::shared::Shared;
+use crate::scheduler::parker::Parker;
 use crate::task::coop;
 use crate::time::clock;
 use crate::time::shard::wake;
@@ -24,18 +24,18 @@ impl Wake for Unpark {
 }
 
 #[track_caller]
-pub(super) fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
+pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output {
     assert!(
-        !runtime.shared.is_of_parent(),
+        !shared.is_of_parent(),
         "`block_on` was called in a child of `fork`, which has none of the runtime's threads: make a runtime after the fork"
     );
-    let guard = BlockOnGuard::new(runtime.clone());
+    let guard = BlockOnGuard::new(shared.clone());
     let parker = Arc::new(Unpark(Parker::new()));
     let waker = Waker::from(parker.clone());
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
-    runtime.shared.want_tokio();
-    runtime.shared.tokio.inside(|| {
+    shared.want_tokio();
+    shared.tokio.inside(|| {
         loop {
             if let Poll::Ready(output) = coop::with_budget(|| future.as_mut().poll(&mut cx)) {
                 return output;

@@ -1,17 +1,26 @@
 use super::compute_start::ComputeStart;
 use super::first_use::FirstUse;
-use super::hosts::{LaneHost, upgrade};
-use super::takeover::{Takeover, TakeoverPolicy};
-use super::threads::{Crew, Hooks, Threads};
-use super::{ComputePriority, Pinning, Runtime, Shared, driver, hosts};
-use crate::lane::sleep::Sleep;
-use crate::lane::turn::Turn;
-use crate::lane::{Kind, Lane, WORKERS_MAX};
+use super::hooks::{RuntimeHooks, upgrade};
+use super::shared::Shared;
+use super::supervisor::takeover::Takeover;
+use super::supervisor::watch::Watch;
+use super::takeover_policy::TakeoverPolicy;
+use super::threads::{Hooks, Threads};
+use super::workers_alive::WorkersAlive;
+use super::{Runtime, context, hooks};
 use crate::panics::Foreign;
+use crate::scheduler::driver_lock::DriverLock;
+use crate::scheduler::hooks::LaneHooks;
+use crate::scheduler::idle::Idle;
+use crate::scheduler::lane::{Lane, LaneParts, WORKERS_MAX};
+use crate::scheduler::tuning::Tuning;
+use crate::scheduler::worker::Kind;
 use crate::time::shard::Shard;
 use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
-use evenkeel_topology::{Plan, Topology, allowed_cpus, parallelism, prepare_fences};
+use evenkeel_topology::{
+    ComputePriority, Pinning, Plan, Topology, allowed_cpus, parallelism, prepare_fences,
+};
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -45,6 +54,7 @@ pub struct Builder {
     pinning: Pinning,
     compute_priority: ComputePriority,
     takeover: TakeoverPolicy,
+    tuning: Tuning,
     hooks: Hooks,
 }
 
@@ -61,6 +71,7 @@ impl Builder {
             pinning: Pinning::default(),
             compute_priority: ComputePriority::default(),
             takeover: TakeoverPolicy::default(),
+            tuning: Tuning::default(),
             hooks: Hooks::default(),
         }
     }
@@ -116,7 +127,7 @@ impl Builder {
     }
 
     /// Which CPU each IO worker, and the compute worker beside it, is pinned to;
-    /// [`Pinning::Auto`] by default. Blocking threads and the driver thread are never pinned.
+    /// [`Pinning::Auto`] by default. Blocking threads and the supervisor are never pinned.
     ///
     /// A CPU that the process may not use is an error of [`build`](Builder::build).
     pub fn pinning(&mut self, pinning: Pinning) -> &mut Self {
@@ -129,6 +140,13 @@ impl Builder {
     /// tells which.
     pub fn compute_priority(&mut self, priority: ComputePriority) -> &mut Self {
         self.compute_priority = priority;
+        self
+    }
+
+    /// Which heuristics of the scheduler are on. For measuring what each is worth; not part of the API.
+    #[doc(hidden)]
+    pub fn tuning(&mut self, tuning: Tuning) -> &mut Self {
+        self.tuning = tuning;
         self
     }
 
@@ -153,7 +171,7 @@ impl Builder {
         self
     }
 
-    /// Starts the runtime: its IO workers, and its driver thread, which makes all others when they are needed.
+    /// Starts the runtime: its IO workers, and its supervisor, which makes all others when they are needed.
     /// Threads inherit the affinity and the priority of the caller where nothing else is set, so build it
     /// from an ordinary thread.
     ///
@@ -209,12 +227,12 @@ impl Builder {
 
         let driver = Driver::new()?;
         let io_driver = driver.handle();
-        let turn = Arc::new(Turn::new(driver));
-        let watch = Arc::new(driver::Watch::new(turn.clone()));
+        let driver_lock = Arc::new(DriverLock::new(driver));
+        let watch = Arc::new(Watch::new(driver_lock.clone()));
         prepare_fences();
-        let runtime = hosts::Runtime::default();
-        let host = || {
-            Box::new(LaneHost {
+        let runtime = hooks::Runtime::default();
+        let hooks = || -> Box<dyn LaneHooks> {
+            Box::new(RuntimeHooks {
                 watch: watch.clone(),
                 runtime: runtime.clone(),
             })
@@ -225,36 +243,39 @@ impl Builder {
                 .collect()
         };
         let limits = self.takeover.limits();
-        let io_sleep = Arc::new(Sleep::new(io_workers));
-        let compute_sleep = Arc::new(Sleep::new(compute_workers));
-        let io = Lane::new(
-            Kind::Io,
-            victims(&plan, io_workers),
-            io_sleep.clone(),
-            compute_sleep.clone(),
-            Some(turn.clone()),
-            host(),
+        let tuning = self.tuning;
+        let io_idle = Arc::new(Idle::new(io_workers));
+        let compute_idle = Arc::new(Idle::new(compute_workers));
+        let io = Lane::new(LaneParts {
+            kind: Kind::Io,
+            victims: victims(&plan, io_workers),
+            idle: io_idle.clone(),
+            partner: compute_idle.clone(),
+            driver: Some(driver_lock.clone()),
+            hooks: hooks(),
             limits,
-        );
-        let compute = Lane::new(
-            Kind::Compute,
-            victims(&compute_plan, compute_workers),
-            compute_sleep,
-            io_sleep,
-            None,
-            host(),
+            tuning,
+        });
+        let compute = Lane::new(LaneParts {
+            kind: Kind::Compute,
+            victims: victims(&compute_plan, compute_workers),
+            idle: compute_idle,
+            partner: io_idle,
+            driver: None,
+            hooks: hooks(),
             limits,
-        );
+            tuning,
+        });
         let threads_wanted = Arc::new(AtomicBool::new(false));
         let tokio = Arc::new(self.tokio_context(&runtime)?);
-        let crew = Crew::new(watch.clone(), tokio.clone());
+        let alive = WorkersAlive::new(watch.clone(), tokio.clone());
         let shared = Arc::new(Shared {
             io,
             compute,
             blocking: self.pool("blk", &threads_wanted, &watch, &runtime)?,
             look_ups: self.pool("dns", &threads_wanted, &watch, &runtime)?,
             io_driver,
-            turn,
+            driver_lock,
             driver_timers: Arc::new(Shard::new()),
             watch,
             threads_wanted,
@@ -263,13 +284,14 @@ impl Builder {
                 self.compute_priority,
                 plan.is_pinned().then(allowed_cpus),
                 self.thread_keep_alive,
-                &crew,
+                &alive,
             ),
             tokio,
             tokio_use: FirstUse::new(),
             max_blocking_threads: self.max_blocking_threads,
+            tuning,
             plan,
-            compute_start: ComputeStart::new(compute_plan, self.compute_priority, crew.clone()),
+            compute_start: ComputeStart::new(compute_plan, self.compute_priority, alive.clone()),
             threads: Threads::new(
                 &self.thread_name,
                 self.thread_stack_size,
@@ -279,16 +301,16 @@ impl Builder {
             process: process::id(),
         });
         let _ = runtime.set(Arc::downgrade(&shared));
-        Runtime::start(shared, crew)
+        Runtime::start(shared, alive)
     }
 
-    fn tokio_context(&self, runtime: &hosts::Runtime) -> io::Result<TokioContext> {
+    fn tokio_context(&self, runtime: &hooks::Runtime) -> io::Result<TokioContext> {
         let runtime = runtime.clone();
         let on_thread_start = move || {
             if let Some(shared) = upgrade(&runtime) {
                 // The drop of the runtime on this thread must not wait for it.
                 shared.threads.adopt_current();
-                super::context::enter_for_good(super::Handle::new(shared));
+                context::enter_for_good(shared);
             }
         };
         TokioContext::new(
@@ -300,14 +322,14 @@ impl Builder {
         )
     }
 
-    /// The blocking pool, or that of look-ups, whose threads are made by the driver thread: it is of
+    /// The blocking pool, or that of look-ups, whose threads are made by the supervisor: it is of
     /// normal priority and not pinned, and a thread inherits both from its maker.
     fn pool(
         &self,
         kind: &str,
         wanted: &Arc<AtomicBool>,
-        watch: &Arc<driver::Watch>,
-        runtime: &hosts::Runtime,
+        watch: &Arc<Watch>,
+        runtime: &hooks::Runtime,
     ) -> io::Result<evenkeel_blocking_pool::Pool> {
         let mut pool = evenkeel_blocking_pool::Builder::new();
         let (wanted, watch) = (wanted.clone(), watch.clone());
@@ -315,14 +337,14 @@ impl Builder {
         let name = format!("{}-{kind}", self.thread_name);
         let (start, stop) = (self.hooks.clone(), self.hooks.clone());
         let runtime = runtime.clone();
-        // The driver thread, which makes the threads, keeps the runtime; when one has started, perhaps nobody does.
+        // The supervisor, which makes the threads, keeps the runtime; when one has started, perhaps nobody does.
         let enter = move || {
             let shared = upgrade(&runtime);
             move || {
                 if let Some(shared) = shared {
                     shared.want_tokio();
                     shared.tokio.enter_for_good();
-                    super::context::enter_for_good(super::Handle::new(shared));
+                    context::enter_for_good(shared);
                 }
             }
         };

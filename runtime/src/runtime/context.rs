@@ -1,12 +1,11 @@
 //! What a thread knows of the runtime it is in.
 
-use super::handle::{Handle, TryCurrentError};
-use crate::lane::Kind;
-use crate::lane::hold::hold;
-use crate::lane::worker::Local;
+use super::shared::Shared;
+use crate::scheduler::worker::Caller;
 use crate::time::shard::{Shard, wake};
 use crossbeam_utils::CachePadded;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
 use std::sync::Arc;
@@ -24,12 +23,12 @@ thread_local! {
     };
 }
 
-/// A handle behind a count of its own, which only one thread touches as a rule. The count in the handle is
-/// every thread's, and would go from core to core.
-pub(crate) type ThreadHandle = Arc<CachePadded<Handle>>;
+/// The runtime behind a count of its own, which only one thread touches as a rule. The runtime's own count
+/// is every thread's, and would go from core to core.
+pub(crate) type ThreadShared = Arc<CachePadded<Arc<Shared>>>;
 
 struct Context {
-    runtime: RefCell<Option<ThreadHandle>>,
+    runtime: RefCell<Option<ThreadShared>>,
     /// One for each `enter` guard, the oldest first.
     entered: RefCell<Vec<Entered>>,
     /// How many there have ever been.
@@ -45,11 +44,11 @@ struct Context {
 struct Entered {
     entry: u64,
     /// The runtime that was current before.
-    before: Option<ThreadHandle>,
+    before: Option<ThreadShared>,
 }
 
 impl Context {
-    fn enter(&self, runtime: ThreadHandle) -> u64 {
+    fn enter(&self, runtime: ThreadShared) -> u64 {
         let entry = self.entries.get() + 1;
         self.entries.set(entry);
         let before = self.runtime.replace(Some(runtime));
@@ -58,7 +57,7 @@ impl Context {
     }
 
     /// Returns the runtime that was entered, which may be the last handle of it.
-    fn leave(&self, entry: u64) -> Option<ThreadHandle> {
+    fn leave(&self, entry: u64) -> Option<ThreadShared> {
         let mut entered = self.entered.borrow_mut();
         let place = entered.iter().rposition(|entered| entered.entry == entry)?;
         let before = entered.remove(place).before;
@@ -81,13 +80,13 @@ pub(crate) enum Role {
 }
 
 /// The runtime of this thread.
-pub(crate) fn try_current() -> Option<Handle> {
+pub(crate) fn try_current() -> Option<Arc<Shared>> {
     let runtime = CONTEXT.try_with(|context| context.runtime.borrow().as_deref().cloned());
     runtime.ok().flatten().map(CachePadded::into_inner)
 }
 
 /// As [`try_current`], for what is kept by something that is made and dropped often.
-pub(crate) fn try_current_shared() -> Option<ThreadHandle> {
+pub(crate) fn try_current_shared() -> Option<ThreadShared> {
     CONTEXT
         .try_with(|context| context.runtime.borrow().clone())
         .ok()
@@ -98,7 +97,7 @@ pub(crate) fn try_current_shared() -> Option<ThreadHandle> {
 ///
 /// Outside a runtime.
 #[track_caller]
-pub(crate) fn current_shared() -> ThreadHandle {
+pub(crate) fn current_shared() -> ThreadShared {
     // No closure, so that the message names the caller's place.
     match try_current_shared() {
         Some(runtime) => runtime,
@@ -113,7 +112,7 @@ pub(crate) fn current_shared() -> ThreadHandle {
 /// Outside a runtime.
 #[track_caller]
 pub(crate) fn io_handle() -> evenkeel_io_driver::Handle {
-    Handle::current().io_driver().clone()
+    current_shared().io_driver.clone()
 }
 
 /// The timers that belong to this thread, if it is an IO worker or in `block_on`.
@@ -127,11 +126,7 @@ pub(crate) fn is_own(timers: &Arc<Shard>) -> bool {
 }
 
 fn with_own_timers<R>(f: impl Fn(&Arc<Shard>) -> R) -> Option<R> {
-    let worker = Local::with(|local| {
-        local
-            .filter(|local| local.kind() == Kind::Io)
-            .map(|local| f(local.lane().timers(local.index())))
-    });
+    let worker = Caller::with(|caller| caller.worker()?.timers().map(&f));
     worker.or_else(|| {
         CONTEXT
             .try_with(|context| context.timers.borrow().as_ref().map(f))
@@ -142,12 +137,12 @@ fn with_own_timers<R>(f: impl Fn(&Arc<Shard>) -> R) -> Option<R> {
 
 /// True if this thread may take the lock of these timers: see [`shard`](crate::time::shard).
 pub(crate) fn may_lock(timers: &Arc<Shard>) -> bool {
-    hold().is_some() || is_own(timers)
+    Caller::with(|caller| caller.latency_critical().is_some()) || is_own(timers)
 }
 
 /// Makes `runtime` the current one of this thread until the guard is dropped. On a thread that is ending,
 /// whose context is gone, it does nothing.
-pub(crate) fn enter(runtime: Handle) -> EnterGuard {
+pub(crate) fn enter(runtime: Arc<Shared>) -> EnterGuard {
     let runtime = shared(runtime);
     let entry = CONTEXT.try_with(|context| context.enter(runtime));
     EnterGuard {
@@ -157,11 +152,11 @@ pub(crate) fn enter(runtime: Handle) -> EnterGuard {
 }
 
 /// Makes `runtime` the current one of this thread for the rest of its life.
-pub(crate) fn enter_for_good(runtime: Handle) {
+pub(crate) fn enter_for_good(runtime: Arc<Shared>) {
     CONTEXT.with(|context| context.runtime.replace(Some(shared(runtime))));
 }
 
-fn shared(runtime: Handle) -> ThreadHandle {
+fn shared(runtime: Arc<Shared>) -> ThreadShared {
     Arc::new(CachePadded::new(runtime))
 }
 
@@ -256,7 +251,7 @@ impl BlockOnGuard {
     ///
     /// On a thread that drives tasks already.
     #[track_caller]
-    pub(crate) fn new(runtime: Handle) -> BlockOnGuard {
+    pub(crate) fn new(runtime: Arc<Shared>) -> BlockOnGuard {
         let role = role();
         let may_block = CONTEXT
             .try_with(|context| context.may_block.get())
@@ -302,3 +297,18 @@ impl Drop for BlockOnGuard {
         self.timers.drain().into_iter().for_each(wake);
     }
 }
+
+/// There is no runtime on this thread.
+#[derive(Debug)]
+pub struct TryCurrentError(pub(super) ());
+
+impl fmt::Display for TryCurrentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "there is no Evenkeel runtime on this thread: call this inside `Runtime::block_on`, a spawned \
+             task or `#[evenkeel::main]`, or hold the guard of `Handle::enter`",
+        )
+    }
+}
+
+impl std::error::Error for TryCurrentError {}

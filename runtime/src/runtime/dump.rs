@@ -1,6 +1,6 @@
-use super::Shared;
-use super::takeover::StrayReport;
-use crate::lane::{Lane, SeatReport};
+use super::shared::Shared;
+use super::supervisor::takeover::DisplacedReport;
+use crate::scheduler::lane::{Lane, SeatReport};
 use std::fmt;
 
 /// What every thread of a runtime was doing at a moment, as [`Handle::dump`](super::Handle::dump) found
@@ -11,7 +11,7 @@ pub struct Dump {
     compute: LaneDump,
     blocking: BlockingDump,
     /// `None` if somebody else was at the list.
-    strays: Option<Vec<StrayReport>>,
+    displaced: Option<Vec<DisplacedReport>>,
     registrations: usize,
     driver_timers: usize,
     /// Tasks of the runtime of tokio's beside this one, if there is one.
@@ -44,11 +44,11 @@ impl Dump {
                 idle: shared.blocking.idle_threads(),
                 queued: shared.blocking.queued(),
             },
-            strays: shared.takeover.report(),
+            displaced: shared.takeover.report(),
             registrations: shared.io_driver.registrations(),
             driver_timers: shared.driver_timers.len(),
             tokio_tasks: shared.tokio.tasks(),
-            shut_down: shared.shut_down.load(std::sync::atomic::Ordering::Acquire),
+            shut_down: shared.is_shut_down(),
         }
     }
 }
@@ -111,16 +111,16 @@ impl fmt::Display for Dump {
             f,
             "blocking pool: {threads} threads, {idle} of them idle, {queued} jobs queued"
         )?;
-        for stray in self.strays.iter().flatten() {
-            let state = match stray.asleep {
+        for displaced in self.displaced.iter().flatten() {
+            let state = match displaced.asleep {
                 Some(true) => "asleep",
                 Some(false) => "computing",
                 None => "computing or asleep",
             };
             writeln!(
                 f,
-                "replaced as IO worker {}: a thread that polls task {}, spawned at {}, for {:?} now; {state}",
-                stray.worker, stray.task, stray.spawned_at, stray.age
+                "displaced from IO worker {}: a thread that polls task {}, spawned at {}, for {:?} now; {state}",
+                displaced.worker, displaced.task, displaced.spawned_at, displaced.age
             )?;
         }
         write!(

@@ -1,17 +1,18 @@
-use super::context::{self, EnterGuard};
+use super::block_on;
+use super::context::{self, EnterGuard, TryCurrentError};
 use super::dump::Dump;
-use super::{ComputePriority, RuntimeMetrics, Shared, block_on};
-use crate::lane::hold::hold;
-use crate::lane::worker::Local;
-use crate::lane::{Kind, Lane, LaneRef};
+use super::metrics::RuntimeMetrics;
+use super::shared::Shared;
+use crate::scheduler::lane::Lane;
+use crate::scheduler::schedule::LaneRef;
+use crate::scheduler::worker::{Caller, Kind};
 use crate::task::{self, Id, JoinHandle, Schedule, Task, coop};
-use crate::time::shard::Shard;
+use evenkeel_topology::ComputePriority;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 /// True for futures and closures that whoever is given them by a user boxes at once: without optimisation each call that they are
@@ -57,12 +58,14 @@ impl Handle {
     ///
     /// [`TryCurrentError`] outside a runtime.
     pub fn try_current() -> Result<Handle, TryCurrentError> {
-        context::try_current().ok_or(TryCurrentError(()))
+        context::try_current()
+            .map(Handle::new)
+            .ok_or(TryCurrentError(()))
     }
 
     /// Makes this the current runtime of the calling thread until the guard is dropped.
     pub fn enter(&self) -> EnterGuard {
-        context::enter(self.clone())
+        context::enter(self.shared.clone())
     }
 
     /// Spawns a future on the IO lane. See [`spawn`](crate::spawn()).
@@ -143,9 +146,9 @@ impl Handle {
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         if F::IS_LARGE {
-            return block_on::block_on(self, Box::pin(future));
+            return block_on::block_on(&self.shared, Box::pin(future));
         }
-        block_on::block_on(self, future)
+        block_on::block_on(&self.shared, future)
     }
 
     /// The priority of the compute lane that is in force, which may be less than was asked for: the
@@ -160,8 +163,8 @@ impl Handle {
             return priority;
         }
         self.shared.want_compute();
-        if hold().is_some() && Local::with(|local| local.is_none()) {
-            // A waker, on the driver thread that would make the threads, or one that is as good. The error
+        if Caller::with(|caller| matches!(caller, Caller::Supervisor)) {
+            // A waker, on the supervisor that would make the threads, or one that is as good. The error
             // is known to those who wait.
             let _ = self.shared.start_compute();
         }
@@ -197,22 +200,6 @@ impl Handle {
     pub fn compute_threads(&self) -> usize {
         self.shared.compute.workers()
     }
-
-    pub(crate) fn io_driver(&self) -> &evenkeel_io_driver::Handle {
-        &self.shared.io_driver
-    }
-
-    pub(crate) fn driver_timers(&self) -> &Shard {
-        &self.shared.driver_timers
-    }
-
-    pub(crate) fn wake_driver(&self) {
-        self.shared.watch.unpark();
-    }
-
-    pub(crate) fn is_shut_down(&self) -> bool {
-        self.shared.shut_down.load(Ordering::Acquire)
-    }
 }
 
 impl fmt::Debug for Handle {
@@ -224,21 +211,6 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// There is no runtime on this thread.
-#[derive(Debug)]
-pub struct TryCurrentError(pub(super) ());
-
-impl fmt::Display for TryCurrentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "there is no Evenkeel runtime on this thread: call this inside `Runtime::block_on`, a spawned \
-             task or `#[evenkeel::main]`, or hold the guard of `Handle::enter`",
-        )
-    }
-}
-
-impl std::error::Error for TryCurrentError {}
-
 /// Spawns on the IO lane of the runtime of this thread.
 #[track_caller]
 pub(crate) fn spawn_current<F>(future: F) -> JoinHandle<F::Output>
@@ -246,16 +218,17 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
+    let spawned_at = Location::caller();
     // A task spawning a task is the common case, and needs no handle.
-    let lane = Local::with(|local| {
-        let local = local.filter(|_| !context::is_entered());
-        local
-            .filter(|local| local.kind() == Kind::Io)
-            .map(|local| local.lane().clone())
+    let spawned = Caller::with(|caller| match caller.worker() {
+        Some(worker) if worker.kind() == Kind::Io && !context::is_entered() => {
+            Ok(spawn_at(caller, worker.lane(), future, spawned_at))
+        }
+        _ => Err(future),
     });
-    match lane {
-        Some(lane) => spawn_on(&lane, future),
-        None => Handle::current().spawn(future),
+    match spawned {
+        Ok(handle) => handle,
+        Err(future) => Handle::current().spawn(future),
     }
 }
 
@@ -266,8 +239,21 @@ where
     F::Output: Send + 'static,
 {
     let spawned_at = Location::caller();
+    Caller::with(|caller| spawn_at(caller, lane, future, spawned_at))
+}
+
+fn spawn_at<F>(
+    caller: &Caller<'_>,
+    lane: &Arc<Lane>,
+    future: F,
+    spawned_at: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
     let (task, handle) = task::new(future, LaneRef(lane.clone()), Id::next(), spawned_at);
-    lane.schedule(task);
+    lane.schedule(caller, task);
     JoinHandle::new(handle)
 }
 
@@ -293,29 +279,33 @@ impl<F: FnOnce() -> R, R> Future for Once<F> {
 struct PoolRef;
 
 impl Schedule for PoolRef {
-    type Hold = ();
+    type Caller<'a> = ();
 
-    fn schedule(&self, _: Task) {
+    fn with_caller<R>(&self, f: impl FnOnce(&()) -> R) -> R {
+        f(&())
+    }
+
+    fn schedule(&self, (): &(), _: Task) {
         unreachable!("a closure is never idle, so nothing can wake it")
     }
 
-    fn may_wake(&self) -> Option<()> {
-        Some(())
+    fn may_wake(&self, (): &()) -> bool {
+        true
     }
 
-    fn defer(&self, _: Waker) {
+    fn defer(&self, (): &(), _: Waker) {
         unreachable!("not refused")
     }
 
-    fn may_settle(&self) -> Option<()> {
-        Some(())
+    fn may_settle(&self, (): &()) -> bool {
+        true
     }
 
-    fn hand_back(&self, task: Task) -> Result<(), Task> {
+    fn hand_back(&self, (): &(), task: Task) -> Result<(), Task> {
         Err(task)
     }
 
-    fn register(&self, _: task::TaskRef) -> Option<task::Shard> {
+    fn register(&self, (): &(), _: task::TaskRef) -> Option<task::Shard> {
         unreachable!("a closure is never pending")
     }
 

@@ -2,7 +2,8 @@
 //! those may run closures that wait for a look-up: with as many of them as there are threads, for ever.
 //! A look-up waits for nobody. The pool has no thread until the first one.
 
-use super::{Handle, Shared};
+use super::handle::Handle;
+use super::shared::Shared;
 use evenkeel_blocking_pool::{BlockingTask, JobError};
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-use super::Shared;
+use super::shared::Shared;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,7 +55,11 @@ impl RuntimeMetrics {
     /// How many threads are in polls that were taken over, or in
     /// [`block_in_place`](crate::task::block_in_place), at the moment.
     pub fn num_displaced_threads(&self) -> usize {
-        self.shared.takeover.counts.strays.load(Ordering::Relaxed)
+        self.shared
+            .takeover
+            .counts
+            .displaced
+            .load(Ordering::Relaxed)
     }
 
     /// How many times a task was sent to the compute lane because its polls kept computing for long.

@@ -1,51 +1,44 @@
 //! The runtime, its builder, and handles to it.
 
+pub(crate) mod block_in_place;
 pub(crate) mod block_on;
 mod builder;
 mod compute_start;
 pub(crate) mod context;
-mod cores;
-mod driver;
 mod dump;
 mod first_use;
 pub(crate) mod handle;
-mod hosts;
+mod hooks;
 pub(crate) mod look_ups;
 mod metrics;
-pub(crate) mod takeover;
+pub(crate) mod shared;
+mod shutdown;
+mod supervisor;
+mod takeover_policy;
 mod threads;
+mod tokio_start;
+mod workers;
+mod workers_alive;
 
+#[doc(hidden)]
+pub use crate::scheduler::tuning::Tuning;
 pub use builder::Builder;
-pub use context::EnterGuard;
+pub use context::{EnterGuard, TryCurrentError};
 pub use dump::Dump;
 pub use evenkeel_topology::{ComputePriority, Pinning};
-pub use handle::{Handle, TryCurrentError};
+pub use handle::Handle;
 pub use metrics::RuntimeMetrics;
-pub use takeover::TakeoverPolicy;
+pub use takeover_policy::TakeoverPolicy;
 
-use crate::lane::Lane;
-use crate::lane::turn::Turn;
 use crate::task::JoinHandle;
-use crate::time::shard::{Shard, wake};
-use crate::tokio_context::TokioContext;
-use compute_start::ComputeStart;
-use evenkeel_topology::Plan;
-use first_use::FirstUse;
 use handle::Size;
+use shared::Shared;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::mem;
-use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-use takeover::Takeover;
-use threads::{Crew, Threads};
-
-/// A worker that has not left so long after a shutdown has begun is stuck.
-const STUCK_AFTER: Duration = Duration::from_millis(50);
+use std::time::Duration;
+use workers_alive::WorkersAlive;
 
 /// A running runtime. Dropping it shuts it down.
 ///
@@ -76,38 +69,8 @@ const STUCK_AFTER: Duration = Duration::from_millis(50);
 pub struct Runtime {
     handle: Handle,
     /// Gone once it is shut down.
-    crew: Option<Arc<Crew>>,
+    alive: Option<Arc<WorkersAlive>>,
 }
-
-/// What all threads of a runtime and all handles to it share.
-pub(crate) struct Shared {
-    io: Arc<Lane>,
-    compute: Arc<Lane>,
-    blocking: evenkeel_blocking_pool::Pool,
-    look_ups: evenkeel_blocking_pool::Pool,
-    io_driver: evenkeel_io_driver::Handle,
-    /// Who polls the IO driver.
-    turn: Arc<Turn>,
-    /// The timers of threads that have none of their own.
-    driver_timers: Arc<Shard>,
-    watch: Arc<driver::Watch>,
-    /// The blocking pool asks the driver thread for threads.
-    threads_wanted: Arc<AtomicBool>,
-    plan: Plan,
-    compute_start: ComputeStart,
-    takeover: Takeover,
-    tokio: Arc<TokioContext>,
-    tokio_use: FirstUse,
-    max_blocking_threads: usize,
-    threads: Threads,
-    shut_down: AtomicBool,
-    /// The process whose threads these are.
-    process: u32,
-}
-
-/// No code of others runs while anything in here is half done.
-impl UnwindSafe for Shared {}
-impl RefUnwindSafe for Shared {}
 
 impl Runtime {
     /// A runtime with the defaults of [`Builder`].
@@ -119,20 +82,20 @@ impl Runtime {
         Builder::new().build()
     }
 
-    /// Starts the driver thread and the IO workers.
-    fn start(shared: Arc<Shared>, crew: Arc<Crew>) -> io::Result<Runtime> {
+    /// Starts the supervisor and the IO workers.
+    fn start(shared: Arc<Shared>, alive: Arc<WorkersAlive>) -> io::Result<Runtime> {
         // From here on, dropping the runtime stops the threads that did start.
         let runtime = Runtime {
             handle: Handle::new(shared.clone()),
-            crew: Some(crew.clone()),
+            alive: Some(alive.clone()),
         };
-        let of_driver = shared.clone();
+        let of_supervisor = shared.clone();
         let started = shared
             .threads
-            .start("driver", move || driver::run(&of_driver))
-            .and_then(|()| shared.start_io(&crew));
-        // Before the runtime, whose drop waits for the driver thread, which ends with the crew.
-        drop(crew);
+            .start("driver", move || supervisor::run(&of_supervisor))
+            .and_then(|()| shared.start_io(&alive));
+        // Before the runtime, whose drop waits for the supervisor, which ends with the last of them.
+        drop(alive);
         started.map(|()| runtime)
     }
 
@@ -215,7 +178,7 @@ impl Runtime {
     /// A last part of the waiting takes a thread, for at most as long; where the system refuses that, the destructors of
     /// thread-locals may still run afterwards.
     pub fn shutdown_timeout(mut self, timeout: Duration) {
-        self.shut_down(Some(timeout));
+        shutdown::shut_down(&self.handle, self.alive.take(), Some(timeout));
     }
 
     /// Shuts down without waiting for code that is running. Blocking closures that wait in the queue still run, on the
@@ -223,84 +186,11 @@ impl Runtime {
     pub fn shutdown_background(self) {
         self.shutdown_timeout(Duration::ZERO);
     }
-
-    /// In this order: nothing new starts; everything that waits is cancelled, but for blocking closures; the workers leave, and
-    /// the driver thread, once those closures need no more threads; the driver goes, so that blocking closures which await
-    /// IO get an error; then those are waited for.
-    fn shut_down(&mut self, timeout: Option<Duration>) {
-        let Some(crew) = self.crew.take() else {
-            return;
-        };
-        if self.handle.shared.is_of_parent() {
-            // What is in there may be half done, by threads that are not here.
-            mem::forget((crew, self.handle.clone()));
-            return;
-        }
-        let timeout = match context::role() {
-            // Nor is it outside where its context has gone already, at the end of a thread.
-            context::Role::Outside if !self.handle.shared.threads.is_current() => timeout,
-            // Waiting here could never end.
-            _ => Some(Duration::ZERO),
-        };
-        // A timeout that the clock cannot express is none.
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let _entered = self.handle.enter();
-        let shared = &self.handle.shared;
-        shared.shut_down.store(true, Ordering::SeqCst);
-        shared.compute_start.close();
-        shared.takeover.close();
-        shared.io.begin_shutdown();
-        shared.compute.begin_shutdown();
-        // Before the driver thread goes, which makes their threads.
-        shared.look_ups.shutdown_background();
-        shared.blocking.shutdown_background();
-        if shared.compute.started() == 0 {
-            // No worker that leaves will do it.
-            shared.compute.finish_shutdown();
-        }
-        // The last worker that leaves stops the other threads, so that this one need not wake up for it.
-        drop(crew);
-        shared.wait_for_threads(deadline);
-        shared.watch.stop();
-        shared.tokio.abandon();
-        shared.turn.close();
-        shared.driver_timers.drain().into_iter().for_each(wake);
-        for pool in [&shared.blocking, &shared.look_ups] {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            pool.shutdown(left);
-        }
-        shared.threads.join(deadline);
-    }
-}
-
-impl Shared {
-    /// True in a child made by `fork`.
-    fn is_of_parent(&self) -> bool {
-        self.process != process::id()
-    }
-
-    /// Waits for all threads, but not after `deadline`, and cancels meanwhile what is left: a worker may be stuck in a poll
-    /// that waits for one of these tasks to go away, or for one that it has spawned since.
-    fn wait_for_threads(&self, deadline: Option<Instant>) {
-        loop {
-            let next = Instant::now() + STUCK_AFTER;
-            let until = deadline.map_or(next, |deadline| deadline.min(next));
-            let none_left = self.threads.wait(Some(until));
-            self.io.finish_shutdown();
-            self.compute.finish_shutdown();
-            if none_left || deadline == Some(until) {
-                return;
-            }
-            // What a stuck poll awaits may be IO.
-            self.tokio.abandon();
-            self.turn.close();
-        }
-    }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        self.shut_down(None);
+        shutdown::shut_down(&self.handle, self.alive.take(), None);
     }
 }
 

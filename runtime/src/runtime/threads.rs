@@ -1,18 +1,11 @@
 //! The runtime's own threads: starting them, and waiting for them to end.
 
-use super::driver::Watch;
-use super::{Handle, Shared, context};
-use crate::lane::worker::Local;
-use crate::lane::{Kind, Lane};
 use crate::panics::{Foreign, contain, drop_quietly, log};
-use crate::tokio_context::{TokioContext, outside};
-use evenkeel_topology::pin_current_thread;
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -22,149 +15,6 @@ use std::time::Instant;
 thread_local! {
     /// The group that this thread belongs to, by its address, or 0. Without a destructor, so that it is there to the end.
     static GROUP: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Held by the runtime until it shuts down, and by each worker. When the last of them goes, the driver thread
-/// and tokio's have nobody left, and go as well.
-pub(super) struct Crew {
-    watch: Arc<Watch>,
-    tokio: Arc<TokioContext>,
-}
-
-impl Crew {
-    pub(super) fn new(watch: Arc<Watch>, tokio: Arc<TokioContext>) -> Arc<Crew> {
-        Arc::new(Crew { watch, tokio })
-    }
-}
-
-/// No code of others runs while anything in here is half done.
-impl UnwindSafe for Crew {}
-impl RefUnwindSafe for Crew {}
-
-impl Drop for Crew {
-    fn drop(&mut self) {
-        self.tokio.stop();
-        self.watch.stop();
-    }
-}
-
-impl Shared {
-    pub(super) fn start_io(self: &Arc<Self>, crew: &Arc<Crew>) -> io::Result<()> {
-        for index in 0..self.io.workers() {
-            let cpu = self.plan.cpu(index);
-            let worker = Worker::new(self, &self.io, index, crew);
-            worker.start(&format!("io-{index}"), move |worker| worker.run(cpu))?;
-        }
-        Ok(())
-    }
-
-    /// What a worker puts off until it has its first task.
-    pub(super) fn settle(&self, cpu: Option<usize>) {
-        pin(cpu);
-        self.want_tokio();
-    }
-
-    /// To be called by whoever is about to run code that may use tokio's context.
-    pub(super) fn want_tokio(&self) {
-        if self.tokio_use.want() {
-            self.watch.unpark();
-        }
-    }
-
-    /// Makes the thread of tokio's context. What runs there finds this runtime as well. To be called by the driver thread.
-    ///
-    /// # Errors
-    ///
-    /// Those of the operating system, when it refuses a thread. To be called again after a pause.
-    pub(super) fn start_tokio(self: &Arc<Self>) -> io::Result<()> {
-        let shared = self.clone();
-        self.threads.start("tokio", move || {
-            context::enter_for_good(Handle::new(shared.clone()));
-            context::become_worker();
-            shared.tokio.run();
-        })?;
-        self.tokio_use.set_over();
-        Ok(())
-    }
-
-    /// Waits for the blocking calls of tokio's that have begun, if its thread was not made before the
-    /// end. To be called by the driver thread.
-    pub(super) fn finish_tokio(self: &Arc<Self>) {
-        let _entered = Handle::new(self.clone()).enter();
-        self.tokio.run();
-    }
-}
-
-/// A worker on its way to its thread.
-pub(super) struct Worker {
-    runtime: Handle,
-    lane: Arc<Lane>,
-    index: usize,
-    crew: Arc<Crew>,
-}
-
-impl Worker {
-    pub(super) fn new(
-        runtime: &Arc<Shared>,
-        lane: &Arc<Lane>,
-        index: usize,
-        crew: &Arc<Crew>,
-    ) -> Self {
-        Worker {
-            runtime: Handle::new(runtime.clone()),
-            lane: lane.clone(),
-            index,
-            crew: crew.clone(),
-        }
-    }
-
-    /// Makes its thread, which calls `body`. Those of a lane are started in order.
-    pub(super) fn start(
-        self,
-        name: &str,
-        body: impl FnOnce(Worker) + Send + 'static,
-    ) -> io::Result<()> {
-        let (shared, lane, index) = (self.runtime.shared.clone(), self.lane.clone(), self.index);
-        lane.set_started(index + 1);
-        let started = shared.threads.start(name, move || body(self));
-        if started.is_err() {
-            lane.set_started(index);
-        }
-        started
-    }
-
-    /// Works until the lane is shut down, on `cpu` if there is one.
-    ///
-    /// To pin a thread makes the kernel move it. That takes about as long as making the thread did, so it is put off until
-    /// there is a task, or a hook that shall find it done.
-    pub(super) fn run(self, mut cpu: Option<usize>) {
-        let shared = self.runtime.shared.clone();
-        let hooks = shared.threads.hooks();
-        context::enter_for_good(self.runtime);
-        context::become_worker();
-        let local = Local::new(self.lane, self.index);
-        if hooks.start.is_some() {
-            pin(cpu.take());
-            // A compute worker is inside of tokio's context by now.
-            outside(|| hooks.call_start());
-        }
-        match local.kind() {
-            Kind::Io => shared.work_then_serve(local, cpu, self.crew),
-            Kind::Compute => {
-                local.run(|| shared.settle(cpu));
-                drop(self.crew);
-            }
-        }
-        outside(|| hooks.call_stop());
-    }
-}
-
-fn pin(cpu: Option<usize>) {
-    if let Some(cpu) = cpu
-        && !pin_current_thread(cpu)
-    {
-        log(|| tracing::warn!(cpu, "a worker could not be pinned and goes on without"));
-    }
 }
 
 /// The user's callbacks for threads that start and stop.

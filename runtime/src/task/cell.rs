@@ -241,11 +241,11 @@ impl<F: Future, S: Schedule> Cell<F, S> {
     ///
     /// # Safety
     /// The caller has RUNNING and a reference to this cell, which is `raw`'s.
-    unsafe fn register(&self, raw: TaskRef) -> bool {
+    unsafe fn register(&self, caller: &S::Caller<'_>, raw: TaskRef) -> bool {
         // The registry's reference. It must exist before the registry knows the task: a shutdown may
         // take it from there at any moment.
         self.header.state.ref_inc();
-        match self.scheduler.register(raw) {
+        match self.scheduler.register(caller, raw) {
             Some(shard) => self.header.label.set_shard(shard),
             // SAFETY: the reference that was just made; the caller's is still there.
             None => unsafe { raw.release(1) },
@@ -433,14 +433,18 @@ unsafe fn settle<F: Future, S: Schedule>(raw: TaskRef) -> bool {
 unsafe fn enter<F: Future, S: Schedule>(raw: TaskRef) -> bool {
     // SAFETY: the caller's reference keeps it alive until it is given away.
     let cell = unsafe { raw.cell::<F, S>() };
-    let Some(hold) = cell.scheduler.may_settle() else {
-        // SAFETY: RUNNING and the caller's reference are ours.
-        unsafe { hand_back::<F, S>(raw) };
+    let registered = cell.scheduler.with_caller(|caller| {
+        if !cell.scheduler.may_settle(caller) {
+            // SAFETY: RUNNING and the caller's reference are ours.
+            unsafe { hand_back::<F, S>(raw, caller) };
+            return None;
+        }
+        // SAFETY: RUNNING is ours.
+        Some(unsafe { cell.register(caller, raw) })
+    });
+    let Some(registered) = registered else {
         return false;
     };
-    // SAFETY: RUNNING is ours.
-    let registered = unsafe { cell.register(raw) };
-    drop(hold);
     if !registered {
         // SAFETY: as the caller's.
         unsafe { cancel_and_complete::<F, S>(raw) };
@@ -452,7 +456,7 @@ unsafe fn enter<F: Future, S: Schedule>(raw: TaskRef) -> bool {
 ///
 /// # Safety
 /// As for [`take_up`].
-unsafe fn hand_back<F: Future, S: Schedule>(raw: TaskRef) {
+unsafe fn hand_back<F: Future, S: Schedule>(raw: TaskRef, caller: &S::Caller<'_>) {
     // SAFETY: the caller's reference keeps it alive.
     let cell = unsafe { raw.cell::<F, S>() };
     // Keeps the scheduler alive until it has queued the task.
@@ -461,7 +465,7 @@ unsafe fn hand_back<F: Future, S: Schedule>(raw: TaskRef) {
     // SAFETY: the caller's reference and, in place of the notification, what was handed over.
     let task = unsafe { Task::from_raw(raw) };
     // Without workers the task is dropped here, which cancels it.
-    drop(cell.scheduler.hand_back(task));
+    drop(cell.scheduler.hand_back(caller, task));
     // SAFETY: the reference that was just made.
     unsafe { raw.release(1) };
 }
@@ -479,18 +483,22 @@ unsafe fn wake<F: Future, S: Schedule>(raw: TaskRef) {
     // SAFETY: the caller keeps it alive until we return.
     let cell = unsafe { raw.cell::<F, S>() };
     let state = &cell.header.state;
-    if let Some(_hold) = cell.scheduler.may_wake() {
-        match state.notify() {
-            // SAFETY: `notify` made the reference, and set NOTIFIED for this `Task`.
-            Notified::Queue => cell.scheduler.schedule(unsafe { Task::from_raw(raw) }),
-            Notified::Running => cell.scheduler.woken_in_poll(cell.header.id()),
-            Notified::Already => {}
+    cell.scheduler.with_caller(|caller| {
+        if cell.scheduler.may_wake(caller) {
+            match state.notify() {
+                // SAFETY: `notify` made the reference, and set NOTIFIED for this `Task`.
+                Notified::Queue => cell
+                    .scheduler
+                    .schedule(caller, unsafe { Task::from_raw(raw) }),
+                Notified::Running => cell.scheduler.woken_in_poll(cell.header.id()),
+                Notified::Already => {}
+            }
+        } else if !state.load().has(COMPLETE) {
+            state.ref_inc();
+            // SAFETY: the reference was just made.
+            cell.scheduler.defer(caller, unsafe { waker_of(raw) });
         }
-    } else if !state.load().has(COMPLETE) {
-        state.ref_inc();
-        // SAFETY: the reference was just made.
-        cell.scheduler.defer(unsafe { waker_of(raw) });
-    }
+    });
 }
 
 unsafe fn cancel<F: Future, S: Schedule>(raw: TaskRef) {
@@ -532,14 +540,15 @@ unsafe fn drop_output<F: Future, S>(raw: TaskRef) {
 unsafe fn leave<F: Future, S: Schedule>(raw: TaskRef, shard: Shard) {
     // SAFETY: alive, by the caller's reference.
     let cell = unsafe { raw.cell::<F, S>() };
-    match cell.scheduler.may_settle() {
-        Some(_hold) => {
+    cell.scheduler.with_caller(|caller| {
+        if cell.scheduler.may_settle(caller) {
             // SAFETY: the caller's reference.
             unsafe { leave_here::<F, S>(raw, shard) };
+        } else {
+            // SAFETY: it is complete and registered, and the reference is the caller's.
+            unsafe { hand_back::<F, S>(raw, caller) };
         }
-        // SAFETY: it is complete and registered, and the reference is the caller's.
-        None => unsafe { hand_back::<F, S>(raw) },
-    }
+    });
 }
 
 /// As [`leave`], on whatever thread.

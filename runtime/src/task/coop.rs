@@ -95,7 +95,7 @@ enum Budget {
     /// So many units; at least one.
     Left(u8),
     /// One, or so many for what gives something out.
-    Urged(u8),
+    Preempted(u8),
     /// No more, and so many operations have been put off since.
     Empty(u16),
 }
@@ -125,8 +125,8 @@ impl Budget {
     #[inline]
     fn get_or_shorten() -> Budget {
         match Budget::get() {
-            Budget::Left(left) if left != Budget::FULL_UNITS && Urge::take() => {
-                let budget = Budget::Urged(left.min(Budget::OUTPUTS));
+            Budget::Left(left) if left != Budget::FULL_UNITS && PreemptRequest::take() => {
+                let budget = Budget::Preempted(left.min(Budget::OUTPUTS));
                 budget.set();
                 budget
             }
@@ -171,14 +171,14 @@ impl Budget {
 thread_local! {
     static LEFT: Cell<Budget> = const { Cell::new(Budget::Unlimited) };
     static PUT_OFF: Cell<bool> = const { Cell::new(false) };
-    static URGE: RefCell<Option<Arc<Urge>>> = const { RefCell::new(None) };
+    static PREEMPT: RefCell<Option<Arc<PreemptRequest>>> = const { RefCell::new(None) };
 }
 
 /// A word from another thread to the one that polls: the budget of this poll is used up now.
 #[derive(Default)]
-pub(crate) struct Urge(AtomicBool);
+pub(crate) struct PreemptRequest(AtomicBool);
 
-impl Urge {
+impl PreemptRequest {
     pub(crate) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -192,22 +192,22 @@ impl Urge {
     }
 
     /// What the polls of the calling thread listen to from now on.
-    pub(crate) fn listen(urge: Option<Arc<Urge>>) {
+    pub(crate) fn listen(request: Option<Arc<PreemptRequest>>) {
         // It may be dropped here, which runs nothing that comes back.
-        let _ = URGE.try_with(|current| *current.borrow_mut() = urge);
+        let _ = PREEMPT.try_with(|current| *current.borrow_mut() = request);
     }
 
     /// Once true, false until it is set again: a poll inside of this one has a budget of its own.
     #[inline]
     fn take() -> bool {
-        let take = |urge: &RefCell<Option<Arc<Urge>>>| match &*urge.borrow() {
-            Some(urge) if urge.0.load(Ordering::Relaxed) => {
-                urge.clear();
+        let take = |request: &RefCell<Option<Arc<PreemptRequest>>>| match &*request.borrow() {
+            Some(request) if request.0.load(Ordering::Relaxed) => {
+                request.clear();
                 true
             }
             _ => false,
         };
-        URGE.try_with(take).unwrap_or(false)
+        PREEMPT.try_with(take).unwrap_or(false)
     }
 }
 
@@ -285,8 +285,8 @@ fn poll_take(cx: &mut Context<'_>, is_output: bool) -> Poll<Budget> {
         Budget::Unlimited => {}
         Budget::Left(1) => Budget::Empty(0).set(),
         Budget::Left(left) => Budget::Left(left - 1).set(),
-        Budget::Urged(outputs @ 2..) if is_output => Budget::Urged(outputs - 1).set(),
-        Budget::Urged(_) => Budget::Empty(0).set(),
+        Budget::Preempted(outputs @ 2..) if is_output => Budget::Preempted(outputs - 1).set(),
+        Budget::Preempted(_) => Budget::Empty(0).set(),
         Budget::Empty(count) => {
             Budget::put_off(count);
             // In its own poll, a task that is woken goes to the back of the queue, as in `yield_now`.
@@ -551,18 +551,18 @@ mod tests {
     }
 
     /// Polls with somebody who may urge.
-    fn urged(poll: impl FnOnce(&Urge)) {
-        let urge = Arc::new(Urge::default());
-        Urge::listen(Some(urge.clone()));
-        with_budget(|| poll(&urge));
-        Urge::listen(None);
+    fn preempted(poll: impl FnOnce(&PreemptRequest)) {
+        let request = Arc::new(PreemptRequest::default());
+        PreemptRequest::listen(Some(request.clone()));
+        with_budget(|| poll(&request));
+        PreemptRequest::listen(None);
     }
 
     #[test]
-    fn an_urged_poll_may_answer_and_ends_at_its_second_input() {
-        urged(|urge| {
+    fn a_preempted_poll_may_answer_and_ends_at_its_second_input() {
+        preempted(|request| {
             assert!(operate(false).is_ready());
-            urge.set();
+            request.set();
             (0..3).for_each(|_| assert!(operate(true).is_ready()));
             assert!(operate(false).is_ready());
             assert!(operate(false).is_pending());
@@ -571,20 +571,20 @@ mod tests {
     }
 
     #[test]
-    fn an_urged_poll_that_only_writes_ends_as_well() {
-        urged(|urge| {
+    fn a_preempted_poll_that_only_writes_ends_as_well() {
+        preempted(|request| {
             assert!(operate(true).is_ready());
-            urge.set();
+            request.set();
             let written = (0..).take_while(|_| operate(true).is_ready()).count();
             assert_eq!(written, usize::from(Budget::OUTPUTS));
         });
     }
 
     #[test]
-    fn an_input_that_has_to_wait_leaves_an_urged_poll_what_it_had() {
-        urged(|urge| {
+    fn an_input_that_has_to_wait_leaves_a_preempted_poll_what_it_had() {
+        preempted(|request| {
             assert!(operate(false).is_ready());
-            urge.set();
+            request.set();
             let mut cx = Context::from_waker(Waker::noop());
             assert!(poll_operation(&mut cx, |_| Poll::<()>::Pending).is_pending());
             assert!(operate(true).is_ready());

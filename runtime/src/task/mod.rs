@@ -37,7 +37,7 @@ pub(crate) use schedule::{Schedule, Shard};
 pub(crate) use slot::Slot;
 
 #[cfg(not(evenkeel_loom))]
-pub use crate::runtime::takeover::in_place::block_in_place;
+pub use crate::runtime::block_in_place::block_in_place;
 #[cfg(not(evenkeel_loom))]
 pub use crate::spawn::{spawn, spawn_blocking};
 #[cfg(not(evenkeel_loom))]

@@ -2,11 +2,11 @@ use super::clock;
 use super::shard::{RemoteId, Shard};
 use super::wheel::Key;
 use super::{Duration, Instant};
-use crate::lane::hold::hold;
 use crate::panics::drop_quietly;
+use crate::scheduler::worker::Caller;
 
-use crate::runtime::Handle;
-use crate::runtime::context::{self, ThreadHandle};
+use crate::runtime::context::{self, ThreadShared};
+use crate::runtime::shared::Shared;
 use crate::task::coop;
 use std::fmt;
 use std::future::Future;
@@ -60,7 +60,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 #[must_use = "futures do nothing unless they are awaited or polled"]
 pub struct Sleep {
     deadline: Instant,
-    runtime: ThreadHandle,
+    runtime: ThreadShared,
     entry: Option<Entry>,
 }
 
@@ -69,7 +69,7 @@ enum Entry {
     /// With the thread that set it, which is an IO worker or in `block_on`.
     Own(Arc<Shard>, Key),
     /// With the driver thread of this runtime.
-    Driver(ThreadHandle, RemoteId),
+    Driver(ThreadShared, RemoteId),
 }
 
 impl Sleep {
@@ -94,7 +94,11 @@ impl Sleep {
 
     /// Sets another deadline, earlier or later, whether or not the old one has passed.
     pub fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
-        let _hold = hold();
+        // An IO worker stays one, and with it whose timers it may touch.
+        Caller::with(|_| self.set_deadline(deadline));
+    }
+
+    fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
         // Whoever waits for the old deadline is to wait for the new one. A timer that has fired has woken
         // them, and they will poll.
@@ -102,8 +106,8 @@ impl Sleep {
             None => {}
             Some(Entry::Own(shard, key)) => self.reset_own(shard, key),
             Some(Entry::Driver(runtime, id)) => {
-                let timers = runtime.driver_timers();
-                wake_driver(&runtime, timers.reset_remote(id, self.deadline_ns()));
+                let timers = &runtime.driver_timers;
+                wake_supervisor(&runtime, timers.reset_remote(id, self.deadline_ns()));
                 self.entry = Some(Entry::Driver(runtime, id));
             }
         }
@@ -124,9 +128,9 @@ impl Sleep {
             return;
         }
         let runtime = self.timekeeper();
-        let timers = runtime.driver_timers();
+        let timers = &runtime.driver_timers;
         let id = timers.adopt_remote(deadline_ns, shard, key);
-        wake_driver(&runtime, true);
+        wake_supervisor(&runtime, true);
         self.entry = Some(Entry::Driver(runtime, id));
     }
 
@@ -141,16 +145,18 @@ impl Sleep {
             Some(Entry::Own(shard, key)) if context::may_lock(&shard) => {
                 shard.remove(key).into_iter().for_each(drop_quietly);
             }
-            Some(Entry::Own(shard, key)) => wake_driver(&self.runtime, shard.remove_remote(key)),
+            Some(Entry::Own(shard, key)) => {
+                wake_supervisor(&self.runtime, shard.remove_remote(key))
+            }
             Some(Entry::Driver(runtime, id)) => {
-                wake_driver(&runtime, runtime.driver_timers().forget_remote(id));
+                wake_supervisor(&runtime, runtime.driver_timers.forget_remote(id));
             }
         }
     }
 
     /// The runtime whose driver thread keeps the timer, on a thread that keeps none itself: the
     /// thread's own runtime where there is one, which may not be the one of the `Sleep`.
-    fn timekeeper(&self) -> ThreadHandle {
+    fn timekeeper(&self) -> ThreadShared {
         context::try_current_shared().unwrap_or_else(|| self.runtime.clone())
     }
 
@@ -163,8 +169,8 @@ impl Sleep {
             }
             None => {
                 let runtime = self.timekeeper();
-                let (id, wake) = runtime.driver_timers().insert_remote(deadline_ns, waker);
-                wake_driver(&runtime, wake);
+                let (id, wake) = runtime.driver_timers.insert_remote(deadline_ns, waker);
+                wake_supervisor(&runtime, wake);
                 Entry::Driver(runtime, id)
             }
         };
@@ -172,8 +178,6 @@ impl Sleep {
     }
 
     fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // An IO worker stays one, and with it whose timers it may touch.
-        let _hold = hold();
         if self.is_elapsed() {
             self.cancel();
             return Poll::Ready(());
@@ -200,9 +204,9 @@ impl Sleep {
     }
 }
 
-fn wake_driver(runtime: &Handle, wanted: bool) {
+fn wake_supervisor(runtime: &Shared, wanted: bool) {
     if wanted {
-        runtime.wake_driver();
+        runtime.wake_supervisor();
     }
 }
 
@@ -210,15 +214,15 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        coop::poll_operation(cx, |cx| self.poll_elapsed(cx))
+        // An IO worker stays one, and with it whose timers it may touch.
+        coop::poll_operation(cx, |cx| Caller::with(|_| self.poll_elapsed(cx)))
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
         if self.entry.is_some() {
-            let _hold = hold();
-            self.cancel();
+            Caller::with(|_| self.cancel());
         }
     }
 }

@@ -1,0 +1,167 @@
+//! Starting the workers' threads.
+
+use super::compute_start::Left;
+use super::context;
+use super::shared::Shared;
+use super::workers_alive::WorkersAlive;
+use crate::panics::log;
+use crate::scheduler::lane::Lane;
+use crate::scheduler::run::run;
+use crate::scheduler::seat::FreeSeat;
+use crate::tokio_context::outside;
+use evenkeel_topology::{ComputePriority, lower_current_thread, pin_current_thread};
+use std::io;
+use std::sync::Arc;
+
+impl Shared {
+    pub(super) fn start_io(self: &Arc<Self>, alive: &Arc<WorkersAlive>) -> io::Result<()> {
+        for index in 0..self.io.workers() {
+            let cpu = self.plan.cpu(index);
+            let worker = NewWorker::new(self, &self.io, index, alive);
+            let name = format!("io-{index}");
+            worker.start(&name, move |worker| worker.run(cpu, work_on_io))?;
+        }
+        Ok(())
+    }
+
+    /// Starts the compute workers that have no thread yet. To be called by supervisors only.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system, when it refuses a thread. To be called again after a pause.
+    pub(super) fn start_compute(self: &Arc<Self>) -> io::Result<()> {
+        let start = &self.compute_start;
+        let mut left = start.left.lock();
+        let Some(Left {
+            plan,
+            wanted,
+            alive,
+        }) = &*left
+        else {
+            return Ok(());
+        };
+        for index in self.compute.started()..self.compute.workers() {
+            let (cpu, wanted, shared) = (plan.cpu(index), *wanted, self.clone());
+            let worker = NewWorker::new(self, &self.compute, index, alive);
+            let body = move |worker: NewWorker| {
+                // First, for tokio takes a lock in it.
+                shared.tokio.inside(|| {
+                    let in_force = lower_current_thread(wanted);
+                    if shared.compute_start.set_priority(in_force) {
+                        log_priority(wanted, in_force);
+                    }
+                    worker.run(cpu, work_on_compute);
+                });
+            };
+            if let Err(error) = worker.start(&format!("cpu-{index}"), body) {
+                if index == 0 {
+                    start.set_refused();
+                }
+                return Err(error);
+            }
+        }
+        *left = None;
+        start.first_use().set_over();
+        Ok(())
+    }
+
+    /// What a worker puts off until it has its first task.
+    pub(super) fn settle(&self, cpu: Option<usize>) {
+        pin(cpu);
+        self.want_tokio();
+    }
+}
+
+/// A worker on its way to its thread.
+pub(super) struct NewWorker {
+    shared: Arc<Shared>,
+    lane: Arc<Lane>,
+    index: usize,
+    alive: Arc<WorkersAlive>,
+}
+
+impl NewWorker {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        lane: &Arc<Lane>,
+        index: usize,
+        alive: &Arc<WorkersAlive>,
+    ) -> Self {
+        NewWorker {
+            shared: shared.clone(),
+            lane: lane.clone(),
+            index,
+            alive: alive.clone(),
+        }
+    }
+
+    /// Makes its thread, which calls `body`. Those of a lane are started in order.
+    pub(super) fn start(
+        self,
+        name: &str,
+        body: impl FnOnce(NewWorker) + Send + 'static,
+    ) -> io::Result<()> {
+        let (shared, lane, index) = (self.shared.clone(), self.lane.clone(), self.index);
+        lane.set_started(index + 1);
+        let started = shared.threads.start(name, move || body(self));
+        if started.is_err() {
+            lane.set_started(index);
+        }
+        started
+    }
+
+    /// Has `work` run tasks until the lane is shut down, on `cpu` if there is one.
+    ///
+    /// To pin a thread makes the kernel move it. That takes about as long as making the thread did, so it
+    /// is put off until there is a task, or a hook that shall find it done.
+    pub(super) fn run(self, mut cpu: Option<usize>, work: Work) {
+        let shared = self.shared.clone();
+        let hooks = shared.threads.hooks();
+        context::enter_for_good(self.shared);
+        context::become_worker();
+        if hooks.start.is_some() {
+            pin(cpu.take());
+            // A compute worker is inside of tokio's context by now.
+            outside(|| hooks.call_start());
+        }
+        if let Some(seat) = self.lane.first_seat(self.index) {
+            work(&shared, seat, cpu, self.alive);
+        }
+        outside(|| hooks.call_stop());
+    }
+}
+
+/// What the first thread of a worker does in its seat, on a CPU if there is one.
+pub(super) type Work = fn(&Shared, FreeSeat, Option<usize>, Arc<WorkersAlive>);
+
+fn work_on_io(shared: &Shared, seat: FreeSeat, cpu: Option<usize>, alive: Arc<WorkersAlive>) {
+    shared.work_then_serve(seat, cpu, alive);
+}
+
+pub(super) fn work_on_compute(
+    shared: &Shared,
+    seat: FreeSeat,
+    cpu: Option<usize>,
+    alive: Arc<WorkersAlive>,
+) {
+    run(shared.compute.clone(), seat, || shared.settle(cpu));
+    drop(alive);
+}
+
+fn pin(cpu: Option<usize>) {
+    if let Some(cpu) = cpu
+        && !pin_current_thread(cpu)
+    {
+        log(|| tracing::warn!(cpu, "a worker could not be pinned and goes on without"));
+    }
+}
+
+fn log_priority(wanted: ComputePriority, in_force: ComputePriority) {
+    log(|| {
+        if in_force == wanted {
+            tracing::debug!(%in_force, "priority of the compute lane");
+        } else {
+            tracing::warn!(%wanted, %in_force, "the system refused the priority of the compute lane");
+        }
+    });
+}

@@ -1,0 +1,270 @@
+//! A lane: the record that its workers, and whoever has a task for them, share.
+
+use super::driver_lock::DriverLock;
+use super::hooks::LaneHooks;
+use super::idle::Idle;
+use super::long_queue::LongQueue;
+use super::measure::Prior;
+use super::poll_time::PollTime;
+use super::seat::{FreeSeat, Poll, Seat, WorkerThread};
+use super::tuning::Tuning;
+use super::watch::Watching;
+use super::worker::{Kind, LatencyCritical};
+use crate::stack::Stack;
+use crate::task::{Inbox, Shard as TaskShard, Task};
+use crate::time::shard::Shard as TimerShard;
+use crossbeam_utils::CachePadded;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+/// A lane has at most so many workers: a task's cell has that much room for whose it is.
+pub(crate) const WORKERS_MAX: usize = TaskShard::COUNT_MAX - 1;
+
+pub(crate) struct Lane {
+    pub(super) kind: Kind,
+    pub(super) inbox: CachePadded<Inbox>,
+    /// Wakers that threads which may be preempted leave to the workers: to call one is to mark its
+    /// task as queued, and then to queue it, and nobody else can wake the task in between.
+    pub(super) deferred: CachePadded<Stack<Waker>>,
+    pub(super) idle: Arc<Idle>,
+    pub(super) poll_time: CachePadded<PollTime>,
+    pub(super) seats: Box<[Arc<Seat>]>,
+    pub(super) is_shut_down: AtomicBool,
+    pub(super) is_finished: AtomicBool,
+    /// Who sleeps in the other lane, whose workers share this one's cores.
+    pub(super) partner: Arc<Idle>,
+    /// For the IO lane the IO driver, which its idle workers poll.
+    pub(super) driver: Option<Arc<DriverLock>>,
+    /// How often a worker on standby has found events that nobody had looked for.
+    pub(super) rescues: AtomicU64,
+    /// How many tasks of the IO lane wait in this one, the compute lane.
+    pub(super) offloaded: AtomicUsize,
+    /// Whether the supervisor has to be told of a short task, because all workers are in long polls.
+    pub(super) all_stuck: Watching,
+    pub(super) hooks: Box<dyn LaneHooks>,
+    /// On the IO lane, tasks whose next poll is expected to be long.
+    pub(super) long: CachePadded<LongQueue<Task>>,
+    pub(super) prior: Prior,
+    pub(super) limits: Limits,
+    pub(super) tuning: Tuning,
+}
+
+/// What a lane goes by, of the runtime's [`TakeoverPolicy`](crate::runtime::TakeoverPolicy).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// A poll is long from here on.
+    pub(crate) after: Duration,
+    /// Short tasks go before long ones.
+    pub(crate) sorts: bool,
+    /// Tasks that hog or block are polled elsewhere.
+    pub(crate) moves: bool,
+}
+
+/// What a dump shows of a worker.
+#[derive(Clone, Debug)]
+pub(crate) struct SeatReport {
+    pub(crate) started: bool,
+    pub(crate) asleep: bool,
+    pub(crate) polls: u64,
+    pub(crate) task: Option<(u64, &'static Location<'static>)>,
+    pub(crate) queued: usize,
+    pub(crate) waiting: usize,
+    pub(crate) timers: usize,
+}
+
+/// What a lane is made of.
+pub(crate) struct LaneParts {
+    pub(crate) kind: Kind,
+    /// For each worker the others, nearest first, in tiers of equal distance.
+    pub(crate) victims: Vec<Vec<Vec<usize>>>,
+    /// Who of its workers sleeps,
+    pub(crate) idle: Arc<Idle>,
+    /// and of the other lane's.
+    pub(crate) partner: Arc<Idle>,
+    pub(crate) driver: Option<Arc<DriverLock>>,
+    pub(crate) hooks: Box<dyn LaneHooks>,
+    pub(crate) limits: Limits,
+    pub(crate) tuning: Tuning,
+}
+
+impl Lane {
+    /// A lane whose workers have no threads yet.
+    pub(crate) fn new(parts: LaneParts) -> Arc<Lane> {
+        let victims = parts.victims.into_iter().enumerate();
+        let seats: Box<[_]> = victims
+            .map(|(index, victims)| Arc::new(Seat::new(index, victims)))
+            .collect();
+        let sorts = parts.limits.sorts && parts.kind == Kind::Io && parts.tuning.long_queue;
+        Arc::new(Lane {
+            kind: parts.kind,
+            inbox: CachePadded::new(Inbox::new()),
+            deferred: CachePadded::new(Stack::new()),
+            idle: parts.idle,
+            poll_time: CachePadded::new(PollTime::new()),
+            is_shut_down: AtomicBool::new(false),
+            is_finished: AtomicBool::new(false),
+            partner: parts.partner,
+            driver: parts.driver,
+            rescues: AtomicU64::new(0),
+            offloaded: AtomicUsize::new(0),
+            all_stuck: Watching::new(),
+            hooks: parts.hooks,
+            long: CachePadded::new(LongQueue::new(seats.len())),
+            seats,
+            prior: Prior::new(),
+            limits: Limits {
+                sorts,
+                ..parts.limits
+            },
+            tuning: parts.tuning,
+        })
+    }
+
+    /// The worker's seat, for its first thread. `None` for any other.
+    pub(crate) fn first_seat(&self, worker: usize) -> Option<FreeSeat> {
+        self.seats[worker].first()
+    }
+
+    pub(super) fn seat(&self, worker: usize) -> &Seat {
+        &self.seats[worker]
+    }
+
+    pub(super) fn seats(&self) -> impl Iterator<Item = &Seat> {
+        self.seats.iter().map(|seat| &**seat)
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// The number of workers that do not sleep.
+    pub(crate) fn awake_count(&self) -> usize {
+        self.idle.awake_count()
+    }
+
+    /// How many workers, from the first, have a thread.
+    pub(crate) fn started(&self) -> usize {
+        self.idle.started()
+    }
+
+    /// To be called before a thread is made for the last of them. By one thread at a time.
+    pub(crate) fn set_started(&self, workers: usize) {
+        self.idle.set_started(workers);
+    }
+
+    pub(crate) fn is_asleep(&self, worker: usize) -> bool {
+        self.idle.is_asleep(worker)
+    }
+
+    /// The id of the worker's thread, if it has started.
+    pub(crate) fn thread_id(&self, worker: usize) -> Option<u32> {
+        self.seat(worker).thread_id()
+    }
+
+    /// The thread in the seat.
+    pub(crate) fn thread(
+        &self,
+        worker: usize,
+        _proof: LatencyCritical<'_>,
+    ) -> Option<Arc<WorkerThread>> {
+        self.seat(worker).thread()
+    }
+
+    pub(crate) fn timers(&self, worker: usize) -> &Arc<TimerShard> {
+        &self.seat(worker).timers
+    }
+
+    pub(crate) fn set_reserve(&self, worker: usize, reserve: bool) {
+        self.seat(worker).reserve.store(reserve, Ordering::Relaxed);
+    }
+
+    /// The poll that the worker is in.
+    pub(crate) fn current_poll(&self, worker: usize) -> Option<Poll> {
+        self.seat(worker).status.current()
+    }
+
+    /// How many polls the worker has begun.
+    pub(crate) fn polls(&self, worker: usize) -> u64 {
+        self.seat(worker).status.polls()
+    }
+
+    /// How many polls all workers have begun.
+    pub(crate) fn polls_in_all(&self) -> u64 {
+        let polls = self.seats().map(|seat| seat.status.polls());
+        polls.fold(0, u64::wrapping_add)
+    }
+
+    /// How many polls the other workers than this one have begun.
+    pub(super) fn polls_beside(&self, worker: usize) -> u64 {
+        self.polls_in_all().wrapping_sub(self.polls(worker))
+    }
+
+    /// True if tasks wait in the inbox.
+    pub(crate) fn has_injected(&self) -> bool {
+        !self.inbox.is_empty() || !self.deferred.is_empty()
+    }
+
+    /// How many tasks wait for some worker, about; those in the inbox count as one, and long ones are
+    /// left aside.
+    pub(crate) fn waiting(&self) -> usize {
+        let queued: usize = self.seats().map(Seat::queued).sum();
+        queued + usize::from(self.has_injected())
+    }
+
+    /// The last look before sleep: every place where a task may be found.
+    pub(super) fn has_work(&self, worker: usize) -> bool {
+        self.has_injected()
+            || self.long.may_begin(worker)
+            || self.seats().any(|seat| !seat.stealer.is_empty())
+    }
+
+    /// The worker of the other lane on the same core has something to do. (More workers than in the
+    /// other lane go round its cores once more.)
+    pub(super) fn partner_is_awake(&self, worker: usize) -> bool {
+        !self.partner.is_resting(worker % self.partner.workers())
+    }
+
+    /// Polls are so short on average that a worker at one will soon be at the driver again.
+    pub(super) fn polls_are_short(&self) -> bool {
+        self.tuning.poll_time && self.poll_time.is_short()
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.is_finished.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.is_shut_down.load(Ordering::SeqCst)
+    }
+
+    /// What every worker is doing.
+    pub(crate) fn report(&self) -> Vec<SeatReport> {
+        self.seats()
+            .map(|seat| SeatReport {
+                started: seat.index < self.started(),
+                asleep: self.idle.is_asleep(seat.index),
+                polls: seat.status.polls(),
+                task: seat
+                    .status
+                    .current()
+                    .map(|poll| (poll.task, poll.spawned_at)),
+                queued: seat.queued(),
+                waiting: seat.waiting(),
+                timers: seat.timers.len(),
+            })
+            .collect()
+    }
+
+    /// How many tasks wait for a place among the long polls, and how many places are taken.
+    pub(crate) fn long_polls(&self) -> (usize, usize) {
+        (self.long.waiting(), self.long.running())
+    }
+
+    /// Long polls are in progress.
+    pub(crate) fn is_in_long_polls(&self) -> bool {
+        self.long.running() > 0
+    }
+}

@@ -1,0 +1,43 @@
+//! The work-stealing engine. A runtime has two lanes of it: IO and compute.
+//!
+//! Each worker has a deque of its own, from which the others steal, and on the IO lane a LIFO slot for the
+//! task that its current task woke last. Everybody else submits through the lane's inbox.
+//!
+//! - Records: [`lane`], [`seat`], [`worker`], [`idle`] (who sleeps), [`long_queue`], [`driver_lock`].
+//! - Policies, which are functions of what was seen: [`wake_policy`], [`idle_policy`], [`steal_policy`].
+//! - What a worker does: [`run`] (the loop), [`queue`], [`wait`], [`wake`], [`classify`], [`offload`].
+//! - What others do: [`schedule`] (tasks), [`takeover`] (the supervisor), [`shutdown`].
+//!
+//! Rule: nothing here makes an IO worker wait for a compute thread, which may be preempted at any
+//! instruction for as long as its core is busy. What crosses from compute to IO is an inbox push (one
+//! compare-exchange) and an unpark without a claim (one system call).
+
+mod bits;
+mod classify;
+pub(crate) mod driver_lock;
+pub(crate) mod exclusive;
+pub(crate) mod hooks;
+pub(crate) mod idle;
+mod idle_policy;
+pub(crate) mod lane;
+pub(crate) mod lease;
+pub(crate) mod long_queue;
+pub(crate) mod measure;
+pub(crate) mod offload;
+pub(crate) mod park_state;
+pub(crate) mod parker;
+mod poll_time;
+mod progress;
+mod queue;
+pub(crate) mod run;
+pub(crate) mod schedule;
+pub(crate) mod seat;
+mod shutdown;
+mod steal_policy;
+mod takeover;
+pub(crate) mod tuning;
+mod wait;
+mod wake;
+mod wake_policy;
+pub(crate) mod watch;
+pub(crate) mod worker;

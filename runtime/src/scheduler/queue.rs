@@ -1,0 +1,303 @@
+//! Where tasks are put, and where they are found.
+//!
+//! A worker looks where it is cheapest first: its LIFO slot, its deque, the inbox, and then the deques
+//! of the others, from near to far. Everybody else submits through the inbox.
+
+use super::lane::Lane;
+use super::steal_policy::victims;
+use super::worker::{Caller, Kind, LatencyCritical, Worker};
+use crate::task::{Length, Task, TaskClass};
+use crate::time::clock;
+use crate::time::shard::wake;
+use crossbeam_deque::Steal;
+use std::iter;
+use std::sync::atomic::Ordering;
+
+/// At most so many tasks in a row come from the LIFO slot; then its task goes to the back of the queue.
+/// A pair of tasks that keep waking each other would otherwise have the worker for themselves
+/// (tokio#5686). It may, as long as nobody else is queued.
+const LIFO_STREAK_MAX: u32 = 3;
+
+/// More tasks than this are not put behind others after a takeover: that would take too long.
+const PASS_MAX: usize = 1000;
+
+/// Nor are they every so many times, so that they do not wait for ever.
+const NO_PASS_INTERVAL: u32 = 8;
+
+impl Lane {
+    /// Queues a task: with the worker whose thread this is, or else in the inbox.
+    pub(crate) fn schedule(&self, caller: &Caller<'_>, task: Task) {
+        match caller.worker_of(self) {
+            Some(worker) => worker.push(task),
+            None => self.submit(caller, task),
+        }
+    }
+
+    /// Queues a task from outside the lane and wakes a worker for it, if one is needed.
+    pub(crate) fn submit(&self, caller: &Caller<'_>, task: Task) {
+        if let Err(task) = self.try_submit(caller, task) {
+            task.abandon();
+        }
+    }
+
+    pub(super) fn try_submit(&self, caller: &Caller<'_>, task: Task) -> Result<(), Task> {
+        // Others leave the sorting to whoever takes it out: to queue a long task takes a lock.
+        match caller.latency_critical().filter(|_| self.is_long(&task)) {
+            Some(proof) => {
+                self.long.push(task, proof)?;
+                self.notify_long(caller.origin());
+            }
+            None => {
+                self.inbox.push(task)?;
+                // Whoever takes it out tells of the others there.
+                self.notify(caller.origin(), 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// The task's next poll is expected to be long, so that it waits for its turn among others of the
+    /// kind.
+    #[inline]
+    fn is_long(&self, task: &Task) -> bool {
+        if !self.limits.sorts {
+            return false;
+        }
+        let class = task.class();
+        if class.is_calm() && !self.expects_long() {
+            return false;
+        }
+        self.is_expected_long(task, class)
+    }
+
+    /// Of a task of which nothing is known.
+    #[inline]
+    fn expects_long(&self) -> bool {
+        self.tuning.prior && self.prior.is_long()
+    }
+
+    #[cold]
+    fn is_expected_long(&self, task: &Task, class: TaskClass) -> bool {
+        let expected_long = match class.expected() {
+            Some(length) => length == Length::Long,
+            None => self.expects_long() && !self.polls_are_short(),
+        };
+        // What is left to do of those others is short.
+        expected_long && !task.is_handed() && !task.is_cancelled()
+    }
+
+    /// Sorts what has come in from outside. For the supervisor, when no worker gets to it.
+    pub(crate) fn sort_arrivals(&self, caller: &Caller<'_>) {
+        if !self.limits.sorts {
+            return;
+        }
+        self.deferred.take_all().into_iter().for_each(wake);
+        for task in self.inbox.take_all() {
+            self.submit(caller, task);
+        }
+    }
+}
+
+impl Worker<'_> {
+    /// Queues a task that was woken or spawned by the one in the poll.
+    pub(super) fn push(&self, task: Task) {
+        if self.is_batching.get() {
+            self.batched.set(self.batched.get() + 1);
+            return self.push_quietly(task);
+        }
+        let lane = self.lane();
+        if lane.is_finished() {
+            // The poll may be waiting for it.
+            return task.abandon();
+        }
+        let Some(task) = self.sort(task) else {
+            return lane.notify_long(self.origin());
+        };
+        // A compute task may run for long, and nobody could steal what is in the slot.
+        if lane.kind == Kind::Compute || !lane.tuning.lifo_slot {
+            return self.push_back(task);
+        }
+        if let Some(before) = self.held().put_lifo(task) {
+            self.push_back(before);
+        }
+    }
+
+    /// Gives the task back if it is to go with the short ones; else it waits among the long ones now.
+    #[inline]
+    fn sort(&self, task: Task) -> Option<Task> {
+        if !self.lane().is_long(&task) {
+            return Some(task);
+        }
+        match self.latency_critical() {
+            Some(proof) => self.lane().long.push(task, proof).err(),
+            None => Some(task),
+        }
+    }
+
+    /// To the back of the queue, without telling anybody.
+    pub(super) fn push_quietly(&self, task: Task) {
+        if let Some(task) = self.sort(task) {
+            self.held().queue().push(task);
+        }
+    }
+
+    fn push_back(&self, task: Task) {
+        self.held().queue().push(task);
+        self.notify();
+    }
+
+    /// Tells the others of what is in this worker's queue.
+    pub(super) fn notify(&self) {
+        let tasks = self.held().queue().len() + 1;
+        self.lane().notify(self.origin(), tasks);
+    }
+
+    /// Queues a task again that yielded, or was woken during its poll.
+    #[inline]
+    pub(super) fn push_again(&self, task: Task) {
+        let alone = self.held().queue().is_empty() && self.held().is_lifo_empty();
+        self.push_quietly(task);
+        if !alone || self.kind() == Kind::Compute {
+            self.notify();
+        }
+    }
+
+    /// Runs `wakes`, whose tasks go to the back of the queue, and tells the others of them once.
+    pub(super) fn batch(&self, wakes: impl FnOnce()) {
+        self.batched.set(0);
+        self.batch_quietly(wakes);
+        // Counted, because what was pushed may have been stolen since. A searcher wakes the next one
+        // when it stops searching.
+        if self.batched.get() > 0 && !self.is_searching.get() {
+            self.notify();
+        }
+    }
+
+    pub(super) fn batch_quietly<R>(&self, wakes: impl FnOnce() -> R) -> R {
+        self.is_batching.set(true);
+        let result = wakes();
+        self.is_batching.set(false);
+        result
+    }
+
+    /// A task that is not expected to be long.
+    pub(super) fn pop(&self) -> Option<Task> {
+        self.take_lifo().or_else(|| self.held().queue().pop())
+    }
+
+    fn take_lifo(&self) -> Option<Task> {
+        let task = self.held().take_lifo();
+        let streak = self.lifo_streak.get();
+        match task {
+            Some(task) if streak < LIFO_STREAK_MAX || self.held().queue().is_empty() => {
+                self.lifo_streak.set(streak + 1);
+                Some(task)
+            }
+            task => {
+                self.lifo_streak.set(0);
+                task.into_iter().for_each(|task| self.push_back(task));
+                None
+            }
+        }
+    }
+
+    /// Moves all of the inbox to the back of the queue, where everybody can steal it. Before every poll:
+    /// it costs a load when there is nothing, and polls may be long.
+    pub(super) fn take_inbox(&self) {
+        let lane = self.lane();
+        if !lane.deferred.is_empty() {
+            self.batch(|| lane.deferred.take_all().into_iter().for_each(wake));
+        }
+        if !lane.inbox.is_empty() {
+            self.batch(|| lane.inbox.take_all().for_each(|task| self.push(task)));
+        }
+    }
+
+    pub(super) fn steal(&self) -> Option<Task> {
+        if !self.is_searching.get() {
+            if !self.lane().idle.try_search() {
+                return None;
+            }
+            self.is_searching.set(true);
+        }
+        let first = self.first_victim.get().wrapping_add(1);
+        self.first_victim.set(first);
+        victims(&self.seat().victims, first).find_map(|victim| self.steal_from(victim))
+    }
+
+    fn steal_from(&self, victim: usize) -> Option<Task> {
+        let stealer = &self.lane().seat(victim).stealer;
+        loop {
+            match stealer.steal_batch_and_pop(self.held().queue()) {
+                Steal::Success(task) => return Some(task),
+                Steal::Empty => return None,
+                // Somebody else got one: the deque as a whole makes progress.
+                Steal::Retry => {}
+            }
+        }
+    }
+
+    /// The first of the long tasks, if this worker may begin one.
+    #[inline]
+    pub(super) fn begin_long(&self) -> Option<Task> {
+        let proof = self.latency_critical()?;
+        let waiting = self
+            .lane()
+            .long
+            .begin(self.index(), &self.thread().counted, proof)?;
+        self.measure.waited_since(waiting.since);
+        // It may have sorted more than one.
+        self.tell_of_long();
+        Some(waiting.task)
+    }
+
+    /// Wakes a worker for the first of the long tasks, if any wait: this one cannot begin it.
+    #[inline]
+    pub(super) fn tell_of_long(&self) {
+        if self.lane().long.is_waiting() {
+            self.lane().notify_long(self.origin());
+        }
+    }
+
+    pub(super) fn fire_timers(&self) {
+        let timers = self.held().timers();
+        if timers.is_due(clock::now_ns) {
+            self.batch(|| timers.fire(clock::now_ns()).into_iter().for_each(wake));
+        }
+    }
+
+    /// Polls the driver without waiting, if nobody else does.
+    pub(super) fn look_for_events(&self) -> usize {
+        let mut events = 0;
+        if let Some(mut driver) = self.lane().driver.as_ref().and_then(|lock| lock.try_lock()) {
+            self.batch(|| events = driver.look());
+        }
+        events
+    }
+
+    /// In a seat that was taken from another thread, what waits in the queue may be like what kept that
+    /// one. So timers, events, and what others have sent go before it; most times, for they may be as
+    /// bad.
+    pub(super) fn let_new_ones_pass(&self) {
+        let tasks = self.held().queue().len();
+        let lane = self.lane();
+        if lane.kind != Kind::Io || !lane.tuning.pass_over || tasks == 0 || tasks > PASS_MAX {
+            return;
+        }
+        let sittings = self.seat().sittings.fetch_add(1, Ordering::Relaxed) + 1;
+        if sittings.is_multiple_of(NO_PASS_INTERVAL) {
+            return;
+        }
+        let waiting: Vec<Task> = iter::from_fn(|| self.held().queue().pop()).collect();
+        self.fire_timers();
+        self.look_for_events();
+        self.take_inbox();
+        let queue = self.held().queue();
+        waiting.into_iter().for_each(|task| queue.push(task));
+        self.notify();
+    }
+
+    fn latency_critical(&self) -> Option<LatencyCritical<'_>> {
+        self.origin().critical
+    }
+}

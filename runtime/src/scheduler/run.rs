@@ -1,0 +1,198 @@
+//! The worker's loop: find a task, poll it, and [`wait`](super::wait) when there is none.
+
+use super::lane::Lane;
+use super::seat::FreeSeat;
+use super::worker::{Caller, Current, Kind, Worker, WorkerState};
+use crate::task::{Place, Task};
+use crate::time::clock;
+use std::sync::Arc;
+
+/// A busy worker looks for IO events every so many tasks. (tokio's number; prime, so that it does not
+/// beat with a program's own patterns.)
+const LOOK_INTERVAL: u32 = 61;
+
+/// With long polls that would be too seldom: then it looks every so many nanoseconds.
+const LOOK_INTERVAL_NS: u64 = 250_000;
+
+/// Every so many it looks whether another worker is stuck.
+const NEIGHBOUR_INTERVAL_NS: u64 = 1_000_000;
+
+/// How the work in a seat ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// The lane was shut down.
+    ShutDown,
+    /// The seat was taken, or surrendered, during a poll, which is over now.
+    Displaced,
+    /// And the thread's priority was lowered.
+    DisplacedAndLowered,
+}
+
+/// Runs tasks in a seat until the lane is shut down, and cancels what is left in the worker's own
+/// places; or until the seat is lost. Calls `settle` before the first task.
+pub(crate) fn run(lane: Arc<Lane>, seat: FreeSeat, settle: impl FnOnce()) -> Exit {
+    let state = WorkerState::new(lane, seat);
+    let _current = Current::set(&state);
+    let mut worker = state.hold();
+    if let Some(worker) = &worker {
+        worker.let_new_ones_pass();
+    }
+    let mut settle = Some(settle);
+    while let Some(held) = worker {
+        let Some(task) = held.next_task() else {
+            held.finish();
+            state.thread().leave();
+            return Exit::ShutDown;
+        };
+        if let Some(settle) = settle.take() {
+            settle();
+        }
+        worker = held.poll(task);
+    }
+    state.thread().leave();
+    if state.thread().is_lowered() {
+        Exit::DisplacedAndLowered
+    } else {
+        Exit::Displaced
+    }
+}
+
+impl<'a> Worker<'a> {
+    /// Waits for a task. `None` once the lane is shut down.
+    fn next_task(&self) -> Option<Task> {
+        while !self.lane().is_shut_down() {
+            let task = self.find();
+            if task.is_some() {
+                return task;
+            }
+            self.wait();
+        }
+        None
+    }
+
+    /// Work is looked for where it is cheapest to get first: this worker's own places, then the inbox,
+    /// then the other workers from near to far.
+    fn find(&self) -> Option<Task> {
+        let tick = self.tick.get().wrapping_add(1);
+        self.tick.set(tick);
+        self.fire_timers();
+        let is_measuring = self.kind() == Kind::Io && !self.lane().polls_are_short();
+        self.is_measuring.set(is_measuring);
+        if tick.is_multiple_of(LOOK_INTERVAL) {
+            self.look_around(clock::now_ns());
+            // In between, so that long ones get on as well.
+            if let Some(task) = self.begin_long() {
+                return Some(task);
+            }
+        } else if is_measuring {
+            let now_ns = clock::now_ns();
+            if now_ns.saturating_sub(self.looked_ns.get()) >= LOOK_INTERVAL_NS {
+                self.look_around(now_ns);
+            }
+        }
+        self.take_inbox();
+        let short = self.pop().or_else(|| self.steal());
+        if short.is_some() {
+            self.tell_of_long();
+        }
+        short.or_else(|| self.begin_long())
+    }
+
+    fn look_around(&self, now_ns: u64) {
+        self.end_stretch(now_ns);
+        self.looked_ns.set(now_ns);
+        let is_time = now_ns.saturating_sub(self.neighbour_ns.get()) >= NEIGHBOUR_INTERVAL_NS;
+        if self.kind() == Kind::Io && self.lane().tuning.neighbour && is_time {
+            self.neighbour_ns.set(now_ns);
+            self.look_at_neighbour();
+        }
+        self.look_for_events();
+    }
+
+    /// Each looks at one other, so that all are looked at while they work, however many there are.
+    fn look_at_neighbour(&self) {
+        let lane = self.lane();
+        let neighbour = (self.index() + 1) % lane.workers();
+        let poll = lane.current_poll(neighbour).map(|poll| poll.number);
+        if poll.is_some() && poll == self.neighbour.replace(poll) && neighbour != self.index() {
+            lane.hooks.worker_stuck();
+        }
+    }
+
+    /// `None` if the seat is lost.
+    fn poll(self, task: Task) -> Option<Worker<'a>> {
+        self.stop_searching();
+        let class = task.class();
+        let place = class.place();
+        if place != Place::Io && self.is_to_offload(&task, place) {
+            return self.offload(task, place);
+        }
+        let state = self.state();
+        self.measure
+            .begin(self.thread().id(), &task, class, self.is_measuring.get());
+        let (worker, again) = self.run_task(task, Task::run);
+        state.learn(class);
+        match (&worker, again) {
+            (_, None) => {}
+            (Some(worker), Some(task)) => worker.push_again(task),
+            (None, Some(task)) => Caller::with(|caller| state.lane.submit(caller, task)),
+        }
+        state.end_long();
+        worker
+    }
+
+    /// Has `run` poll the task, the user's code, without the seat held.
+    #[inline]
+    pub(super) fn run_task(
+        self,
+        task: Task,
+        run: impl FnOnce(Task) -> Option<Task>,
+    ) -> (Option<Worker<'a>>, Option<Task>) {
+        self.seat().status.begin(&task);
+        self.thread().preempt.clear();
+        let (worker, again) = self.release_while(|| run(task));
+        if let Some(worker) = &worker {
+            worker.seat().status.end();
+        }
+        (worker, again)
+    }
+
+    /// Searchers are few: when the last of them has found something, it sees to what is left.
+    fn stop_searching(&self) {
+        let left_standby = self.left_standby.take() && self.lane().tuning.successor;
+        if self.is_searching.take() && self.lane().idle.stop_searching() {
+            if left_standby {
+                // Whoever is woken finds nothing, most likely, and is on standby then.
+                self.lane().notify(self.origin(), usize::MAX);
+            } else if self.lane().has_work(self.index()) {
+                self.notify();
+            }
+        }
+    }
+
+    /// The lane is shut down: cancels what is left.
+    fn finish(&self) {
+        if self.is_searching.take() {
+            self.lane().idle.stop_searching();
+        }
+        self.lane().finish_shutdown();
+        // A future's drop may wake or spawn others, which come here as well.
+        while let Some(task) = self
+            .held()
+            .take_lifo()
+            .or_else(|| self.held().queue().pop())
+        {
+            drop(task);
+        }
+    }
+}
+
+impl WorkerState {
+    /// The poll that is over does not count as a long one any more.
+    #[inline]
+    fn end_long(&self) {
+        if self.lane.long.leave(&self.thread().counted) {
+            Caller::with(|caller| self.lane.notify_long(caller.origin()));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What a worker does that has found nothing: it spins briefly, then sleeps; one is on standby while
+//! others are busy, one parks in the IO driver.
+//!
+//! The choice between these is [`idle_policy`](super::idle_policy)'s. The protocol with those who wake
+//! it is in [`idle`](super::idle).
+
+use super::idle_policy::{Seen, SpinSeen, Wait, how_to_wait, may_spin};
+use super::lane::Lane;
+use super::progress::Progress;
+use super::worker::{Kind, Worker};
+use crate::time::clock;
+use crate::time::shard::wake;
+use std::hint;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// For so long a worker that found nothing looks on before it sleeps, if that has been of use: about
+/// what sleeping and being woken would cost, so that it never costs much more than twice the best.
+const SPIN_NS: u64 = 20_000;
+
+/// Pauses of the CPU between two such looks, so that a hyperthread beside this one is not slowed down.
+const SPIN_PAUSE: u32 = 16;
+
+/// How often somebody on standby looks whether the others get on.
+const STANDBY: Duration = Duration::from_millis(1);
+
+impl Worker<'_> {
+    /// Steps 1 to 5 of the worker that found nothing (see [`idle`](super::idle)).
+    pub(super) fn wait(&self) {
+        let now_ns = clock::now_ns();
+        self.end_stretch(now_ns);
+        let Some(deadline_ns) = self.prepare_sleep(now_ns) else {
+            return;
+        };
+        if self.spin(now_ns, deadline_ns) {
+            self.stretch.begin(clock::now_ns(), self.polls());
+            return;
+        }
+        let lane = self.lane();
+        lane.idle
+            .fall_asleep(self.index(), self.is_searching.take());
+        let mut unpolled = false;
+        if !lane.has_work(self.index()) && !lane.is_shut_down() {
+            // What it has sorted just now, and may not begin.
+            self.tell_of_long();
+            unpolled = self.sleep(deadline_ns);
+        }
+        lane.idle.wake_up(self.index());
+        self.is_searching.set(true);
+        if lane.kind == Kind::Io {
+            lane.hooks.worker_awake();
+        }
+        let now_ns = clock::now_ns();
+        self.stretch.begin(now_ns, self.polls());
+        self.looked_ns.set(now_ns);
+        if unpolled && self.look_for_events() > 0 {
+            lane.rescues.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn end_stretch(&self, now_ns: u64) {
+        let poll_time = &self.lane().poll_time;
+        self.stretch.end(now_ns, self.polls(), poll_time);
+    }
+
+    /// Fires the timers that are due, and publishes when the next one will be, which is the result.
+    /// `None` if that has given this worker something to do.
+    fn prepare_sleep(&self, now_ns: u64) -> Option<u64> {
+        let timers = self.held().timers();
+        let deadline_ns = self.batch_quietly(|| timers.prepare_sleep(now_ns, wake));
+        if self.held().queue().is_empty() {
+            return Some(deadline_ns);
+        }
+        // To be announced like what a searcher has found.
+        if !self.is_searching.get() {
+            self.notify();
+        }
+        None
+    }
+
+    /// Looks for work a little longer, if that has been of use lately. True if there is some.
+    fn spin(&self, now_ns: u64, deadline_ns: u64) -> bool {
+        let end_ns = now_ns.saturating_add(SPIN_NS).min(deadline_ns);
+        let seen = SpinSeen {
+            is_searching: self.is_searching.get(),
+            in_reserve: self.is_in_reserve(),
+            is_low_priority: self.kind() == Kind::Compute,
+            has_worked: self.polls() > 0,
+        };
+        self.lane().tuning.spin
+            && now_ns < end_ns
+            && may_spin(seen)
+            && self.spin.try_with(|| self.spin_until(end_ns))
+    }
+
+    fn spin_until(&self, end_ns: u64) -> bool {
+        loop {
+            if self.lane().has_work(self.index()) || self.lane().is_shut_down() {
+                return true;
+            }
+            // The compute worker of this core has something to do.
+            if self.partner_is_awake() || clock::now_ns() >= end_ns {
+                return false;
+            }
+            for _ in 0..SPIN_PAUSE {
+                hint::spin_loop();
+            }
+        }
+    }
+
+    /// True if nobody has polled the driver meanwhile.
+    fn sleep(&self, deadline_ns: u64) -> bool {
+        let seen = Seen {
+            others_get_on: self.others_get_on(),
+            on_standby: self.lane().idle.anybody_on_standby(),
+            in_reserve: self.is_in_reserve(),
+        };
+        let parker = &self.seat().parker;
+        let timeout = clock::timeout(deadline_ns);
+        let unpolled = match how_to_wait(seen) {
+            Wait::InDriver => {
+                self.left_standby.set(false);
+                self.park(timeout);
+                // Nothing new is known of the others.
+                return false;
+            }
+            Wait::Parked => {
+                parker.park(timeout);
+                false
+            }
+            Wait::OnStandby => self.stand_by(deadline_ns, seen.in_reserve),
+        };
+        let stuck_at = unpolled.then(|| self.lane().polls_beside(self.index()));
+        self.stuck_at.set(stuck_at);
+        unpolled
+    }
+
+    /// True if this worker, whose bit is set, need not be ready at once: another one is awake, and will
+    /// soon be at the driver again.
+    fn others_get_on(&self) -> bool {
+        let lane = self.lane();
+        let stuck = self.stuck_at.get();
+        lane.kind == Kind::Io
+            && lane.tuning.standby
+            && lane.polls_are_short()
+            && lane.idle.anybody_awake()
+            && stuck.is_none_or(|polls| polls != lane.polls_beside(self.index()))
+    }
+
+    /// Others use this worker's core, and the tasks are short, so that another worker gets through them.
+    /// Long ones are worth a core that is shared.
+    fn is_in_reserve(&self) -> bool {
+        self.seat().reserve.load(Ordering::Relaxed) && self.lane().polls_are_short()
+    }
+
+    fn stand_by(&self, deadline_ns: u64, in_reserve: bool) -> bool {
+        let idle = &self.lane().idle;
+        idle.begin_standby(self.index(), in_reserve);
+        let unpolled = self.watch_others(deadline_ns);
+        self.left_standby.set(true);
+        idle.end_standby(self.index());
+        unpolled
+    }
+
+    /// Sleeps, and looks every [`STANDBY`] whether the others get on: until they do not, or there is
+    /// something for this worker to do. True if nobody has polled the driver.
+    fn watch_others(&self, deadline_ns: u64) -> bool {
+        let lane = self.lane();
+        let mut before = lane.progress();
+        while self.others_get_on() {
+            // Those who are on standby share the looks.
+            let pause = STANDBY * lane.idle.standby_count();
+            let timeout = pause.min(clock::until(deadline_ns));
+            if self.seat().parker.park(Some(timeout)) || clock::now_ns() >= deadline_ns {
+                return false;
+            }
+            let now = lane.progress();
+            let unpolled = before.driver_polls == now.driver_polls;
+            if unpolled || before.is_stuck(&now) {
+                lane.hooks.worker_stuck();
+                return unpolled;
+            }
+            before = now;
+        }
+        false
+    }
+
+    /// Sleeps: in the IO driver if nobody else is there, which makes this the worker that handles the
+    /// next event.
+    fn park(&self, timeout: Option<Duration>) {
+        let parker = &self.seat().parker;
+        match self.lane().driver.as_ref().and_then(|lock| lock.try_lock()) {
+            // Quietly, because this worker still counts as asleep. It becomes a searcher next, and
+            // wakes another one if more than one task has come.
+            Some(mut driver) => self.batch_quietly(|| driver.wait(parker, timeout)),
+            None => {
+                parker.park(timeout);
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn progress(&self) -> Progress {
+        let workers = self.seats();
+        let workers = workers.map(|seat| (seat.status.polls(), seat.queued()));
+        Progress {
+            workers: workers.collect(),
+            injected: self.has_injected(),
+            driver_polls: self.driver.as_ref().map_or(0, |driver| driver.polls()),
+        }
+    }
+}

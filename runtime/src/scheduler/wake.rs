@@ -1,0 +1,62 @@
+//! Waking workers of a lane.
+
+use super::bits;
+use super::idle::Search;
+use super::lane::Lane;
+use super::seat::WorkerThread;
+use super::tuning::Tuning;
+use super::worker::{Caller, Kind, Origin};
+
+impl Lane {
+    /// To be called after about so many tasks were put where any worker of the lane can find them.
+    pub(super) fn notify(&self, origin: Origin<'_>, tasks: usize) {
+        let search = Search {
+            first: origin.near,
+            // A compute worker gets nowhere beside a busy IO worker.
+            also: (self.kind == Kind::Compute && self.tuning.free_core).then_some(&*self.partner),
+            is_little: self.is_little(tasks),
+        };
+        match self.idle.notify(search, origin.critical) {
+            Some(worker) => self.unpark(worker),
+            None if self.all_stuck.tell() => self.hooks.wake_supervisor(),
+            None => {}
+        }
+    }
+
+    /// So few tasks are done sooner by the workers who are awake.
+    fn is_little(&self, tasks: usize) -> bool {
+        let Tuning {
+            hold_back,
+            poll_time,
+            ..
+        } = self.tuning;
+        self.kind == Kind::Io && hold_back && poll_time && self.poll_time.is_little(tasks)
+    }
+
+    /// To be called after a long task was queued, or a core has become free of them.
+    pub(super) fn notify_long(&self, origin: Origin<'_>) {
+        let free = |word| self.long.free_from(word * bits::PER_WORD);
+        if let Some(worker) = self.idle.notify_among(origin.near, free, origin.critical) {
+            self.unpark(worker);
+        }
+    }
+
+    /// Wakes a worker that sleeps, if there is one and none is on its way already. It finds its work
+    /// itself.
+    pub(crate) fn wake_somebody(&self, caller: &Caller<'_>) {
+        self.notify(caller.origin(), usize::MAX);
+    }
+
+    /// The thread's poll does not count as a long one any more.
+    pub(crate) fn end_long(&self, caller: &Caller<'_>, thread: &WorkerThread) {
+        if self.long.leave(&thread.counted) {
+            self.notify_long(caller.origin());
+        }
+    }
+
+    /// The one place where a worker is woken.
+    pub(super) fn unpark(&self, worker: usize) {
+        let driver = self.driver.as_ref().map(|driver| driver.handle());
+        self.seat(worker).parker.unpark(driver);
+    }
+}

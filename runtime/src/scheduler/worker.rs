@@ -1,0 +1,334 @@
+//! Who the calling thread is to the scheduler: a worker, the supervisor, or any other.
+
+use super::lane::Lane;
+use super::measure::Measure;
+use super::poll_time::Stretch;
+use super::seat::{FreeSeat, Held, Seat, Sitting, WorkerThread};
+use crate::spin::SpinBackoff;
+use crate::task::coop::PreemptRequest;
+use crate::time::clock;
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::ptr;
+use std::sync::Arc;
+
+thread_local! {
+    static CURRENT: Cell<*const WorkerState> = const { Cell::new(ptr::null()) };
+    static IS_SUPERVISOR: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Which of the two lanes of a runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Futures that wait for IO and time; LIFO slot, timers, normal priority.
+    Io,
+    /// Closures and futures that compute; SCHED_IDLE.
+    Compute,
+}
+
+/// What a thread that works in a seat knows; it lives as long as the thread works there.
+pub(crate) struct WorkerState {
+    pub(super) lane: Arc<Lane>,
+    sitting: Sitting,
+    /// How many tasks in a row came from the LIFO slot.
+    pub(super) lifo_streak: Cell<u32>,
+    pub(super) tick: Cell<u32>,
+    pub(super) is_searching: Cell<bool>,
+    /// Wakes come from the driver or the timers: they queue up in order, and are told of once.
+    pub(super) is_batching: Cell<bool>,
+    pub(super) batched: Cell<usize>,
+    /// Where the next search starts among victims of equal distance.
+    pub(super) first_victim: Cell<usize>,
+    pub(super) spin: SpinBackoff,
+    /// It was on standby when work called it away, and somebody else should be in its place.
+    pub(super) left_standby: Cell<bool>,
+    /// The polls of the others when a standby ended because nobody had polled the driver: until one
+    /// of them begins another poll, it is stuck.
+    pub(super) stuck_at: Cell<Option<u64>>,
+    pub(super) stretch: Stretch,
+    pub(super) measure: Measure,
+    /// Polls are long enough for the clock to be looked at before each.
+    pub(super) is_measuring: Cell<bool>,
+    /// When it last looked for events, or slept.
+    pub(super) looked_ns: Cell<u64>,
+    /// The poll that the next worker was in at the last look at it.
+    pub(super) neighbour: Cell<Option<u64>>,
+    /// When that look was.
+    pub(super) neighbour_ns: Cell<u64>,
+}
+
+impl WorkerState {
+    pub(super) fn new(lane: Arc<Lane>, seat: FreeSeat) -> Self {
+        let sitting = seat.sit_down();
+        let now_ns = clock::now_ns();
+        let polls = sitting.seat().status.polls();
+        let index = sitting.seat().index;
+        WorkerState {
+            lane,
+            sitting,
+            is_batching: Cell::new(false),
+            batched: Cell::new(0),
+            lifo_streak: Cell::new(0),
+            tick: Cell::new(0),
+            is_searching: Cell::new(false),
+            first_victim: Cell::new(index),
+            spin: SpinBackoff::default(),
+            left_standby: Cell::new(false),
+            stuck_at: Cell::new(None),
+            stretch: Stretch::new(now_ns, polls),
+            measure: Measure::default(),
+            is_measuring: Cell::new(false),
+            looked_ns: Cell::new(now_ns),
+            neighbour: Cell::new(None),
+            neighbour_ns: Cell::new(now_ns),
+        }
+    }
+
+    /// The worker whose thread this is or was, if any.
+    #[inline]
+    pub(super) fn of_thread<R>(f: impl FnOnce(Option<&WorkerState>) -> R) -> R {
+        let state = CURRENT.try_with(Cell::get).unwrap_or(ptr::null());
+        // SAFETY: null, or set by `Current` on this thread to a state that outlives the setting; and
+        // only shared references to it are ever made.
+        f(unsafe { state.as_ref() })
+    }
+
+    /// `None` if the seat is lost.
+    #[inline]
+    pub(super) fn hold(&self) -> Option<Worker<'_>> {
+        let held = self.sitting.hold()?;
+        Some(Worker { state: self, held })
+    }
+
+    pub(super) fn seat(&self) -> &Seat {
+        self.sitting.seat()
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.seat().index
+    }
+
+    pub(super) fn thread(&self) -> &Arc<WorkerThread> {
+        self.sitting.thread()
+    }
+
+    pub(super) fn is_of(&self, lane: &Lane) -> bool {
+        ptr::eq(Arc::as_ptr(&self.lane), lane)
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.lane.kind
+    }
+
+    pub(super) fn polls(&self) -> u64 {
+        self.seat().status.polls()
+    }
+}
+
+/// Makes a worker the current one of its thread.
+pub(super) struct Current<'a>(PhantomData<&'a WorkerState>);
+
+impl<'a> Current<'a> {
+    pub(super) fn set(state: &'a WorkerState) -> Self {
+        CURRENT.with(|current| current.set(state));
+        PreemptRequest::listen(Some(state.thread().preempt.clone()));
+        if state.kind() == Kind::Io {
+            clock::wake_on_time();
+        }
+        Current(PhantomData)
+    }
+}
+
+impl Drop for Current<'_> {
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.set(ptr::null()));
+        PreemptRequest::listen(None);
+    }
+}
+
+/// A worker that holds its seat.
+pub(crate) struct Worker<'a> {
+    state: &'a WorkerState,
+    held: Held<'a>,
+}
+
+impl<'a> Worker<'a> {
+    /// What the thread knows whether or not it holds its seat.
+    #[inline]
+    pub(super) fn state(&self) -> &'a WorkerState {
+        self.state
+    }
+
+    #[inline]
+    pub(super) fn held(&self) -> &Held<'a> {
+        &self.held
+    }
+
+    /// Runs `f`, the user's code, without the seat held. `None` with its result if the seat was lost.
+    #[inline]
+    pub(super) fn release_while<R>(self, f: impl FnOnce() -> R) -> (Option<Worker<'a>>, R) {
+        let state = self.state;
+        let (held, result) = self.held.release_while(f);
+        (held.map(|held| Worker { state, held }), result)
+    }
+
+    /// Gives the seat away in the midst of a poll.
+    fn surrender(self) -> FreeSeat {
+        self.held.surrender()
+    }
+
+    pub(crate) fn lane(&self) -> &'a Arc<Lane> {
+        &self.state.lane
+    }
+
+    pub(crate) fn timers(&self) -> Option<&Arc<crate::time::shard::Shard>> {
+        (self.kind() == Kind::Io).then(|| self.held.timers())
+    }
+
+    /// The worker of the other lane on the same core has something to do.
+    pub(crate) fn partner_is_awake(&self) -> bool {
+        self.lane().partner_is_awake(self.index())
+    }
+
+    pub(super) fn origin(&self) -> Origin<'_> {
+        Origin {
+            near: self.index(),
+            critical: LatencyCritical::of(self),
+        }
+    }
+}
+
+impl Deref for Worker<'_> {
+    type Target = WorkerState;
+
+    fn deref(&self) -> &WorkerState {
+        self.state
+    }
+}
+
+/// Proof that the calling thread never pauses for long: it is an IO worker that holds its seat, or the
+/// supervisor.
+///
+/// Only such threads take the locks that IO workers take, and mark what they then have to finish. Any
+/// other may be preempted at every instruction for as long as its core is busy.
+#[derive(Clone, Copy)]
+pub(crate) struct LatencyCritical<'a>(PhantomData<&'a *const ()>);
+
+impl<'a> LatencyCritical<'a> {
+    /// For tests of what takes such a proof.
+    #[cfg(any(test, evenkeel_loom))]
+    pub(crate) fn assume() -> Self {
+        LatencyCritical(PhantomData)
+    }
+
+    #[inline]
+    fn of(worker: &'a Worker<'_>) -> Option<Self> {
+        (worker.kind() == Kind::Io).then_some(LatencyCritical(PhantomData))
+    }
+}
+
+/// Where a wake-up comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    /// The worker on whose core the work was made, most likely: it finds it in its cache.
+    pub(super) near: usize,
+    pub(super) critical: Option<LatencyCritical<'a>>,
+}
+
+/// The calling thread.
+pub(crate) enum Caller<'a> {
+    /// A worker of any lane, which holds its seat for as long as this lives.
+    Worker(Worker<'a>),
+    /// The supervisor of a runtime.
+    Supervisor,
+    Other,
+}
+
+impl Caller<'_> {
+    #[inline]
+    pub(crate) fn with<R>(f: impl FnOnce(&Caller<'_>) -> R) -> R {
+        WorkerState::of_thread(|state| {
+            let caller = match state {
+                Some(state) => match state.hold() {
+                    Some(worker) => Caller::Worker(worker),
+                    // It is a thread like any other until its poll is over.
+                    None => Caller::Other,
+                },
+                None if is_supervisor() => Caller::Supervisor,
+                None => Caller::Other,
+            };
+            f(&caller)
+        })
+    }
+
+    #[inline]
+    pub(crate) fn worker(&self) -> Option<&Worker<'_>> {
+        match self {
+            Caller::Worker(worker) => Some(worker),
+            Caller::Supervisor | Caller::Other => None,
+        }
+    }
+
+    /// The worker, if it is one of the lane's.
+    #[inline]
+    pub(super) fn worker_of(&self, lane: &Lane) -> Option<&Worker<'_>> {
+        self.worker().filter(|worker| worker.is_of(lane))
+    }
+
+    #[inline]
+    pub(crate) fn latency_critical(&self) -> Option<LatencyCritical<'_>> {
+        match self {
+            Caller::Worker(worker) => LatencyCritical::of(worker),
+            Caller::Supervisor => Some(LatencyCritical(PhantomData)),
+            Caller::Other => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn origin(&self) -> Origin<'_> {
+        Origin {
+            near: self.worker().map_or(0, |worker| worker.index()),
+            critical: self.latency_critical(),
+        }
+    }
+}
+
+fn is_supervisor() -> bool {
+    IS_SUPERVISOR.try_with(Cell::get).unwrap_or(false)
+}
+
+/// Declares the calling thread the supervisor of a runtime.
+pub(crate) fn become_supervisor() {
+    IS_SUPERVISOR.with(|is_supervisor| is_supervisor.set(true));
+    clock::wake_on_time();
+}
+
+/// Has another thread take the place of the calling one, if that is an IO worker in a poll. False if
+/// the thread is still one whose tasks will have to wait if it blocks.
+pub(crate) fn leave_seat() -> bool {
+    WorkerState::of_thread(|state| {
+        let Some(state) = state else {
+            // The supervisor has none, and is no less needed.
+            return !is_supervisor();
+        };
+        if state.sitting.is_held() {
+            // This is not the code of a task, but a waker that the worker calls.
+            return false;
+        }
+        match state.hold() {
+            None => true,
+            // Its lane is for work that keeps its thread.
+            Some(worker) if worker.kind() == Kind::Compute => true,
+            Some(worker) => {
+                let (lane, thread) = (worker.lane(), worker.thread().clone());
+                let index = worker.index();
+                let mut worker = Some(worker);
+                lane.hooks.replace(index, &thread, &mut || {
+                    let worker = worker.take().expect("surrendered once");
+                    worker.surrender()
+                })
+            }
+        }
+    })
+}
