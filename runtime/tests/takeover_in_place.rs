@@ -95,7 +95,7 @@ fn the_dump_and_the_metrics_show_it() {
         let is_shown = || {
             let dump = runtime.handle().dump().to_string();
             let mut lines = dump.lines();
-            lines.any(|line| line.starts_with("replaced") && line.contains(&place))
+            lines.any(|line| line.starts_with("displaced") && line.contains(&place))
         };
         until(is_shown);
         release.open();
