@@ -11,7 +11,8 @@
 
 use crate::runtime::Handle;
 use crate::runtime::handle::Size;
-use crate::scheduler::worker::{Caller, Kind};
+use crate::scheduler::kind::Kind;
+use crate::scheduler::worker::Caller;
 use crate::task::JoinHandle;
 use std::future::Future;
 

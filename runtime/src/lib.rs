@@ -70,6 +70,7 @@ pub mod task;
 #[cfg(evenkeel_loom)]
 mod scheduler {
     mod bits;
+    pub(crate) mod critical;
     pub(crate) mod exclusive;
     pub(crate) mod idle;
     pub(crate) mod lease;
@@ -77,18 +78,6 @@ mod scheduler {
     pub(crate) mod park_state;
     mod wake_policy;
     pub(crate) mod watch;
-
-    pub(crate) mod worker {
-        /// What stands for the proof in the models.
-        #[derive(Clone, Copy)]
-        pub(crate) struct LatencyCritical<'a>(std::marker::PhantomData<&'a ()>);
-
-        impl LatencyCritical<'_> {
-            pub(crate) fn assume() -> Self {
-                LatencyCritical(std::marker::PhantomData)
-            }
-        }
-    }
 }
 #[cfg(evenkeel_loom)]
 mod time {

@@ -1,11 +1,11 @@
 //! Parking, the turn at the driver, and watching: `lane::{park_state, exclusive, watch}`.
 
 use super::explore;
+use crate::scheduler::critical::LatencyCritical;
 use crate::scheduler::exclusive::Exclusive;
 use crate::scheduler::idle::{Idle, Search};
 use crate::scheduler::park_state::{ParkState, Place};
 use crate::scheduler::watch::Watching;
-use crate::scheduler::worker::LatencyCritical;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
 use loom::thread;

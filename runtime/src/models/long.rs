@@ -4,9 +4,9 @@
 //! whose core is free shows as a deadlock, which loom reports.
 
 use super::explore;
+use crate::scheduler::critical::LatencyCritical;
 use crate::scheduler::idle::Idle;
 use crate::scheduler::long_queue::{Counted, LongQueue};
-use crate::scheduler::worker::LatencyCritical;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
 use loom::thread;

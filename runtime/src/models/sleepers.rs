@@ -4,8 +4,8 @@
 //! A lost wake-up shows as a deadlock, which loom reports.
 
 use super::explore;
+use crate::scheduler::critical::LatencyCritical;
 use crate::scheduler::idle::{Idle, Search};
-use crate::scheduler::worker::LatencyCritical;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
 use loom::thread;

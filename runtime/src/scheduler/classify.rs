@@ -1,8 +1,9 @@
 //! What a poll on the IO lane says of its task, and of others like it.
 
+use super::kind::Kind;
 use super::lane::Lane;
 use super::offload;
-use super::worker::{Kind, WorkerState};
+use super::worker::WorkerState;
 use crate::task::coop::take_put_off;
 use crate::task::{Id, Length, Place, Polled, TaskClass};
 use std::time::Duration;

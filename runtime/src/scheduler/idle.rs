@@ -64,8 +64,8 @@
 //! sleep module (seastar#1488 is the fence that was missing elsewhere).
 
 use super::bits::{self, Bits};
+use super::critical::LatencyCritical;
 use super::wake_policy::{Seen, Whom, whom};
-use super::worker::LatencyCritical;
 use crate::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering, fence};
 use crossbeam_utils::CachePadded;
 

@@ -1,15 +1,16 @@
 //! A lane: the record that its workers, and whoever has a task for them, share.
 
+use super::critical::LatencyCritical;
 use super::driver_lock::DriverLock;
 use super::hooks::LaneHooks;
 use super::idle::Idle;
+use super::kind::Kind;
 use super::long_queue::LongQueue;
 use super::measure::Prior;
 use super::poll_time::PollTime;
 use super::seat::{FreeSeat, Poll, Seat, WorkerThread};
 use super::tuning::Tuning;
 use super::watch::Watching;
-use super::worker::{Kind, LatencyCritical};
 use crate::stack::Stack;
 use crate::task::{Inbox, Shard as TaskShard, Task};
 use crate::time::shard::Shard as TimerShard;

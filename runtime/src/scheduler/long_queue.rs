@@ -40,7 +40,7 @@
 //!
 //! A thread that leaves may be of low priority, so it takes no lock. Loom model: `models::long`.
 
-use super::worker::LatencyCritical;
+use super::critical::LatencyCritical;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use crossbeam_utils::CachePadded;

@@ -14,11 +14,13 @@
 
 mod bits;
 mod classify;
+pub(crate) mod critical;
 pub(crate) mod driver_lock;
 pub(crate) mod exclusive;
 pub(crate) mod hooks;
 pub(crate) mod idle;
 mod idle_policy;
+pub(crate) mod kind;
 pub(crate) mod lane;
 pub(crate) mod lease;
 pub(crate) mod long_queue;

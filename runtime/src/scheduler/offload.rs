@@ -5,8 +5,9 @@
 //! sends it on. There each poll is measured, so that it can come back.
 
 use super::hooks::LaneHooks;
+use super::kind::Kind;
 use super::lane::Lane;
-use super::worker::{Caller, Kind, Worker};
+use super::worker::{Caller, Worker};
 use crate::task::{Id, Place, Task, TaskClass};
 use crate::time::clock;
 use evenkeel_topology::{current_thread_id, thread_cpu_time};

@@ -3,9 +3,11 @@
 //! A worker looks where it is cheapest first: its LIFO slot, its deque, the inbox, and then the deques
 //! of the others, from near to far. Everybody else submits through the inbox.
 
+use super::critical::LatencyCritical;
+use super::kind::Kind;
 use super::lane::Lane;
 use super::steal_policy::victims;
-use super::worker::{Caller, Kind, LatencyCritical, Worker};
+use super::worker::{Caller, Worker};
 use crate::task::{Length, Task, TaskClass};
 use crate::time::clock;
 use crate::time::shard::wake;

@@ -1,8 +1,9 @@
 //! The worker's loop: find a task, poll it, and [`wait`](super::wait) when there is none.
 
+use super::kind::Kind;
 use super::lane::Lane;
 use super::seat::FreeSeat;
-use super::worker::{Caller, Current, Kind, Worker, WorkerState};
+use super::worker::{Caller, Current, Worker, WorkerState};
 use crate::task::{Place, Task};
 use crate::time::clock;
 use std::sync::Arc;

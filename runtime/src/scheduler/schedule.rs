@@ -1,8 +1,9 @@
 //! What the tasks of a lane ask of it.
 
 use super::classify;
+use super::kind::Kind;
 use super::lane::Lane;
-use super::worker::{Caller, Kind};
+use super::worker::Caller;
 use crate::task::{Id, Schedule, Shard as TaskShard, Task, TaskClass, TaskRef, id_of};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -7,9 +7,10 @@
 //! after its poll is left to a worker. When to take a seat, and who sits down there, is the runtime's
 //! business.
 
+use super::kind::Kind;
 use super::lane::Lane;
 use super::seat::{FreeSeat, Poll, WorkerThread, try_take};
-use super::worker::{Caller, Kind};
+use super::worker::Caller;
 use crate::task::Place;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

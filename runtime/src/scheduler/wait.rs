@@ -5,9 +5,10 @@
 //! it is in [`idle`](super::idle).
 
 use super::idle_policy::{Seen, SpinSeen, Wait, how_to_wait, may_spin};
+use super::kind::Kind;
 use super::lane::Lane;
 use super::progress::Progress;
-use super::worker::{Kind, Worker};
+use super::worker::Worker;
 use crate::time::clock;
 use crate::time::shard::wake;
 use std::hint;

@@ -2,10 +2,11 @@
 
 use super::bits;
 use super::idle::Search;
+use super::kind::Kind;
 use super::lane::Lane;
 use super::seat::WorkerThread;
 use super::tuning::Tuning;
-use super::worker::{Caller, Kind, Origin};
+use super::worker::{Caller, Origin};
 
 impl Lane {
     /// To be called after about so many tasks were put where any worker of the lane can find them.

@@ -1,5 +1,7 @@
 //! Who the calling thread is to the scheduler: a worker, the supervisor, or any other.
 
+use super::critical::LatencyCritical;
+use super::kind::Kind;
 use super::lane::Lane;
 use super::measure::Measure;
 use super::poll_time::Stretch;
@@ -16,15 +18,6 @@ use std::sync::Arc;
 thread_local! {
     static CURRENT: Cell<*const WorkerState> = const { Cell::new(ptr::null()) };
     static IS_SUPERVISOR: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Which of the two lanes of a runtime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Futures that wait for IO and time; LIFO slot, timers, normal priority.
-    Io,
-    /// Closures and futures that compute; SCHED_IDLE.
-    Compute,
 }
 
 /// What a thread that works in a seat knows; it lives as long as the thread works there.
@@ -194,7 +187,7 @@ impl<'a> Worker<'a> {
     pub(super) fn origin(&self) -> Origin<'_> {
         Origin {
             near: self.index(),
-            critical: LatencyCritical::of(self),
+            critical: critical_of(self),
         }
     }
 }
@@ -207,25 +200,10 @@ impl Deref for Worker<'_> {
     }
 }
 
-/// Proof that the calling thread never pauses for long: it is an IO worker that holds its seat, or the
-/// supervisor.
-///
-/// Only such threads take the locks that IO workers take, and mark what they then have to finish. Any
-/// other may be preempted at every instruction for as long as its core is busy.
-#[derive(Clone, Copy)]
-pub(crate) struct LatencyCritical<'a>(PhantomData<&'a *const ()>);
-
-impl<'a> LatencyCritical<'a> {
-    /// For tests of what takes such a proof.
-    #[cfg(any(test, evenkeel_loom))]
-    pub(crate) fn assume() -> Self {
-        LatencyCritical(PhantomData)
-    }
-
-    #[inline]
-    fn of(worker: &'a Worker<'_>) -> Option<Self> {
-        (worker.kind() == Kind::Io).then_some(LatencyCritical(PhantomData))
-    }
+/// Some for an IO worker.
+#[inline]
+fn critical_of<'a>(worker: &'a Worker<'_>) -> Option<LatencyCritical<'a>> {
+    (worker.kind() == Kind::Io).then(LatencyCritical::assume)
 }
 
 /// Where a wake-up comes from.
@@ -279,8 +257,8 @@ impl Caller<'_> {
     #[inline]
     pub(crate) fn latency_critical(&self) -> Option<LatencyCritical<'_>> {
         match self {
-            Caller::Worker(worker) => LatencyCritical::of(worker),
-            Caller::Supervisor => Some(LatencyCritical(PhantomData)),
+            Caller::Worker(worker) => critical_of(worker),
+            Caller::Supervisor => Some(LatencyCritical::assume()),
             Caller::Other => None,
         }
     }
