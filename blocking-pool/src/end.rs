@@ -29,9 +29,10 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::panics::drop_quietly;
+use evenkeel_sync::thread::{JoinHandle, is_finished};
+use evenkeel_sync::{MutexGuard, join_all, run_until, wait_until};
+
 use crate::shared::{Core, Shared};
-use crate::sync::{JoinHandle, MutexGuard, ThreadBuilder, is_finished, wait_until};
 use crate::worker;
 
 /// The threads that nobody has joined, by their numbers.
@@ -130,31 +131,20 @@ impl Shared {
     ) -> bool {
         core.unjoined.joining = true;
         drop(core);
-        if deadline.is_none() {
+        let Some(deadline) = deadline else {
             self.join_here();
             return true;
-        }
-        let shared = self.clone();
-        let joiner = ThreadBuilder::new().name("joiner".to_owned());
-        let Ok(joiner) = joiner.spawn(move || shared.join_here()) else {
-            self.joined();
-            return false;
         };
-        let mut core = self.core.lock();
-        while core.unjoined.joining {
-            if wait_until(&self.ended, &mut core, deadline) {
-                return false;
-            }
-        }
-        drop(core);
-        // It has nothing more to do.
-        join_quietly(joiner);
-        true
+        let shared = self.clone();
+        run_until(deadline, move || shared.join_here()).unwrap_or_else(|_refused| {
+            self.joined();
+            false
+        })
     }
 
     fn join_here(&self) {
         let threads = mem::take(&mut self.core.lock().unjoined.threads);
-        threads.into_values().flatten().for_each(join_quietly);
+        join_all(threads.into_values().flatten());
         self.joined();
     }
 
@@ -168,9 +158,4 @@ impl Shared {
             self.ended.notify_all();
         }
     }
-}
-
-/// The thread keeps all panics to itself.
-pub(crate) fn join_quietly(thread: JoinHandle<()>) {
-    drop_quietly(thread.join());
 }

@@ -23,17 +23,14 @@
 //! A thread inherits priority and CPU affinity of its creator, which is the caller of [`Pool::spawn`] unless
 //! [`Builder::thread_maker`] arranges otherwise. With such a hook set, submitting a job takes no lock and waits for no
 //! other thread, whatever their priorities.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod builder;
-mod cells;
 mod end;
 mod error;
 mod panics;
-mod patience;
 mod pool;
 mod shared;
-mod sync;
 mod task;
 mod worker;
 

@@ -72,15 +72,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use evenkeel_sync::{AtomicArc, Condvar, Mutex, Stack, join_all};
+
 use crate::builder::Config;
-use crate::cells::Stack;
-use crate::end::{Unjoined, join_quietly};
+use crate::end::Unjoined;
 use crate::error::ExecuteError;
-use crate::panics::{contained, drop_quietly, log};
+use crate::panics::{contained, drop_contained, log};
 use crate::pool::ThreadMaker;
-use crate::sync::{
-    AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, Published, fence,
-};
 use crate::worker::{self, Worker};
 
 /// A thread may be made.
@@ -102,7 +101,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// Jobs that no pool thread has seen yet.
     inbox: Stack<Job>,
-    sentry: Published<Worker>,
+    sentry: AtomicArc<Worker>,
     state: AtomicU8,
     request: AtomicU64,
     pub(crate) core: Mutex<Core>,
@@ -217,7 +216,7 @@ impl Shared {
         Self {
             config,
             inbox: Stack::new(),
-            sentry: Published::new(),
+            sentry: AtomicArc::default(),
             state: AtomicU8::new(GROWABLE),
             request: AtomicU64::new(0),
             core: Mutex::new(core),
@@ -233,15 +232,14 @@ impl Shared {
     /// The submitter's side of the protocol.
     pub(crate) fn submit(self: &Arc<Self>, run: JobFn) -> Result<(), ExecuteError> {
         if self.state.load(Ordering::Relaxed) == CLOSED {
-            drop_quietly(run);
+            drop_contained(run);
             return Err(ExecuteError::ShutDown);
         }
         let id = self.submitted.fetch_add(1, Ordering::Relaxed);
         self.inbox.push(Job { id, run });
         // Pairs with the fence in `settle`.
         fence(Ordering::SeqCst);
-        if let Some(sentry) = self.sentry.get().as_deref() {
-            sentry.signal();
+        if self.sentry.with(|sentry| sentry.signal()).is_some() {
             return Ok(());
         }
         // Acquire, for `CLOSED`: what is in the inbox now has come after the closing.
@@ -251,7 +249,7 @@ impl Shared {
                 if let Err(error) = self.make_threads()
                     && let Some(job) = self.withdraw(id)
                 {
-                    drop_quietly(job);
+                    drop_contained(job);
                     return Err(ExecuteError::NoThread(error));
                 }
             }
@@ -273,22 +271,20 @@ impl Shared {
     }
 
     fn drop_inbox(&self) {
-        let mut jobs = VecDeque::new();
-        self.inbox.take_all(&mut jobs);
-        self.drop_jobs(jobs);
+        self.drop_jobs(self.inbox.take_all());
     }
 
-    fn drop_jobs(&self, jobs: VecDeque<Job>) {
+    fn drop_jobs(&self, jobs: impl ExactSizeIterator<Item = Job>) {
         self.count_taken(jobs.len());
         for job in jobs {
-            drop_quietly(job);
+            drop_contained(job);
         }
     }
 
     /// Moves what has come in to the queue, until the pool is closed.
     pub(crate) fn take_inbox(&self, core: &mut Core) {
         if !core.closed {
-            self.inbox.take_all(&mut core.jobs);
+            core.jobs.extend(self.inbox.take_all());
         }
     }
 
@@ -306,7 +302,7 @@ impl Shared {
         loop {
             self.take_inbox(core);
             if core.closed {
-                self.inbox.take_all(&mut todo.drop);
+                todo.drop.extend(self.inbox.take_all());
             }
             let wanted = if core.closed {
                 core.idle.len()
@@ -336,7 +332,7 @@ impl Shared {
         } else {
             FULL
         };
-        self.sentry.set(core.idle.last());
+        self.sentry.store(core.idle.last());
         // Release, for `CLOSED`: see `submit`.
         self.state.store(state, Ordering::Release);
         self.threads_seen.store(core.threads, Ordering::Relaxed);
@@ -351,7 +347,7 @@ impl Shared {
         if todo.ask_for_thread {
             self.ask_for_thread();
         }
-        self.drop_jobs(todo.drop);
+        self.drop_jobs(todo.drop.into_iter());
     }
 
     /// Calls the hook unless a call of it is unanswered; without a hook, makes the threads here.
@@ -502,7 +498,7 @@ impl Shared {
         self.notify_if_over(&core);
         drop(core);
         self.carry_out(todo);
-        left_before.into_iter().for_each(join_quietly);
+        join_all(left_before);
         !stay
     }
 

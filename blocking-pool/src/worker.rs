@@ -1,18 +1,25 @@
 //! A pool thread, from its start to its end.
 
 use std::cell::Cell;
+use std::hint;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use evenkeel_sync::SpinBackoff;
+use evenkeel_sync::atomic::{AtomicBool, Ordering};
+use evenkeel_sync::thread::{Builder, JoinHandle, Thread, current, park, park_timeout};
 
 use crate::panics::contained;
-use crate::patience::Patience;
 use crate::shared::Shared;
-use crate::sync::{
-    AtomicBool, JoinHandle, Ordering, Thread, ThreadBuilder, current, park, park_timeout,
-};
 
-crate::sync::thread_local! {
+/// How long an idle thread spins before it sleeps: about what sleeping and being woken costs.
+const SPIN: Duration = Duration::from_micros(if cfg!(evenkeel_loom) { 0 } else { 20 });
+
+/// Pauses of the CPU between two looks, so that a hyperthread beside this one is not slowed down.
+const PAUSES: u32 = 16;
+
+evenkeel_sync::thread_local! {
     /// The address of the pool that this thread belongs to, or 0.
     #[allow(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")]
     static POOL: Cell<usize> = Cell::new(0);
@@ -52,10 +59,24 @@ impl Worker {
         self.signal.swap(false, Ordering::Acquire)
     }
 
+    /// Waits for the signal without sleeping; true if it came.
+    fn spin(&self) -> bool {
+        let start = Instant::now();
+        loop {
+            // A load first, so that a submitter finds the line in its cache.
+            if self.signal.load(Ordering::Relaxed) && self.take_signal() {
+                return true;
+            }
+            if start.elapsed() >= SPIN {
+                return false;
+            }
+            (0..PAUSES).for_each(|_| hint::spin_loop());
+        }
+    }
+
     /// Waits for the signal; true if the deadline passed without one.
-    fn wait(&self, patience: &mut Patience, deadline: Option<Instant>) -> bool {
-        // A load first, so that a submitter finds the line in its cache.
-        if patience.look_on(|| self.signal.load(Ordering::Relaxed) && self.take_signal()) {
+    fn wait(&self, backoff: &SpinBackoff, deadline: Option<Instant>) -> bool {
+        if backoff.try_with(|| self.spin()) {
             return false;
         }
         loop {
@@ -82,7 +103,7 @@ pub(crate) fn start(shared: &Arc<Shared>, number: u64) -> io::Result<JoinHandle<
         contained("the thread name function", || (config.thread_name)()).unwrap_or_default();
     // std panics on these.
     name.retain(|c| c != '\0');
-    let mut builder = ThreadBuilder::new().name(name);
+    let mut builder = Builder::new().name(name);
     if let Some(size) = config.stack_size {
         builder = builder.stack_size(size);
     }
@@ -117,7 +138,7 @@ fn run(shared: &Arc<Shared>, number: u64) {
 fn work(shared: &Arc<Shared>, me: &Arc<Worker>) {
     let deadline_from_now = || Instant::now().checked_add(shared.config.keep_alive);
     let mut deadline = deadline_from_now();
-    let mut patience = Patience::default();
+    let backoff = SpinBackoff::default();
     let mut expired = false;
     let mut core = shared.core.lock();
     core.starting -= 1;
@@ -140,7 +161,7 @@ fn work(shared: &Arc<Shared>, me: &Arc<Worker>) {
         let todo = shared.settle(&mut core);
         drop(core);
         shared.carry_out(todo);
-        let timed_out = me.wait(&mut patience, deadline);
+        let timed_out = me.wait(&backoff, deadline);
         core = shared.core.lock();
         match core.idle.iter().rposition(|worker| Arc::ptr_eq(worker, me)) {
             // Woken by a submitter as the sentry, or timed out; either way nobody counts on this thread.

@@ -6,11 +6,11 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_sync::panics::log;
 use mio::event::{Event, Source};
 use mio::{Events, Interest, Poll, Token};
 
 use crate::bell::Bell;
-use crate::panics::log;
 use crate::ready::Ready;
 use crate::registration::Registration;
 use crate::slots::Slots;

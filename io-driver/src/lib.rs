@@ -8,10 +8,8 @@ mod bell;
 mod half;
 #[cfg(all(test, evenkeel_loom))]
 mod loom_tests;
-mod panics;
 mod ready;
 mod slots;
-mod sync;
 mod waiters;
 
 #[cfg(all(unix, not(evenkeel_loom)))]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use evenkeel_sync::panics::log;
+
 use crate::driver::{Driver, Handle};
-use crate::panics::log;
 
 /// A thread that owns a [`Driver`] and turns it, for executors that have no place to do so.
 ///

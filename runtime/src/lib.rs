@@ -70,7 +70,6 @@ pub mod task;
 #[cfg(evenkeel_loom)]
 mod lane {
     mod bits;
-    pub(crate) mod exclusive;
     pub(crate) mod long;
     pub(crate) mod park_state;
     pub(crate) mod sleep;

@@ -11,14 +11,12 @@
 
 mod bits;
 pub(crate) mod elsewhere;
-pub(crate) mod exclusive;
 pub(crate) mod hold;
 pub(crate) mod long;
 pub(crate) mod measure;
 mod pace;
 pub(crate) mod park_state;
 pub(crate) mod parker;
-mod patience;
 mod progress;
 mod rest;
 mod seat;
@@ -316,7 +314,7 @@ impl Lane {
         if !self.limits.sorts {
             return;
         }
-        self.deferred.take_all().into_iter().for_each(wake);
+        self.deferred.take_all().for_each(wake);
         for task in self.inbox.take_all() {
             self.submit(task);
         }
@@ -403,7 +401,7 @@ impl Lane {
     }
 
     fn drop_deferred(&self) {
-        self.deferred.take_all().into_iter().for_each(drop_quietly);
+        self.deferred.take_all().for_each(drop_quietly);
     }
 
     /// What every worker is doing.

@@ -2,9 +2,9 @@
 //! driver if nobody else is there. The protocol with those who wake it is in [`sleep`](super::sleep).
 
 use super::Kind;
-use super::patience::Patience;
 use super::worker::Local;
 use crate::time::clock;
+use evenkeel_sync::SpinBackoff;
 use std::cell::Cell;
 use std::hint;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ const DOZE: Duration = Duration::from_millis(1);
 
 /// What a worker remembers from one rest to the next.
 pub(super) struct Rest {
-    patience: Patience,
+    patience: SpinBackoff,
     /// It dozed when work called it away, and somebody else should doze in its place.
     left_doze: Cell<bool>,
     /// The polls of the others when a doze ended because nobody had polled the driver: until one of them
@@ -35,7 +35,7 @@ pub(super) struct Rest {
 impl Rest {
     pub(super) fn new(now_ns: u64, polls: u64) -> Self {
         Rest {
-            patience: Patience::default(),
+            patience: SpinBackoff::default(),
             left_doze: Cell::new(false),
             stuck_at: Cell::new(None),
             stretch: Cell::new((now_ns, polls)),

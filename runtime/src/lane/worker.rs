@@ -416,7 +416,7 @@ impl Local {
     /// it costs a load when there is nothing, and polls may be long.
     fn take_inbox(&self) {
         if !self.lane.deferred.is_empty() {
-            self.gather(|| self.lane.deferred.take_all().into_iter().for_each(wake));
+            self.gather(|| self.lane.deferred.take_all().for_each(wake));
         }
         if !self.lane.inbox.is_empty() {
             self.gather(|| self.lane.inbox.take_all().for_each(|task| self.push(task)));

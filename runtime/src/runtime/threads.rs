@@ -4,8 +4,9 @@ use super::driver::Watch;
 use super::{Handle, Shared, context};
 use crate::lane::worker::Local;
 use crate::lane::{Kind, Lane};
-use crate::panics::{Foreign, contain, drop_quietly, log};
+use crate::panics::{Foreign, contain, log};
 use crate::tokio_context::{TokioContext, outside};
+use evenkeel_sync::{join_all, run_until};
 use evenkeel_topology::pin_current_thread;
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
@@ -15,7 +16,6 @@ use std::mem;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -347,34 +347,12 @@ impl Threads {
         threads.append(&mut self.running.ended.lock());
         match deadline {
             None => join_all(threads),
-            Some(deadline) => join_until(threads, deadline),
+            Some(deadline) => {
+                if !threads.is_empty() && Instant::now() < deadline {
+                    let _ = run_until(deadline, || join_all(threads));
+                }
+            }
         }
-    }
-}
-
-/// Their panics have been printed, and there is nobody to give them to.
-fn join_all(threads: Vec<JoinHandle<()>>) {
-    threads
-        .into_iter()
-        .for_each(|thread| drop_quietly(thread.join()));
-}
-
-fn join_until(threads: Vec<JoinHandle<()>>, deadline: Instant) {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() || threads.is_empty() {
-        return;
-    }
-    let (joined, all_joined) = mpsc::channel();
-    let joiner = thread::Builder::new().name("joiner".to_owned());
-    let joiner = joiner.spawn(move || {
-        join_all(threads);
-        let _ = joined.send(());
-    });
-    if let Ok(joiner) = joiner
-        && all_joined.recv_timeout(left).is_ok()
-    {
-        // It has nothing more to do.
-        let _ = joiner.join();
     }
 }
 
