@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 use mio::Interest;
 use mio::unix::SourceFd;
 
-use crate::driver::Handle;
 use crate::ready::{Ready, ReadyEvent};
 use crate::registration::{Registration, is_blocked};
+use crate::shared::Handle;
 
 /// Owns a value with a descriptor, and waits for the descriptor's readiness.
 ///

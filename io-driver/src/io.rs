@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 use mio::Interest;
 use mio::event::Source;
 
-use crate::driver::Handle;
 use crate::ready::ReadyEvent;
 use crate::registration::{Direction, Registration};
+use crate::shared::Handle;
 
 /// A source that is registered for as long as this owns it.
 ///

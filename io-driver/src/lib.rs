@@ -21,6 +21,8 @@ mod io;
 #[cfg(not(evenkeel_loom))]
 mod registration;
 #[cfg(not(evenkeel_loom))]
+mod shared;
+#[cfg(not(evenkeel_loom))]
 mod system;
 #[cfg(not(evenkeel_loom))]
 mod thread;
@@ -29,9 +31,10 @@ pub use ready::{Ready, ReadyEvent};
 
 #[cfg(not(evenkeel_loom))]
 pub use crate::{
-    driver::{Driver, Handle},
+    driver::Driver,
     io::Io,
     registration::{Direction, Registration},
+    shared::Handle,
     thread::DriverThread,
 };
 #[cfg(all(unix, not(evenkeel_loom)))]

@@ -7,7 +7,8 @@ use std::thread::{self, JoinHandle};
 
 use evenkeel_sync::panics::log;
 
-use crate::driver::{Driver, Handle};
+use crate::driver::Driver;
+use crate::shared::Handle;
 
 /// A thread that owns a [`Driver`] and turns it, for executors that have no place to do so.
 ///
