@@ -26,15 +26,20 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod config;
 mod end;
 mod error;
+mod growth;
 mod panics;
+mod parker;
 mod pool;
 mod shared;
 mod task;
+mod thread;
+mod unjoined;
 mod worker;
 
 pub use builder::Builder;
 pub use error::{ExecuteError, JobError};
-pub use pool::{Pool, ThreadMaker};
+pub use pool::Pool;
 pub use task::BlockingTask;

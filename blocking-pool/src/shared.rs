@@ -75,12 +75,13 @@ use std::time::Duration;
 use evenkeel_sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use evenkeel_sync::{AtomicArc, Condvar, Mutex, Stack, join_all};
 
-use crate::builder::Config;
-use crate::end::Unjoined;
+use crate::config::Config;
 use crate::error::ExecuteError;
+use crate::growth::Growth;
 use crate::panics::{contained, drop_contained, log};
-use crate::pool::ThreadMaker;
-use crate::worker::{self, Worker};
+use crate::parker::Parker;
+use crate::thread;
+use crate::unjoined::Unjoined;
 
 /// A thread may be made.
 const GROWABLE: u8 = 0;
@@ -97,11 +98,15 @@ pub(crate) struct Job {
     run: JobFn,
 }
 
+/// What a thread of the pool runs, given its number.
+pub(crate) type ThreadBody = fn(&Arc<Shared>, u64);
+
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    body: ThreadBody,
     /// Jobs that no pool thread has seen yet.
     inbox: Stack<Job>,
-    sentry: AtomicArc<Worker>,
+    sentry: AtomicArc<Parker>,
     state: AtomicU8,
     request: AtomicU64,
     pub(crate) core: Mutex<Core>,
@@ -120,7 +125,7 @@ pub(crate) struct Shared {
 pub(crate) struct Core {
     pub(crate) jobs: VecDeque<Job>,
     /// The parked threads that nobody appointed to a job; the one that became idle last is on top.
-    pub(crate) idle: Vec<Arc<Worker>>,
+    pub(crate) idle: Vec<Arc<Parker>>,
     /// All threads, from the decision to make one until after its stop hook.
     pub(crate) threads: usize,
     pub(crate) unjoined: Unjoined,
@@ -134,50 +139,6 @@ pub(crate) struct Core {
     growth: Growth,
 }
 
-/// How fast a pool with a thread maker grows: one thread at once for the first job that has none, and after each
-/// [`PAUSE`] twice as many as before, unless the threads that there are will soon have emptied the queue. So the jobs of
-/// a burst that block have all been begun within ten pauses, for 512 threads, and those that are short make few threads.
-#[derive(Default)]
-struct Growth {
-    /// How many threads to make next, at most.
-    step: usize,
-    /// How many jobs had ended at the last step.
-    ended_before: u64,
-    /// The pause since then, in [`PAUSE`]s.
-    pauses: u32,
-}
-
-/// Time between two steps of [`Growth`].
-const PAUSE: Duration = Duration::from_micros(100);
-
-/// A queue that is going to be empty after so many pauses makes no threads.
-const SOON_PAUSES: u32 = 10;
-
-impl Growth {
-    /// How many threads to make now for so many jobs that have none.
-    fn step(&mut self, uncovered: usize, ended: u64) -> usize {
-        let ended_in_pause = (ended - self.ended_before) / u64::from(self.pauses.max(1));
-        let at_this_pace = ended_in_pause.saturating_mul(SOON_PAUSES.into());
-        self.ended_before = ended;
-        // The first step is at once, whatever the pace: a lone job is not to wait.
-        if self.step > 0 && uncovered as u64 <= at_this_pace {
-            self.step = 1;
-            // As long as it goes on like this, there is no hurry.
-            self.pauses = (2 * self.pauses).clamp(1, SOON_PAUSES);
-            return 0;
-        }
-        self.pauses = 1;
-        let now = self.step.max(1);
-        self.step = now.saturating_mul(2);
-        now
-    }
-
-    /// No job is without a thread: the next such job starts over.
-    fn end(&mut self) {
-        self.step = 0;
-    }
-}
-
 impl Core {
     /// How many queued jobs have no thread on its way to them.
     fn uncovered(&self) -> usize {
@@ -189,19 +150,24 @@ impl Core {
     fn wants_thread(&self, cap: usize) -> bool {
         self.uncovered() > 0 && self.idle.is_empty() && self.threads < cap
     }
+
+    /// Nothing of a closed pool is left but threads that end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.closed && self.threads == 0 && self.jobs.is_empty() && self.unjoined.all_listed()
+    }
 }
 
 /// What is left to do after the unlock.
 #[must_use]
 #[derive(Default)]
 pub(crate) struct Todo {
-    wake: Vec<Arc<Worker>>,
+    wake: Vec<Arc<Parker>>,
     ask_for_thread: bool,
     drop: VecDeque<Job>,
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config, body: ThreadBody) -> Self {
         let core = Core {
             jobs: VecDeque::new(),
             idle: Vec::new(),
@@ -215,6 +181,7 @@ impl Shared {
         };
         Self {
             config,
+            body,
             inbox: Stack::new(),
             sentry: AtomicArc::default(),
             state: AtomicU8::new(GROWABLE),
@@ -227,6 +194,15 @@ impl Shared {
             threads_seen: AtomicUsize::new(0),
             idle_seen: AtomicUsize::new(0),
         }
+    }
+
+    fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+
+    /// Whether the calling thread belongs to this pool.
+    pub(crate) fn is_current(self: &Arc<Self>) -> bool {
+        thread::is_of(self.address())
     }
 
     /// The submitter's side of the protocol.
@@ -341,9 +317,7 @@ impl Shared {
 
     /// Does what `settle` left to do. Not under the lock.
     pub(crate) fn carry_out(self: &Arc<Self>, todo: Todo) {
-        for worker in todo.wake {
-            worker.signal();
-        }
+        todo.wake.iter().for_each(|parker| parker.signal());
         if todo.ask_for_thread {
             self.ask_for_thread();
         }
@@ -359,9 +333,7 @@ impl Shared {
         };
         let request = self.request.load(Ordering::Relaxed);
         if request.is_multiple_of(2) {
-            contained("the thread maker hook", || {
-                hook(&ThreadMaker::new(self.clone()))
-            });
+            contained("the thread maker hook", &**hook);
             let asked = request + 1;
             let _ =
                 self.request
@@ -415,7 +387,7 @@ impl Shared {
         } else {
             core.growth.end();
         }
-        let pause = PAUSE * core.growth.pauses.max(1);
+        let pause = core.growth.pause();
         drop(core);
         self.carry_out(todo);
         wanted.then_some(pause)
@@ -438,7 +410,10 @@ impl Shared {
     }
 
     fn start_thread(self: &Arc<Self>, number: u64) -> io::Result<()> {
-        match worker::start(self, number) {
+        let (shared, body) = (self.clone(), self.body);
+        // The pool itself may go with this thread.
+        let body = move || body(&shared, number);
+        match thread::start(&self.config, self.address(), body) {
             Ok(handle) => {
                 self.start_failed.store(false, Ordering::Relaxed);
                 let mut core = self.core.lock();
@@ -500,6 +475,12 @@ impl Shared {
         self.carry_out(todo);
         join_all(left_before);
         !stay
+    }
+
+    pub(crate) fn notify_if_over(&self, core: &Core) {
+        if core.is_over() {
+            self.ended.notify_all();
+        }
     }
 
     fn count_taken(&self, jobs: usize) {

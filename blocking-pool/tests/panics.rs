@@ -104,7 +104,7 @@ fn of_the_hooks() {
             explode();
             || ()
         });
-        builder.thread_maker(|_| explode());
+        builder.thread_maker(explode);
         let pool = builder.build().unwrap();
         let task = pool.spawn(|| 5);
         pool.make_threads().unwrap();
@@ -213,7 +213,7 @@ fn of_the_log_when_a_thread_is_refused() {
             let mut builder = Builder::new();
             builder.stack_size(1 << 47);
             if has_maker {
-                builder.thread_maker(|_| ());
+                builder.thread_maker(|| ());
             }
             let pool = builder.build().unwrap();
             let bombs = [Bomb(2), Bomb(0)];
