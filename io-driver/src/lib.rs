@@ -38,6 +38,9 @@ pub use crate::{
     thread::DriverThread,
 };
 #[cfg(all(unix, not(evenkeel_loom)))]
-pub use async_fd::{AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, TryIoError};
+pub use async_fd::{
+    AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, CurrentRuntime, NoRuntime, Runtime,
+    TryIoError,
+};
 #[cfg(not(evenkeel_loom))]
 pub use mio::{Interest, event::Source};
