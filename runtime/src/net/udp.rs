@@ -1,4 +1,3 @@
-use std::fmt;
 use std::future;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,7 +7,7 @@ use socket2::SockRef;
 
 use super::addr::{ToSocketAddrs, no_address, resolve, try_each};
 use super::socket::{MioSocket, Socket};
-use crate::io::{Interest, Ready};
+use crate::io::Interest;
 
 /// A UDP socket.
 ///
@@ -112,67 +111,6 @@ impl UdpSocket {
     /// system.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get().peer_addr()
-    }
-
-    /// Waits until the socket is ready for any of `interest`, and says for which.
-    ///
-    /// The answer can be wrong: the next operation may still report that it would block.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        self.socket.ready(interest).await
-    }
-
-    /// Waits until there is something to receive.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
-    }
-
-    /// Waits until something can be sent.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
-    }
-
-    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call of
-    /// a receiving `poll_` method is woken.
-    ///
-    /// # Errors
-    ///
-    /// As [`readable`](Self::readable).
-    pub fn poll_recv_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_read_ready(cx)
-    }
-
-    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call of
-    /// a sending `poll_` method is woken.
-    ///
-    /// # Errors
-    ///
-    /// As [`writable`](Self::writable).
-    pub fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_write_ready(cx)
     }
 
     /// Sends a datagram to the connected peer.
@@ -390,52 +328,6 @@ impl UdpSocket {
     pub fn try_peek_sender(&self) -> io::Result<SocketAddr> {
         self.socket.try_call(Interest::READABLE, peek_sender)
     }
-
-    /// Runs an operation of the caller's own on the socket, if it is believed to be ready for it.
-    ///
-    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it
-    /// reports [`io::ErrorKind::WouldBlock`], the socket is taken for not ready until the system
-    /// says otherwise.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the socket is not ready, or the error
-    /// of `f`.
-    pub fn try_io<R>(
-        &self,
-        interest: Interest,
-        f: impl FnOnce() -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.socket.try_io(interest, f)
-    }
-
-    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not
-    /// report [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for
-    /// what `f` may do.
-    ///
-    /// # Errors
-    ///
-    /// The error of `f`; fails also if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe if `f` is: it never waits in the middle of `f`.
-    pub async fn async_io<R>(
-        &self,
-        interest: Interest,
-        f: impl FnMut() -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.socket.async_io(interest, f).await
-    }
-
-    /// Takes the error that is pending on the socket (`SO_ERROR`).
-    ///
-    /// # Errors
-    ///
-    /// The error of asking.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.get().take_error()
-    }
 }
 
 /// Options.
@@ -577,19 +469,4 @@ fn peek_sender(source: &mio::net::UdpSocket) -> io::Result<SocketAddr> {
     sender
         .as_socket()
         .ok_or_else(|| io::Error::other("the sender has no IP address"))
-}
-
-impl fmt::Debug for UdpSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.fmt(f)
-    }
-}
-
-impl TryFrom<std::net::UdpSocket> for UdpSocket {
-    type Error = io::Error;
-
-    /// As [`from_std`](Self::from_std).
-    fn try_from(socket: std::net::UdpSocket) -> io::Result<Self> {
-        Self::from_std(socket)
-    }
 }
