@@ -50,6 +50,10 @@ impl UdpSocket {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it is done, nothing is bound.
     pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         let source = try_each(addr, |addr| future::ready(mio::net::UdpSocket::bind(addr))).await?;
         Self::from_mio(source)
@@ -90,6 +94,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// The error of the last address that was tried.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it is done, the socket has the peer that it had.
     pub async fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
         try_each(addr, |addr| future::ready(self.socket.get().connect(addr))).await
     }

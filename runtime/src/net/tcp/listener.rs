@@ -41,6 +41,10 @@ impl TcpListener {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it is done, nothing is bound.
     pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         let source = try_each(addr, |addr| {
             future::ready(mio::net::TcpListener::bind(addr))

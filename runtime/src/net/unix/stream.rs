@@ -44,6 +44,10 @@ impl UnixStream {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the attempt up.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::connect_to(&addr::of_path(path.as_ref())?).await
     }
@@ -57,6 +61,10 @@ impl UnixStream {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the attempt up.
     pub async fn connect_addr(addr: &SocketAddr) -> io::Result<Self> {
         Self::connect_to(&addr::of_std(addr)?).await
     }
