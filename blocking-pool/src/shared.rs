@@ -502,6 +502,15 @@ impl Shared {
     }
 }
 
+impl Drop for Shared {
+    /// What is still there, no thread was ever made for.
+    fn drop(&mut self) {
+        self.drop_inbox();
+        let jobs = std::mem::take(&mut self.core.lock().jobs);
+        self.drop_jobs(jobs.into_iter());
+    }
+}
+
 impl Job {
     pub(crate) fn run(self) {
         contained("a job", self.run);

@@ -39,12 +39,20 @@ pub fn log(line: impl FnOnce()) {
     contain(line);
 }
 
-/// The payload of a panic is a value like any other, and its destructor may panic in turn. What that
-/// one panics with is not tried again.
-fn drop_payload(payload: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        mem::forget(again);
+/// How many payloads are dropped that each come from the destructor of the one before. One whose
+/// destructor panics with its like would go on for ever.
+const PAYLOADS_MAX: usize = 16;
+
+/// The payload of a panic is a value like any other, and its destructor may panic in turn, with
+/// another payload.
+fn drop_payload(mut payload: Box<dyn Any + Send>) {
+    for _ in 0..PAYLOADS_MAX {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
     }
+    mem::forget(payload);
 }
 
 /// A user's function. Its last owner may be a thread that ends, where a panic of the destructor of
@@ -88,6 +96,7 @@ impl<F: ?Sized> fmt::Debug for Foreign<F> {
 mod tests {
     use super::*;
     use std::panic::panic_any;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Panics when it is dropped, with a payload that does so as well.
     struct Explode(u32);
@@ -107,6 +116,41 @@ mod tests {
         for depth in 0..4 {
             assert!(!contain(|| panic_any(Explode(depth))));
             drop_quietly(Explode(depth));
+        }
+    }
+
+    /// Counts what is dropped, and panics with another of itself.
+    struct Endless(Arc<AtomicUsize>);
+
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            panic_any(Endless(self.0.clone()));
+        }
+    }
+
+    #[test]
+    fn payloads_of_payloads_are_dropped_but_not_for_ever() {
+        let held = Arc::new(());
+        let payload = Nested(Some(Box::new(Nested(None, held.clone()))), held.clone());
+        assert!(!contain(|| panic_any(payload)));
+        assert_eq!(Arc::strong_count(&held), 1);
+        let drops = Arc::new(AtomicUsize::new(0));
+        assert!(!contain(|| panic_any(Endless(drops.clone()))));
+        assert_eq!(drops.load(Ordering::Relaxed), PAYLOADS_MAX);
+    }
+
+    /// Panics with what is in it.
+    struct Nested(
+        Option<Box<Nested>>,
+        #[allow(dead_code, reason = "counts the owners")] Arc<()>,
+    );
+
+    impl Drop for Nested {
+        fn drop(&mut self) {
+            if let Some(inner) = self.0.take() {
+                panic_any(*inner);
+            }
         }
     }
 
