@@ -7,9 +7,10 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::task::{Context, Poll};
 
-use super::{TcpListener, TcpStream, UdpSocket};
+use super::socket::{MioSocket, NO_SIGNAL, Socket};
+use super::{TcpListener, TcpStream, UdpSocket, split, tcp};
 #[cfg(unix)]
-use super::{UnixDatagram, UnixListener, UnixStream};
+use super::{UnixDatagram, UnixListener, UnixStream, unix};
 use crate::io::{Interest, Ready};
 
 macro_rules! impl_common {
@@ -122,7 +123,7 @@ impl_readiness!(UnixDatagram);
 impl_readiness!(UnixStream);
 
 macro_rules! impl_stream {
-    ($stream:ty) => {
+    ($stream:ident, $halves:ident, $addr:ty) => {
         /// Reading and writing without the IO traits.
         impl $stream {
             /// Waits until the stream can be read, or has ended.
@@ -214,17 +215,54 @@ macro_rules! impl_stream {
             pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
                 self.socket.try_write_vectored(bufs)
             }
+
+            /// Splits the stream into borrowed halves, for two futures of the same task. This costs
+            /// nothing.
+            pub fn split(&mut self) -> ($halves::ReadHalf<'_>, $halves::WriteHalf<'_>) {
+                split::split(self)
+            }
+
+            /// Splits the stream into owned halves, which can be moved to different tasks. This costs
+            /// one allocation.
+            ///
+            /// Dropping the writing half shuts down the writing direction.
+            pub fn into_split(self) -> ($halves::OwnedReadHalf, $halves::OwnedWriteHalf) {
+                split::into_split(self)
+            }
+        }
+
+        impl split::Stream for $stream {
+            type Source = mio::net::$stream;
+            type Addr = $addr;
+
+            fn socket(&self) -> &Socket<Self::Source> {
+                &self.socket
+            }
+
+            fn local(&self) -> io::Result<$addr> {
+                self.local_addr()
+            }
+
+            fn peer(&self) -> io::Result<$addr> {
+                self.peer_addr()
+            }
+        }
+
+        impl AsRef<Self> for $stream {
+            fn as_ref(&self) -> &Self {
+                self
+            }
         }
     };
 }
 
-impl_stream!(TcpStream);
+impl_stream!(TcpStream, tcp, std::net::SocketAddr);
 #[cfg(unix)]
-impl_stream!(UnixStream);
+impl_stream!(UnixStream, unix, std::os::unix::net::SocketAddr);
 
 macro_rules! impl_datagrams {
-    ($socket:ty) => {
-        /// Waiting for readiness.
+    ($socket:ty, $addr:ty) => {
+        /// Sending to the connected peer, and receiving.
         impl $socket {
             /// Waits until there is something to receive.
             ///
@@ -271,10 +309,107 @@ macro_rules! impl_datagrams {
             pub fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 self.socket.poll_write_ready(cx)
             }
+
+            /// Sends a datagram to the connected peer.
+            ///
+            /// # Errors
+            ///
+            /// The error of the operating system: for instance if the socket is not connected, if the
+            /// datagram is too large, or if the peer is gone.
+            /// [`io::ErrorKind::ConnectionRefused`] tells that a UDP peer rejected an earlier
+            /// datagram.
+            ///
+            /// # Cancel safety
+            ///
+            /// Cancel safe: if the future is dropped before it is done, nothing was sent.
+            pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
+                self.socket
+                    .call(Interest::WRITABLE, |socket| send(socket, buf))
+                    .await
+            }
+
+            /// As [`send`](Self::send), for hand-written futures.
+            ///
+            /// # Errors
+            ///
+            /// As [`send`](Self::send).
+            pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+                self.socket.poll_write_call(cx, |socket| send(socket, buf))
+            }
+
+            /// As [`send`](Self::send), without waiting.
+            ///
+            /// # Errors
+            ///
+            /// As [`send`](Self::send), and [`io::ErrorKind::WouldBlock`].
+            pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
+                self.socket
+                    .try_call(Interest::WRITABLE, |socket| send(socket, buf))
+            }
+
+            /// Receives one datagram and returns its length.
+            ///
+            /// What does not fit into `buf` is lost.
+            ///
+            /// # Errors
+            ///
+            /// The error of the operating system; [`io::ErrorKind::ConnectionRefused`] tells that a
+            /// UDP peer rejected an earlier datagram.
+            ///
+            /// # Cancel safety
+            ///
+            /// Cancel safe: no datagram is lost if the future is dropped.
+            pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+                self.socket
+                    .call(Interest::READABLE, |socket| socket.recv(buf))
+                    .await
+            }
+
+            /// As [`recv`](Self::recv), without waiting.
+            ///
+            /// # Errors
+            ///
+            /// As [`recv`](Self::recv), and [`io::ErrorKind::WouldBlock`].
+            pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+                self.socket
+                    .try_call(Interest::READABLE, |socket| socket.recv(buf))
+            }
+
+            /// Receives one datagram, and returns its length and its sender. An unbound Unix socket
+            /// has no name.
+            ///
+            /// What does not fit into `buf` is lost.
+            ///
+            /// # Errors
+            ///
+            /// The error of the operating system.
+            ///
+            /// # Cancel safety
+            ///
+            /// Cancel safe: no datagram is lost if the future is dropped.
+            pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, $addr)> {
+                self.socket
+                    .call(Interest::READABLE, |socket| socket.recv_from(buf))
+                    .await
+            }
+
+            /// As [`recv_from`](Self::recv_from), without waiting.
+            ///
+            /// # Errors
+            ///
+            /// As [`recv_from`](Self::recv_from), and [`io::ErrorKind::WouldBlock`].
+            pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, $addr)> {
+                self.socket
+                    .try_call(Interest::READABLE, |socket| socket.recv_from(buf))
+            }
         }
     };
 }
 
-impl_datagrams!(UdpSocket);
+impl_datagrams!(UdpSocket, std::net::SocketAddr);
 #[cfg(unix)]
-impl_datagrams!(UnixDatagram);
+impl_datagrams!(UnixDatagram, std::os::unix::net::SocketAddr);
+
+fn send(socket: &impl MioSocket, buf: &[u8]) -> io::Result<usize> {
+    socket.attempt(|socket| socket.send_with_flags(buf, NO_SIGNAL))
+}

@@ -121,42 +121,6 @@ impl UdpSocket {
         self.socket.get().peer_addr()
     }
 
-    /// Sends a datagram to the connected peer.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system: for instance if the socket is not connected, if the
-    /// datagram is too large, or [`io::ErrorKind::ConnectionRefused`] if the peer rejected an
-    /// earlier datagram.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: if the future is dropped before it is done, nothing was sent.
-    pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket
-            .call(Interest::WRITABLE, |socket| socket.send(buf))
-            .await
-    }
-
-    /// As [`send`](Self::send), for hand-written futures.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket.poll_write_call(cx, |socket| socket.send(buf))
-    }
-
-    /// As [`send`](Self::send), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send), and [`io::ErrorKind::WouldBlock`].
-    pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket
-            .try_call(Interest::WRITABLE, |socket| socket.send(buf))
-    }
-
     /// Sends a datagram to `target`. If that stands for several addresses, the first is taken.
     ///
     /// # Errors
@@ -197,61 +161,6 @@ impl UdpSocket {
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
         self.socket
             .try_call(Interest::WRITABLE, |socket| socket.send_to(buf, target))
-    }
-
-    /// Receives one datagram from the connected peer and returns its length.
-    ///
-    /// What does not fit into `buf` is lost.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system; [`io::ErrorKind::ConnectionRefused`] tells that the peer
-    /// rejected an earlier datagram.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: no datagram is lost if the future is dropped.
-    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket
-            .call(Interest::READABLE, |socket| socket.recv(buf))
-            .await
-    }
-
-    /// As [`recv`](Self::recv), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Self::recv), and [`io::ErrorKind::WouldBlock`].
-    pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket
-            .try_call(Interest::READABLE, |socket| socket.recv(buf))
-    }
-
-    /// Receives one datagram, and returns its length and its sender.
-    ///
-    /// What does not fit into `buf` is lost.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: no datagram is lost if the future is dropped.
-    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket
-            .call(Interest::READABLE, |socket| socket.recv_from(buf))
-            .await
-    }
-
-    /// As [`recv_from`](Self::recv_from), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_from`](Self::recv_from), and [`io::ErrorKind::WouldBlock`].
-    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket
-            .try_call(Interest::READABLE, |socket| socket.recv_from(buf))
     }
 
     /// As [`recv`](Self::recv), but leaves the datagram in the queue: the next call returns it

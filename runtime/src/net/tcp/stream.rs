@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::io::Interest;
 use crate::net::addr::{ToSocketAddrs, try_each};
 use crate::net::socket::Socket;
-use crate::net::split::{self, Stream};
 
 /// A TCP connection.
 ///
@@ -70,6 +68,31 @@ use crate::net::split::{self, Stream};
 /// assert!(ready.is_writable());
 /// assert_eq!(server.try_write(b"hi")?, 2);
 /// assert_eq!(read_some(&stream, &mut [0; 8]).await?, 2);
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+///
+/// The two directions in two tasks:
+///
+/// ```
+/// use evenkeel::net::{TcpListener, TcpStream};
+/// use tokio::io::copy;
+///
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let client = TcpStream::connect(listener.local_addr()?).await?;
+/// let echo = evenkeel::spawn(async move {
+///     let (mut read, mut write) = listener.accept().await?.0.into_split();
+///     copy(&mut read, &mut write).await
+/// });
+///
+/// let (mut read, mut write) = client.into_split();
+/// let text = &b"there and back"[..];
+/// let send = evenkeel::spawn(async move { copy(&mut &*text, &mut write).await });
+/// let mut received = Vec::new();
+/// copy(&mut read, &mut received).await?;
+/// assert_eq!(received, text);
+/// # assert_eq!(send.await.unwrap()?, 14);
+/// # assert_eq!(echo.await.unwrap()?, 14);
 /// # std::io::Result::Ok(()) }).unwrap();
 /// ```
 pub struct TcpStream {
@@ -253,67 +276,5 @@ impl TcpStream {
     /// The error of the operating system.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.socket.get().set_ttl(ttl)
-    }
-
-    /// Splits the stream into borrowed halves, for two futures of the same task. This costs
-    /// nothing.
-    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        split::split(self)
-    }
-
-    /// Splits the stream into owned halves, which can be moved to different tasks. This costs one
-    /// allocation.
-    ///
-    /// Dropping the writing half shuts down the writing direction.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use evenkeel::net::{TcpListener, TcpStream};
-    /// use tokio::io::copy;
-    ///
-    /// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
-    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// let client = TcpStream::connect(listener.local_addr()?).await?;
-    /// let echo = evenkeel::spawn(async move {
-    ///     let (mut read, mut write) = listener.accept().await?.0.into_split();
-    ///     copy(&mut read, &mut write).await
-    /// });
-    ///
-    /// let (mut read, mut write) = client.into_split();
-    /// let text = &b"there and back"[..];
-    /// let send = evenkeel::spawn(async move { copy(&mut &*text, &mut write).await });
-    /// let mut received = Vec::new();
-    /// copy(&mut read, &mut received).await?;
-    /// assert_eq!(received, text);
-    /// # assert_eq!(send.await.unwrap()?, 14);
-    /// # assert_eq!(echo.await.unwrap()?, 14);
-    /// # std::io::Result::Ok(()) }).unwrap();
-    /// ```
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        split::into_split(self)
-    }
-}
-
-impl Stream for TcpStream {
-    type Source = mio::net::TcpStream;
-    type Addr = SocketAddr;
-
-    fn socket(&self) -> &Socket<Self::Source> {
-        &self.socket
-    }
-
-    fn local(&self) -> io::Result<SocketAddr> {
-        self.local_addr()
-    }
-
-    fn peer(&self) -> io::Result<SocketAddr> {
-        self.peer_addr()
-    }
-}
-
-impl AsRef<Self> for TcpStream {
-    fn as_ref(&self) -> &Self {
-        self
     }
 }

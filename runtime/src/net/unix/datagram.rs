@@ -159,41 +159,6 @@ impl UnixDatagram {
         self.socket.get().shutdown(how)
     }
 
-    /// Sends a datagram to the connected peer.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system, for instance if the socket is not connected or its peer
-    /// is gone.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: if the future is dropped before it is done, nothing was sent.
-    pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket
-            .call(Interest::WRITABLE, |socket| send(socket, buf))
-            .await
-    }
-
-    /// As [`send`](Self::send), for hand-written futures.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket.poll_write_call(cx, |socket| send(socket, buf))
-    }
-
-    /// As [`send`](Self::send), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send), and [`io::ErrorKind::WouldBlock`].
-    pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket
-            .try_call(Interest::WRITABLE, |socket| send(socket, buf))
-    }
-
     /// Sends a datagram to the socket at `target`; on Linux, a path that begins with a null byte is
     /// an abstract name.
     ///
@@ -316,65 +281,6 @@ impl UnixDatagram {
             result => result,
         }
     }
-
-    /// Receives one datagram and returns its length.
-    ///
-    /// What does not fit into `buf` is lost.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: no datagram is lost if the future is dropped.
-    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket
-            .call(Interest::READABLE, |socket| socket.recv(buf))
-            .await
-    }
-
-    /// As [`recv`](Self::recv), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Self::recv), and [`io::ErrorKind::WouldBlock`].
-    pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket
-            .try_call(Interest::READABLE, |socket| socket.recv(buf))
-    }
-
-    /// Receives one datagram, and returns its length and its sender, which has no name if it is
-    /// unbound.
-    ///
-    /// What does not fit into `buf` is lost.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: no datagram is lost if the future is dropped.
-    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket
-            .call(Interest::READABLE, |socket| socket.recv_from(buf))
-            .await
-    }
-
-    /// As [`recv_from`](Self::recv_from), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_from`](Self::recv_from), and [`io::ErrorKind::WouldBlock`].
-    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket
-            .try_call(Interest::READABLE, |socket| socket.recv_from(buf))
-    }
-}
-
-fn send(socket: &mio::net::UnixDatagram, buf: &[u8]) -> io::Result<usize> {
-    socket.attempt(|socket| socket.send_with_flags(buf, NO_SIGNAL))
 }
 
 fn send_to(socket: &mio::net::UnixDatagram, buf: &[u8], receiver: &SockAddr) -> io::Result<usize> {

@@ -4,9 +4,8 @@ use std::path::Path;
 
 use socket2::{SockAddr, Type};
 
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, UCred, WriteHalf, addr};
+use super::{UCred, addr};
 use crate::net::socket::Socket;
-use crate::net::split::{self, Stream};
 
 /// A connected Unix stream socket.
 ///
@@ -151,42 +150,5 @@ impl UnixStream {
     /// The error of the operating system.
     pub fn peer_cred(&self) -> io::Result<UCred> {
         UCred::of_peer(self.socket.get())
-    }
-
-    /// Splits the stream into borrowed halves, for two futures of the same task. This costs
-    /// nothing.
-    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        split::split(self)
-    }
-
-    /// Splits the stream into owned halves, which can be moved to different tasks. This costs one
-    /// allocation.
-    ///
-    /// Dropping the writing half shuts down the writing direction.
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        split::into_split(self)
-    }
-}
-
-impl Stream for UnixStream {
-    type Source = mio::net::UnixStream;
-    type Addr = SocketAddr;
-
-    fn socket(&self) -> &Socket<Self::Source> {
-        &self.socket
-    }
-
-    fn local(&self) -> io::Result<SocketAddr> {
-        self.local_addr()
-    }
-
-    fn peer(&self) -> io::Result<SocketAddr> {
-        self.peer_addr()
-    }
-}
-
-impl AsRef<Self> for UnixStream {
-    fn as_ref(&self) -> &Self {
-        self
     }
 }
