@@ -2,23 +2,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::pool::{Pool, ThreadMaker};
-
-type Hook = Arc<dyn Fn() + Send + Sync>;
-type MakerHook = Arc<dyn Fn(&ThreadMaker) + Send + Sync>;
-type Setup = Arc<dyn Fn() -> Box<dyn FnOnce() + Send> + Send + Sync>;
-
-#[derive(Clone)]
-pub(crate) struct Config {
-    pub(crate) max_threads: usize,
-    pub(crate) keep_alive: Duration,
-    pub(crate) thread_name: Arc<dyn Fn() -> String + Send + Sync>,
-    pub(crate) stack_size: Option<usize>,
-    pub(crate) thread_setup: Option<Setup>,
-    pub(crate) on_thread_start: Option<Hook>,
-    pub(crate) on_thread_stop: Option<Hook>,
-    pub(crate) thread_maker: Option<MakerHook>,
-}
+use crate::config::Config;
+use crate::pool::Pool;
 
 /// Configures and builds a [`Pool`].
 ///
@@ -47,16 +32,7 @@ impl Builder {
     /// The defaults: at most 512 threads, which end after 10 s without a job, named "blocking".
     pub fn new() -> Self {
         Self {
-            config: Config {
-                max_threads: 512,
-                keep_alive: Duration::from_secs(10),
-                thread_name: Arc::new(|| "blocking".to_owned()),
-                stack_size: None,
-                thread_setup: None,
-                on_thread_start: None,
-                on_thread_stop: None,
-                thread_maker: None,
-            },
+            config: Config::default(),
         }
     }
 
@@ -123,7 +99,7 @@ impl Builder {
     }
 
     /// Has threads made elsewhere: `hook` is called when the pool wants a thread, and must see to it that
-    /// [`make_threads`](ThreadMaker::make_threads) is called soon after, by another thread, and again when it says so.
+    /// [`Pool::make_threads`] is called soon after, by another thread, and again when it says so.
     ///
     /// On Linux a new thread inherits its creator's CPU affinity and scheduling policy. Without this hook the thread that
     /// submits a job creates the thread to run it, so set it if jobs come from pinned or low-priority threads, and
@@ -131,10 +107,7 @@ impl Builder {
     ///
     /// The hook runs on the submitting thread or on one of the pool, must be quick and must not block: wake the thread that
     /// makes threads, and return. It is not called again while a call is unanswered.
-    pub fn thread_maker(
-        &mut self,
-        hook: impl Fn(&ThreadMaker) + Send + Sync + 'static,
-    ) -> &mut Self {
+    pub fn thread_maker(&mut self, hook: impl Fn() + Send + Sync + 'static) -> &mut Self {
         self.config.thread_maker = Some(Arc::new(hook));
         self
     }

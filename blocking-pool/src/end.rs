@@ -24,74 +24,13 @@
 //!
 //! With a deadline a thread of its own does step 3, for a join has none.
 
-use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::panics::drop_quietly;
+use evenkeel_sync::{MutexGuard, join_all, run_until, wait_until};
+
 use crate::shared::{Core, Shared};
-use crate::sync::{JoinHandle, MutexGuard, ThreadBuilder, is_finished, wait_until};
-use crate::worker;
-
-/// The threads that nobody has joined, by their numbers.
-#[derive(Default)]
-pub(crate) struct Unjoined {
-    next: u64,
-    /// Without a handle until it is listed.
-    threads: BTreeMap<u64, Option<JoinHandle<()>>>,
-    /// Those that have left an open pool.
-    left: Vec<u64>,
-    /// Somebody joins the last of them.
-    joining: bool,
-}
-
-impl Unjoined {
-    /// A thread is about to be created. The result is its number.
-    pub(crate) fn announce(&mut self) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        self.threads.insert(number, None);
-        number
-    }
-
-    /// It was.
-    pub(crate) fn list(&mut self, number: u64, handle: JoinHandle<()>) {
-        self.threads.insert(number, Some(handle));
-    }
-
-    /// It was refused.
-    pub(crate) fn forget(&mut self, number: u64) {
-        self.threads.remove(&number);
-    }
-
-    /// The calling thread leaves an open pool, and has to join the others that have.
-    pub(crate) fn leave(&mut self, number: u64) -> Vec<JoinHandle<()>> {
-        let threads = &mut self.threads;
-        let mut before = Vec::new();
-        self.left.retain(|left| {
-            let handle = threads.get(left).and_then(Option::as_ref);
-            let is_ready = handle.is_some_and(is_finished);
-            if is_ready {
-                before.extend(threads.remove(left).flatten());
-            }
-            !is_ready
-        });
-        self.left.push(number);
-        before
-    }
-
-    fn all_listed(&self) -> bool {
-        self.threads.values().all(Option::is_some)
-    }
-}
-
-impl Core {
-    /// Nothing of a closed pool is left but threads that end.
-    fn is_over(&self) -> bool {
-        self.closed && self.threads == 0 && self.jobs.is_empty() && self.unjoined.all_listed()
-    }
-}
 
 impl Shared {
     /// Closes the pool, and waits until the timeout for its jobs and threads; true if all have ended.
@@ -101,7 +40,7 @@ impl Shared {
         self.close();
         let mut core = self.core.lock();
         // A thread of the pool would wait for its own end.
-        if timeout == Some(Duration::ZERO) || worker::is_current(self) {
+        if timeout == Some(Duration::ZERO) || self.is_current() {
             return core.is_over() && core.unjoined.threads.is_empty() && !core.unjoined.joining;
         }
         while !core.is_over() || core.unjoined.joining {
@@ -130,31 +69,20 @@ impl Shared {
     ) -> bool {
         core.unjoined.joining = true;
         drop(core);
-        if deadline.is_none() {
+        let Some(deadline) = deadline else {
             self.join_here();
             return true;
-        }
-        let shared = self.clone();
-        let joiner = ThreadBuilder::new().name("joiner".to_owned());
-        let Ok(joiner) = joiner.spawn(move || shared.join_here()) else {
-            self.joined();
-            return false;
         };
-        let mut core = self.core.lock();
-        while core.unjoined.joining {
-            if wait_until(&self.ended, &mut core, deadline) {
-                return false;
-            }
-        }
-        drop(core);
-        // It has nothing more to do.
-        join_quietly(joiner);
-        true
+        let shared = self.clone();
+        run_until(deadline, move || shared.join_here()).unwrap_or_else(|_refused| {
+            self.joined();
+            false
+        })
     }
 
     fn join_here(&self) {
         let threads = mem::take(&mut self.core.lock().unjoined.threads);
-        threads.into_values().flatten().for_each(join_quietly);
+        join_all(threads.into_values().flatten());
         self.joined();
     }
 
@@ -162,15 +90,4 @@ impl Shared {
         self.core.lock().unjoined.joining = false;
         self.ended.notify_all();
     }
-
-    pub(crate) fn notify_if_over(&self, core: &Core) {
-        if core.is_over() {
-            self.ended.notify_all();
-        }
-    }
-}
-
-/// The thread keeps all panics to itself.
-pub(crate) fn join_quietly(thread: JoinHandle<()>) {
-    drop_quietly(thread.join());
 }

@@ -23,21 +23,23 @@
 //! A thread inherits priority and CPU affinity of its creator, which is the caller of [`Pool::spawn`] unless
 //! [`Builder::thread_maker`] arranges otherwise. With such a hook set, submitting a job takes no lock and waits for no
 //! other thread, whatever their priorities.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod builder;
-mod cells;
+mod config;
 mod end;
 mod error;
+mod growth;
 mod panics;
-mod patience;
+mod parker;
 mod pool;
 mod shared;
-mod sync;
 mod task;
+mod thread;
+mod unjoined;
 mod worker;
 
 pub use builder::Builder;
 pub use error::{ExecuteError, JobError};
-pub use pool::{Pool, ThreadMaker};
+pub use pool::Pool;
 pub use task::BlockingTask;

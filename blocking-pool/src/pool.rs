@@ -3,10 +3,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::builder::Config;
+use crate::config::Config;
 use crate::error::{ExecuteError, JobError};
 use crate::shared::Shared;
 use crate::task::{BlockingTask, new_task};
+use crate::worker;
 
 /// A pool of threads for calls that block.
 ///
@@ -32,7 +33,7 @@ impl Pool {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             user: Arc::new(User {
-                shared: Arc::new(Shared::new(config)),
+                shared: Arc::new(Shared::new(config, worker::run)),
             }),
         }
     }
@@ -81,11 +82,20 @@ impl Pool {
         self.shared().submit(Box::new(job))
     }
 
-    /// As [`ThreadMaker::make_threads`], which see.
+    /// Makes threads for the jobs that wait, perhaps none. If that is not all that may be needed, the result is the time
+    /// after which to call again: until then the hook is not called.
+    ///
+    /// So a burst of short jobs, which one thread works off before a second has started, does not make a thread for each of
+    /// them. The first thread is made at once, then two after a tenth of a millisecond if the queue is still not going to
+    /// be empty soon, then four, and so on.
+    ///
+    /// To be called after the hook of [`Builder::thread_maker`](crate::Builder::thread_maker). Creating a thread takes the
+    /// operating system some tens of microseconds.
     ///
     /// # Errors
     ///
-    /// As [`ThreadMaker::make_threads`].
+    /// That of the operating system, when it refuses a thread. The jobs stay queued. Call again after a pause: until then
+    /// the hook may not be called, if no new job comes.
     pub fn make_threads(&self) -> io::Result<Option<Duration>> {
         self.shared().make_threads()
     }
@@ -128,41 +138,5 @@ impl fmt::Debug for Pool {
             .field("idle_threads", &self.idle_threads())
             .field("queued", &self.queued())
             .finish()
-    }
-}
-
-/// Makes threads for a pool, from a thread of your choice; given to the hook of
-/// [`Builder::thread_maker`](crate::Builder::thread_maker). It does not keep the pool from being shut down.
-#[derive(Clone)]
-pub struct ThreadMaker {
-    shared: Arc<Shared>,
-}
-
-impl ThreadMaker {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
-    }
-
-    /// Makes threads for the jobs that wait, perhaps none. If that is not all that may be needed, the result is the time
-    /// after which to call again: until then the hook is not called.
-    ///
-    /// So a burst of short jobs, which one thread works off before a second has started, does not make a thread for each of
-    /// them. The first thread is made at once, then two after a tenth of a millisecond if the queue is still not going to
-    /// be empty soon, then four, and so on.
-    ///
-    /// Creating a thread takes the operating system some tens of microseconds.
-    ///
-    /// # Errors
-    ///
-    /// That of the operating system, when it refuses a thread. The jobs stay queued. Call again after a pause: until then
-    /// the hook may not be called, if no new job comes.
-    pub fn make_threads(&self) -> io::Result<Option<Duration>> {
-        self.shared.make_threads()
-    }
-}
-
-impl fmt::Debug for ThreadMaker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadMaker").finish_non_exhaustive()
     }
 }

@@ -72,16 +72,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::builder::Config;
-use crate::cells::Stack;
-use crate::end::{Unjoined, join_quietly};
+use evenkeel_sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use evenkeel_sync::{AtomicArc, Condvar, Mutex, Stack, join_all};
+
+use crate::config::Config;
 use crate::error::ExecuteError;
-use crate::panics::{contained, drop_quietly, log};
-use crate::pool::ThreadMaker;
-use crate::sync::{
-    AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, Published, fence,
-};
-use crate::worker::{self, Worker};
+use crate::growth::Growth;
+use crate::panics::{contained, drop_contained, log};
+use crate::parker::Parker;
+use crate::thread;
+use crate::unjoined::Unjoined;
 
 /// A thread may be made.
 const GROWABLE: u8 = 0;
@@ -98,11 +98,15 @@ pub(crate) struct Job {
     run: JobFn,
 }
 
+/// What a thread of the pool runs, given its number.
+pub(crate) type ThreadBody = fn(&Arc<Shared>, u64);
+
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    body: ThreadBody,
     /// Jobs that no pool thread has seen yet.
     inbox: Stack<Job>,
-    sentry: Published<Worker>,
+    sentry: AtomicArc<Parker>,
     state: AtomicU8,
     request: AtomicU64,
     pub(crate) core: Mutex<Core>,
@@ -121,7 +125,7 @@ pub(crate) struct Shared {
 pub(crate) struct Core {
     pub(crate) jobs: VecDeque<Job>,
     /// The parked threads that nobody appointed to a job; the one that became idle last is on top.
-    pub(crate) idle: Vec<Arc<Worker>>,
+    pub(crate) idle: Vec<Arc<Parker>>,
     /// All threads, from the decision to make one until after its stop hook.
     pub(crate) threads: usize,
     pub(crate) unjoined: Unjoined,
@@ -135,50 +139,6 @@ pub(crate) struct Core {
     growth: Growth,
 }
 
-/// How fast a pool with a thread maker grows: one thread at once for the first job that has none, and after each
-/// [`PAUSE`] twice as many as before, unless the threads that there are will soon have emptied the queue. So the jobs of
-/// a burst that block have all been begun within ten pauses, for 512 threads, and those that are short make few threads.
-#[derive(Default)]
-struct Growth {
-    /// How many threads to make next, at most.
-    step: usize,
-    /// How many jobs had ended at the last step.
-    ended_before: u64,
-    /// The pause since then, in [`PAUSE`]s.
-    pauses: u32,
-}
-
-/// Time between two steps of [`Growth`].
-const PAUSE: Duration = Duration::from_micros(100);
-
-/// A queue that is going to be empty after so many pauses makes no threads.
-const SOON_PAUSES: u32 = 10;
-
-impl Growth {
-    /// How many threads to make now for so many jobs that have none.
-    fn step(&mut self, uncovered: usize, ended: u64) -> usize {
-        let ended_in_pause = (ended - self.ended_before) / u64::from(self.pauses.max(1));
-        let at_this_pace = ended_in_pause.saturating_mul(SOON_PAUSES.into());
-        self.ended_before = ended;
-        // The first step is at once, whatever the pace: a lone job is not to wait.
-        if self.step > 0 && uncovered as u64 <= at_this_pace {
-            self.step = 1;
-            // As long as it goes on like this, there is no hurry.
-            self.pauses = (2 * self.pauses).clamp(1, SOON_PAUSES);
-            return 0;
-        }
-        self.pauses = 1;
-        let now = self.step.max(1);
-        self.step = now.saturating_mul(2);
-        now
-    }
-
-    /// No job is without a thread: the next such job starts over.
-    fn end(&mut self) {
-        self.step = 0;
-    }
-}
-
 impl Core {
     /// How many queued jobs have no thread on its way to them.
     fn uncovered(&self) -> usize {
@@ -190,19 +150,24 @@ impl Core {
     fn wants_thread(&self, cap: usize) -> bool {
         self.uncovered() > 0 && self.idle.is_empty() && self.threads < cap
     }
+
+    /// Nothing of a closed pool is left but threads that end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.closed && self.threads == 0 && self.jobs.is_empty() && self.unjoined.all_listed()
+    }
 }
 
 /// What is left to do after the unlock.
 #[must_use]
 #[derive(Default)]
 pub(crate) struct Todo {
-    wake: Vec<Arc<Worker>>,
+    wake: Vec<Arc<Parker>>,
     ask_for_thread: bool,
     drop: VecDeque<Job>,
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config, body: ThreadBody) -> Self {
         let core = Core {
             jobs: VecDeque::new(),
             idle: Vec::new(),
@@ -216,8 +181,9 @@ impl Shared {
         };
         Self {
             config,
+            body,
             inbox: Stack::new(),
-            sentry: Published::new(),
+            sentry: AtomicArc::default(),
             state: AtomicU8::new(GROWABLE),
             request: AtomicU64::new(0),
             core: Mutex::new(core),
@@ -230,18 +196,26 @@ impl Shared {
         }
     }
 
+    fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+
+    /// Whether the calling thread belongs to this pool.
+    pub(crate) fn is_current(self: &Arc<Self>) -> bool {
+        thread::is_of(self.address())
+    }
+
     /// The submitter's side of the protocol.
     pub(crate) fn submit(self: &Arc<Self>, run: JobFn) -> Result<(), ExecuteError> {
         if self.state.load(Ordering::Relaxed) == CLOSED {
-            drop_quietly(run);
+            drop_contained(run);
             return Err(ExecuteError::ShutDown);
         }
         let id = self.submitted.fetch_add(1, Ordering::Relaxed);
         self.inbox.push(Job { id, run });
         // Pairs with the fence in `settle`.
         fence(Ordering::SeqCst);
-        if let Some(sentry) = self.sentry.get().as_deref() {
-            sentry.signal();
+        if self.sentry.with(|sentry| sentry.signal()).is_some() {
             return Ok(());
         }
         // Acquire, for `CLOSED`: what is in the inbox now has come after the closing.
@@ -251,7 +225,7 @@ impl Shared {
                 if let Err(error) = self.make_threads()
                     && let Some(job) = self.withdraw(id)
                 {
-                    drop_quietly(job);
+                    drop_contained(job);
                     return Err(ExecuteError::NoThread(error));
                 }
             }
@@ -273,22 +247,20 @@ impl Shared {
     }
 
     fn drop_inbox(&self) {
-        let mut jobs = VecDeque::new();
-        self.inbox.take_all(&mut jobs);
-        self.drop_jobs(jobs);
+        self.drop_jobs(self.inbox.take_all());
     }
 
-    fn drop_jobs(&self, jobs: VecDeque<Job>) {
+    fn drop_jobs(&self, jobs: impl ExactSizeIterator<Item = Job>) {
         self.count_taken(jobs.len());
         for job in jobs {
-            drop_quietly(job);
+            drop_contained(job);
         }
     }
 
     /// Moves what has come in to the queue, until the pool is closed.
     pub(crate) fn take_inbox(&self, core: &mut Core) {
         if !core.closed {
-            self.inbox.take_all(&mut core.jobs);
+            core.jobs.extend(self.inbox.take_all());
         }
     }
 
@@ -306,7 +278,7 @@ impl Shared {
         loop {
             self.take_inbox(core);
             if core.closed {
-                self.inbox.take_all(&mut todo.drop);
+                todo.drop.extend(self.inbox.take_all());
             }
             let wanted = if core.closed {
                 core.idle.len()
@@ -336,7 +308,7 @@ impl Shared {
         } else {
             FULL
         };
-        self.sentry.set(core.idle.last());
+        self.sentry.store(core.idle.last());
         // Release, for `CLOSED`: see `submit`.
         self.state.store(state, Ordering::Release);
         self.threads_seen.store(core.threads, Ordering::Relaxed);
@@ -345,13 +317,11 @@ impl Shared {
 
     /// Does what `settle` left to do. Not under the lock.
     pub(crate) fn carry_out(self: &Arc<Self>, todo: Todo) {
-        for worker in todo.wake {
-            worker.signal();
-        }
+        todo.wake.iter().for_each(|parker| parker.signal());
         if todo.ask_for_thread {
             self.ask_for_thread();
         }
-        self.drop_jobs(todo.drop);
+        self.drop_jobs(todo.drop.into_iter());
     }
 
     /// Calls the hook unless a call of it is unanswered; without a hook, makes the threads here.
@@ -363,9 +333,7 @@ impl Shared {
         };
         let request = self.request.load(Ordering::Relaxed);
         if request.is_multiple_of(2) {
-            contained("the thread maker hook", || {
-                hook(&ThreadMaker::new(self.clone()))
-            });
+            contained("the thread maker hook", &**hook);
             let asked = request + 1;
             let _ =
                 self.request
@@ -419,7 +387,7 @@ impl Shared {
         } else {
             core.growth.end();
         }
-        let pause = PAUSE * core.growth.pauses.max(1);
+        let pause = core.growth.pause();
         drop(core);
         self.carry_out(todo);
         wanted.then_some(pause)
@@ -442,7 +410,10 @@ impl Shared {
     }
 
     fn start_thread(self: &Arc<Self>, number: u64) -> io::Result<()> {
-        match worker::start(self, number) {
+        let (shared, body) = (self.clone(), self.body);
+        // The pool itself may go with this thread.
+        let body = move || body(&shared, number);
+        match thread::start(&self.config, self.address(), body) {
             Ok(handle) => {
                 self.start_failed.store(false, Ordering::Relaxed);
                 let mut core = self.core.lock();
@@ -502,8 +473,14 @@ impl Shared {
         self.notify_if_over(&core);
         drop(core);
         self.carry_out(todo);
-        left_before.into_iter().for_each(join_quietly);
+        join_all(left_before);
         !stay
+    }
+
+    pub(crate) fn notify_if_over(&self, core: &Core) {
+        if core.is_over() {
+            self.ended.notify_all();
+        }
     }
 
     fn count_taken(&self, jobs: usize) {
@@ -522,6 +499,15 @@ impl Shared {
 
     pub(crate) fn idle_threads(&self) -> usize {
         self.idle_seen.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Shared {
+    /// What is still there, no thread was ever made for.
+    fn drop(&mut self) {
+        self.drop_inbox();
+        let jobs = std::mem::take(&mut self.core.lock().jobs);
+        self.drop_jobs(jobs.into_iter());
     }
 }
 

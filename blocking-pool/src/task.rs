@@ -2,7 +2,7 @@
 //!
 //! # Protocol
 //!
-//! Every field is a [`Slot`], changed by swaps alone, so no party waits for another.
+//! Every field is a [`AtomicBox`], changed by swaps alone, so no party waits for another.
 //!
 //! - *The closure* belongs to whoever takes it out of `job`: the pool thread runs it; [`BlockingTask::cancel`], or the
 //!   queue that drops its entry unrun, cancels it. That party, and only that party, completes the task.
@@ -22,14 +22,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::cells::Slot;
+use evenkeel_sync::AtomicBox;
+
 use crate::error::JobError;
-use crate::panics::{contained, drop_quietly};
+use crate::panics::{contained, drop_contained};
 
 /// Where the result arrives.
 struct Output<T: Send> {
-    result: Slot<Result<T, JobError>>,
-    waker: Slot<Waker>,
+    result: AtomicBox<Result<T, JobError>>,
+    waker: AtomicBox<Waker>,
 }
 
 impl<T: Send> Output<T> {
@@ -60,7 +61,7 @@ impl<T: Send> Output<T> {
 }
 
 struct Cell<F: Send, T: Send> {
-    job: Slot<F>,
+    job: AtomicBox<F>,
     output: Output<T>,
 }
 
@@ -79,7 +80,7 @@ impl<F: Send, T: Send> Handle<T> for Cell<F, T> {
         let Some(job) = self.job.take() else {
             return false;
         };
-        drop_quietly(job);
+        drop_contained(job);
         self.output.complete(Err(JobError::cancelled()));
         true
     }
@@ -130,11 +131,11 @@ where
     T: Send + 'static,
 {
     let output = Output {
-        result: Slot::new(None),
-        waker: Slot::new(None),
+        result: AtomicBox::new(None),
+        waker: AtomicBox::new(None),
     };
     let cell = Arc::new(Cell {
-        job: Slot::new(Some(job)),
+        job: AtomicBox::new(Some(job)),
         output,
     });
     (

@@ -1,109 +1,22 @@
-//! A pool thread, from its start to its end.
+//! The loop of a pool thread.
 
-use std::cell::Cell;
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use evenkeel_sync::SpinBackoff;
+
 use crate::panics::contained;
-use crate::patience::Patience;
+use crate::parker::Parker;
 use crate::shared::Shared;
-use crate::sync::{
-    AtomicBool, JoinHandle, Ordering, Thread, ThreadBuilder, current, park, park_timeout,
-};
 
-crate::sync::thread_local! {
-    /// The address of the pool that this thread belongs to, or 0.
-    #[allow(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")]
-    static POOL: Cell<usize> = Cell::new(0);
-}
-
-/// Whether the calling thread belongs to the pool of `shared`.
-pub(crate) fn is_current(shared: &Arc<Shared>) -> bool {
-    // A thread whose locals are gone has ended its work.
-    POOL.try_with(Cell::get)
-        .is_ok_and(|pool| pool == Arc::as_ptr(shared).addr())
-}
-
-/// How a pool thread is woken.
-pub(crate) struct Worker {
-    thread: Thread,
-    /// Set before every unpark. A job or hook may have used up the park token that was meant for this, and the token may
-    /// come from a job; the flag can do neither.
-    signal: AtomicBool,
-}
-
-impl Worker {
-    fn new() -> Self {
-        Self {
-            thread: current(),
-            signal: AtomicBool::new(false),
-        }
-    }
-
-    /// Unparks even if the flag was set: who set it may have been preempted before its unpark.
-    pub(crate) fn signal(&self) {
-        // A swap, because loom does not order a plain store with the swap in `wait`.
-        self.signal.swap(true, Ordering::Release);
-        self.thread.unpark();
-    }
-
-    fn take_signal(&self) -> bool {
-        self.signal.swap(false, Ordering::Acquire)
-    }
-
-    /// Waits for the signal; true if the deadline passed without one.
-    fn wait(&self, patience: &mut Patience, deadline: Option<Instant>) -> bool {
-        // A load first, so that a submitter finds the line in its cache.
-        if patience.look_on(|| self.signal.load(Ordering::Relaxed) && self.take_signal()) {
-            return false;
-        }
-        loop {
-            if self.take_signal() {
-                return false;
-            }
-            let Some(deadline) = deadline else {
-                park();
-                continue;
-            };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
-            }
-            park_timeout(left);
-        }
-    }
-}
-
-/// Starts a thread that has been counted already.
-pub(crate) fn start(shared: &Arc<Shared>, number: u64) -> io::Result<JoinHandle<()>> {
-    let config = &shared.config;
-    let mut name =
-        contained("the thread name function", || (config.thread_name)()).unwrap_or_default();
-    // std panics on these.
-    name.retain(|c| c != '\0');
-    let mut builder = ThreadBuilder::new().name(name);
-    if let Some(size) = config.stack_size {
-        builder = builder.stack_size(size);
-    }
-    let setup = config.thread_setup.as_ref();
-    let setup = setup.and_then(|setup| contained("the thread setup hook", &**setup));
-    let shared = shared.clone();
-    builder.spawn(move || {
-        POOL.with(|pool| pool.set(Arc::as_ptr(&shared).addr()));
-        setup.and_then(|setup| contained("the thread's setup", setup));
-        // The pool itself may go with this thread.
-        contained("a pool thread", move || run(&shared, number));
-    })
-}
-
-fn run(shared: &Arc<Shared>, number: u64) {
-    let worker = Arc::new(Worker::new());
+/// What a thread of the pool does, from its start hook to its stop hook.
+pub(crate) fn run(shared: &Arc<Shared>, number: u64) {
+    let me = Arc::new(Parker::of_current());
     loop {
         if let Some(hook) = &shared.config.on_thread_start {
             contained("the thread start hook", &**hook);
         }
-        work(shared, &worker);
+        work(shared, &me);
         if let Some(hook) = &shared.config.on_thread_stop {
             contained("the thread stop hook", &**hook);
         }
@@ -114,10 +27,10 @@ fn run(shared: &Arc<Shared>, number: u64) {
 }
 
 /// Runs jobs until none came for the keep-alive time, or the pool is closed and none is left.
-fn work(shared: &Arc<Shared>, me: &Arc<Worker>) {
+fn work(shared: &Arc<Shared>, me: &Arc<Parker>) {
     let deadline_from_now = || Instant::now().checked_add(shared.config.keep_alive);
     let mut deadline = deadline_from_now();
-    let mut patience = Patience::default();
+    let backoff = SpinBackoff::default();
     let mut expired = false;
     let mut core = shared.core.lock();
     core.starting -= 1;
@@ -140,9 +53,9 @@ fn work(shared: &Arc<Shared>, me: &Arc<Worker>) {
         let todo = shared.settle(&mut core);
         drop(core);
         shared.carry_out(todo);
-        let timed_out = me.wait(&mut patience, deadline);
+        let timed_out = me.wait(&backoff, deadline);
         core = shared.core.lock();
-        match core.idle.iter().rposition(|worker| Arc::ptr_eq(worker, me)) {
+        match core.idle.iter().rposition(|parker| Arc::ptr_eq(parker, me)) {
             // Woken by a submitter as the sentry, or timed out; either way nobody counts on this thread.
             Some(index) => {
                 core.idle.remove(index);

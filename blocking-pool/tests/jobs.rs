@@ -244,7 +244,7 @@ mod no_thread {
     fn the_error_reaches_the_thread_maker_and_the_jobs_stay() {
         let pool = Builder::new()
             .stack_size(STACK)
-            .thread_maker(|_| ())
+            .thread_maker(|| ())
             .build()
             .unwrap();
         let task = pool.spawn(|| ());

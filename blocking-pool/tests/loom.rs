@@ -116,7 +116,7 @@ fn making_meets_shutdown() {
         let pool = Builder::new()
             .max_threads(1)
             .keep_alive(Duration::MAX)
-            .thread_maker(move |_| ring.send(()).unwrap())
+            .thread_maker(move || ring.send(()).unwrap())
             .build()
             .unwrap();
         let task = pool.spawn(|| 7);
@@ -142,7 +142,7 @@ fn asking_meets_making() {
         let pool = Builder::new()
             .max_threads(1)
             .keep_alive(Duration::MAX)
-            .thread_maker(move |_| ring.store(true, Ordering::Relaxed))
+            .thread_maker(move || ring.store(true, Ordering::Relaxed))
             .build()
             .unwrap();
         let other = pool.clone();
@@ -169,7 +169,7 @@ fn submitting_meets_pausing() {
         let pool = Builder::new()
             .max_threads(2)
             .keep_alive(Duration::MAX)
-            .thread_maker(move |_| ring.send(()).unwrap())
+            .thread_maker(move || ring.send(()).unwrap())
             .build()
             .unwrap();
         // The first job waits for the second, which so needs a thread of its own.

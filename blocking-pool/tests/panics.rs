@@ -104,7 +104,7 @@ fn of_the_hooks() {
             explode();
             || ()
         });
-        builder.thread_maker(|_| explode());
+        builder.thread_maker(explode);
         let pool = builder.build().unwrap();
         let task = pool.spawn(|| 5);
         pool.make_threads().unwrap();
@@ -204,6 +204,20 @@ fn what_a_destructor_panicked_with_is_dropped() {
     });
 }
 
+#[test]
+fn of_the_destructors_of_jobs_for_which_no_thread_is_ever_made() {
+    with_panicking_log(|| {
+        let pool = Builder::new().thread_maker(|| ()).build().unwrap();
+        let held = Arc::new(());
+        for _ in 0..2 {
+            let captured = (Bomb(2), held.clone());
+            pool.execute(move || drop(captured)).unwrap();
+        }
+        drop(pool);
+        assert_eq!(Arc::strong_count(&held), 1);
+    });
+}
+
 /// No operating system gives a thread a stack as large as the address space.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
@@ -213,7 +227,7 @@ fn of_the_log_when_a_thread_is_refused() {
             let mut builder = Builder::new();
             builder.stack_size(1 << 47);
             if has_maker {
-                builder.thread_maker(|_| ());
+                builder.thread_maker(|| ());
             }
             let pool = builder.build().unwrap();
             let bombs = [Bomb(2), Bomb(0)];

@@ -83,7 +83,7 @@ fn tokio_3869() {
     within_limit(|| {
         let pool = Builder::new()
             .stack_size(1 << 47)
-            .thread_maker(|_| ())
+            .thread_maker(|| ())
             .build()
             .unwrap();
         let dropped = Arc::new(Mutex::new(0));
@@ -155,7 +155,7 @@ fn queued_jobs_get_threads_after_the_shutdown_has_begun() {
     within_limit(|| {
         let (ring, rung) = mpsc::channel();
         let pool = Builder::new()
-            .thread_maker(move |_| ring.send(()).unwrap())
+            .thread_maker(move || ring.send(()).unwrap())
             .build()
             .unwrap();
         let meeting = Arc::new(Barrier::new(8));

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{LIMIT, block_on, blocker, wait_for, within_limit};
-use evenkeel_blocking_pool::{Builder, Pool, ThreadMaker};
+use evenkeel_blocking_pool::{Builder, Pool};
 
 /// Has `threads` threads of `pool` run a job at the same time.
 fn fill(pool: &Pool, threads: usize) {
@@ -237,32 +237,16 @@ fn make_all(maker: impl Fn() -> io::Result<Option<Duration>>) -> usize {
     std::iter::from_fn(|| maker().unwrap()).count()
 }
 
-/// Makes threads when the hook rings, as a runtime's driver thread would.
-fn driver() -> (
-    impl Fn(&ThreadMaker) + Send + Sync + 'static,
-    thread::JoinHandle<()>,
-) {
-    let (ring, rung) = mpsc::channel::<ThreadMaker>();
-    let driver = thread::Builder::new().name("driver".into());
-    let driver = driver.spawn(move || {
-        for maker in &rung {
-            make_all(|| maker.make_threads());
-        }
-    });
-    (
-        move |maker: &ThreadMaker| ring.send(maker.clone()).unwrap(),
-        driver.unwrap(),
-    )
-}
-
 #[test]
 fn with_a_hook_threads_are_made_by_the_driver_alone() {
     within_limit(|| {
-        let (hook, driver) = driver();
+        // True to make threads, false to end.
+        let (ring, rung) = mpsc::channel();
+        let end = ring.clone();
         let makers = Arc::new(Mutex::new(HashSet::new()));
         let seen = makers.clone();
         let pool = Builder::new()
-            .thread_maker(hook)
+            .thread_maker(move || ring.send(true).unwrap())
             .thread_name_fn(move || {
                 // Called by whoever makes the thread.
                 seen.lock()
@@ -272,6 +256,13 @@ fn with_a_hook_threads_are_made_by_the_driver_alone() {
             })
             .build()
             .unwrap();
+        let driver = thread::Builder::new().name("driver".into());
+        let driven = pool.clone();
+        let driver = driver.spawn(move || {
+            while rung.recv().unwrap() {
+                make_all(|| driven.make_threads());
+            }
+        });
         fill(&pool, 40);
         assert_eq!(pool.threads(), 40);
         assert_eq!(
@@ -279,9 +270,27 @@ fn with_a_hook_threads_are_made_by_the_driver_alone() {
             HashSet::from([Some("driver".to_owned())])
         );
         assert!(pool.shutdown(None));
+        end.send(false).unwrap();
+        driver.unwrap().join().unwrap();
+    });
+}
+
+#[test]
+fn hooks_go_with_the_pool() {
+    within_limit(|| {
+        let held = Arc::new(());
+        let (maker, start) = (held.clone(), held.clone());
+        let pool = Builder::new()
+            .thread_maker(move || drop(maker.clone()))
+            .on_thread_start(move || drop(start.clone()))
+            .build()
+            .unwrap();
+        let task = pool.spawn(|| ());
+        make_all(|| pool.make_threads());
+        block_on(task).unwrap();
+        assert!(pool.shutdown(None));
         drop(pool);
-        // The hook, and with it the driver's channel, goes with the pool.
-        driver.join().unwrap();
+        assert_eq!(Arc::strong_count(&held), 1);
     });
 }
 
@@ -291,7 +300,7 @@ fn the_hook_is_not_called_while_a_call_is_unanswered() {
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = calls.clone();
         let pool = Builder::new()
-            .thread_maker(move |_| {
+            .thread_maker(move || {
                 counter.fetch_add(1, Ordering::SeqCst);
             })
             .build()
@@ -328,7 +337,7 @@ fn the_hook_is_not_called_while_a_call_is_unanswered() {
 #[test]
 fn a_burst_of_short_jobs_makes_few_threads() {
     within_limit(|| {
-        let pool = Builder::new().thread_maker(|_| ()).build().unwrap();
+        let pool = Builder::new().thread_maker(|| ()).build().unwrap();
         let (gate, open) = mpsc::channel::<()>();
         let open = Arc::new(Mutex::new(open));
         // A hundred jobs, each of which waits for its turn.

@@ -2,21 +2,63 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use mio::Interest;
 use mio::unix::SourceFd;
 
-use crate::driver::Handle;
 use crate::ready::{Ready, ReadyEvent};
-use crate::registration::{Registration, is_blocked};
+use crate::registration::{Direction, Registration, is_blocked};
+use crate::shared::Handle;
+
+/// The runtime that the waits of an [`AsyncFd`] belong to.
+pub trait Runtime {
+    /// Polls a wait for `interest`, or an operation with it, and sees to it that a task whose source is
+    /// always ready lets others run: it may return `Pending` without calling `poll`, and wakes the
+    /// task then.
+    fn poll<R>(
+        cx: &mut Context<'_>,
+        interest: Interest,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R>;
+}
+
+/// A [`Runtime`] that knows the driver of the calling thread.
+pub trait CurrentRuntime: Runtime {
+    /// The current driver.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime.
+    fn handle() -> Handle;
+}
+
+/// No runtime, or one that knows nothing of this driver: the waits are no more than that.
+#[derive(Debug)]
+pub enum NoRuntime {}
+
+impl Runtime for NoRuntime {
+    fn poll<R>(
+        cx: &mut Context<'_>,
+        _: Interest,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
+        poll(cx)
+    }
+}
 
 /// Owns a value with a descriptor, and waits for the descriptor's readiness.
 ///
 /// The descriptor should be in non-blocking mode, and must stay the same one for as long as this
 /// exists. The API is that of tokio's `AsyncFd`, except for the handle that the constructors take.
+///
+/// A runtime that has a driver and a budget for its tasks names itself as `C`, by a type alias: every
+/// wait then goes through [`Runtime::poll`].
 ///
 /// # Examples
 /// ```
@@ -43,10 +85,11 @@ use crate::registration::{Registration, is_blocked};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[must_use = "dropping it deregisters the descriptor and drops the value"]
-pub struct AsyncFd<T: AsRawFd> {
+pub struct AsyncFd<T: AsRawFd, C = NoRuntime> {
     /// `None` only in `into_inner` and in `drop`.
     inner: Option<T>,
     registration: Registration,
+    runtime: PhantomData<fn() -> C>,
 }
 
 impl<T: AsRawFd> AsyncFd<T> {
@@ -68,10 +111,43 @@ impl<T: AsRawFd> AsyncFd<T> {
         interest: Interest,
         handle: &Handle,
     ) -> io::Result<AsyncFd<T>> {
+        AsyncFd::register(inner, interest, handle)
+    }
+}
+
+impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
+    /// Registers the descriptor of `inner` for reading and writing, with the current runtime.
+    ///
+    /// # Errors
+    /// The error of the operating system, for instance if the descriptor is a regular file or is
+    /// registered already; `inner` is dropped.
+    ///
+    /// # Panics
+    /// Panics outside a runtime.
+    pub fn new(inner: T) -> io::Result<Self> {
+        Self::with_interest(inner, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Registers the descriptor of `inner` for `interest`, with the current runtime. Waiting for
+    /// anything else may be for ever.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    /// Panics outside a runtime.
+    pub fn with_interest(inner: T, interest: Interest) -> io::Result<Self> {
+        Self::register(inner, interest, &C::handle())
+    }
+}
+
+impl<T: AsRawFd, C> AsyncFd<T, C> {
+    fn register(inner: T, interest: Interest, handle: &Handle) -> io::Result<Self> {
         let registration = handle.register(&mut SourceFd(&inner.as_raw_fd()), interest)?;
         Ok(AsyncFd {
             inner: Some(inner),
             registration,
+            runtime: PhantomData,
         })
     }
 
@@ -96,146 +172,6 @@ impl<T: AsRawFd> AsyncFd<T> {
         self.inner
             .take()
             .expect("the value is there until `into_inner`")
-    }
-
-    /// Waits until a read is worth trying.
-    ///
-    /// # Errors
-    /// That the driver has shut down.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses no readiness.
-    pub async fn readable(&self) -> io::Result<AsyncFdReadyGuard<'_, T>> {
-        self.ready(Interest::READABLE).await
-    }
-
-    /// As [`readable`](AsyncFd::readable), for operations that need `&mut T`.
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancel safety
-    /// As there.
-    pub async fn readable_mut(&mut self) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
-        self.ready_mut(Interest::READABLE).await
-    }
-
-    /// Waits until a write is worth trying.
-    ///
-    /// # Errors
-    /// That the driver has shut down.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses no readiness.
-    pub async fn writable(&self) -> io::Result<AsyncFdReadyGuard<'_, T>> {
-        self.ready(Interest::WRITABLE).await
-    }
-
-    /// As [`writable`](AsyncFd::writable), for operations that need `&mut T`.
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancel safety
-    /// As there.
-    pub async fn writable_mut(&mut self) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
-        self.ready_mut(Interest::WRITABLE).await
-    }
-
-    /// Waits for any of `interest`; [`AsyncFdReadyGuard::ready`] says for what the descriptor is
-    /// ready.
-    ///
-    /// # Errors
-    /// That the driver has shut down.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses no readiness.
-    pub async fn ready(&self, interest: Interest) -> io::Result<AsyncFdReadyGuard<'_, T>> {
-        let event = self.registration.readiness(interest).await?;
-        Ok(AsyncFdReadyGuard {
-            async_fd: self,
-            event,
-        })
-    }
-
-    /// As [`ready`](AsyncFd::ready), for operations that need `&mut T`.
-    ///
-    /// # Errors
-    /// As there.
-    ///
-    /// # Cancel safety
-    /// As there.
-    pub async fn ready_mut(
-        &mut self,
-        interest: Interest,
-    ) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
-        let event = self.registration.readiness(interest).await?;
-        Ok(AsyncFdReadyMutGuard {
-            async_fd: self,
-            event,
-        })
-    }
-
-    /// As [`readable`](AsyncFd::readable), for callers that poll. Remembers the waker of the last
-    /// caller only.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn poll_read_ready<'a>(
-        &'a self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<AsyncFdReadyGuard<'a, T>>> {
-        let event = ready!(self.registration.poll_read_ready(cx))?;
-        Poll::Ready(Ok(AsyncFdReadyGuard {
-            async_fd: self,
-            event,
-        }))
-    }
-
-    /// As [`poll_read_ready`](AsyncFd::poll_read_ready), for operations that need `&mut T`.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn poll_read_ready_mut<'a>(
-        &'a mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<AsyncFdReadyMutGuard<'a, T>>> {
-        let event = ready!(self.registration.poll_read_ready(cx))?;
-        Poll::Ready(Ok(AsyncFdReadyMutGuard {
-            async_fd: self,
-            event,
-        }))
-    }
-
-    /// As [`writable`](AsyncFd::writable), for callers that poll. Remembers the waker of the last
-    /// caller only.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn poll_write_ready<'a>(
-        &'a self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<AsyncFdReadyGuard<'a, T>>> {
-        let event = ready!(self.registration.poll_write_ready(cx))?;
-        Poll::Ready(Ok(AsyncFdReadyGuard {
-            async_fd: self,
-            event,
-        }))
-    }
-
-    /// As [`poll_write_ready`](AsyncFd::poll_write_ready), for operations that need `&mut T`.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn poll_write_ready_mut<'a>(
-        &'a mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<AsyncFdReadyMutGuard<'a, T>>> {
-        let event = ready!(self.registration.poll_write_ready(cx))?;
-        Poll::Ready(Ok(AsyncFdReadyMutGuard {
-            async_fd: self,
-            event,
-        }))
     }
 
     /// Calls `f` if the descriptor is ready. See [`Registration::try_io`].
@@ -266,6 +202,157 @@ impl<T: AsRawFd> AsyncFd<T> {
         self.registration.try_io(interest, || f(inner))
     }
 
+    fn deregister(&self) {
+        if let Some(inner) = &self.inner {
+            // It fails where the owner has closed the descriptor, and then there is nothing to do.
+            let _ = self
+                .registration
+                .deregister(&mut SourceFd(&inner.as_raw_fd()));
+        }
+    }
+}
+
+impl<T: AsRawFd, C: Runtime> AsyncFd<T, C> {
+    /// Waits until a read is worth trying.
+    ///
+    /// # Errors
+    /// That the driver has shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no readiness.
+    pub async fn readable(&self) -> io::Result<AsyncFdReadyGuard<'_, T, C>> {
+        self.ready(Interest::READABLE).await
+    }
+
+    /// As [`readable`](AsyncFd::readable), for operations that need `&mut T`.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn readable_mut(&mut self) -> io::Result<AsyncFdReadyMutGuard<'_, T, C>> {
+        self.ready_mut(Interest::READABLE).await
+    }
+
+    /// Waits until a write is worth trying.
+    ///
+    /// # Errors
+    /// That the driver has shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no readiness.
+    pub async fn writable(&self) -> io::Result<AsyncFdReadyGuard<'_, T, C>> {
+        self.ready(Interest::WRITABLE).await
+    }
+
+    /// As [`writable`](AsyncFd::writable), for operations that need `&mut T`.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn writable_mut(&mut self) -> io::Result<AsyncFdReadyMutGuard<'_, T, C>> {
+        self.ready_mut(Interest::WRITABLE).await
+    }
+
+    /// Waits for any of `interest`; [`AsyncFdReadyGuard::ready`] says for what the descriptor is
+    /// ready.
+    ///
+    /// # Errors
+    /// That the driver has shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no readiness.
+    pub async fn ready(&self, interest: Interest) -> io::Result<AsyncFdReadyGuard<'_, T, C>> {
+        let event = self.event(interest).await?;
+        Ok(AsyncFdReadyGuard {
+            async_fd: self,
+            event,
+        })
+    }
+
+    /// As [`ready`](AsyncFd::ready), for operations that need `&mut T`.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn ready_mut(
+        &mut self,
+        interest: Interest,
+    ) -> io::Result<AsyncFdReadyMutGuard<'_, T, C>> {
+        let event = self.event(interest).await?;
+        Ok(AsyncFdReadyMutGuard {
+            async_fd: self,
+            event,
+        })
+    }
+
+    /// As [`readable`](AsyncFd::readable), for callers that poll. Remembers the waker of the last
+    /// caller only.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_read_ready<'a>(
+        &'a self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyGuard<'a, T, C>>> {
+        let event = ready!(self.poll_event(cx, Direction::Read))?;
+        Poll::Ready(Ok(AsyncFdReadyGuard {
+            async_fd: self,
+            event,
+        }))
+    }
+
+    /// As [`poll_read_ready`](AsyncFd::poll_read_ready), for operations that need `&mut T`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_read_ready_mut<'a>(
+        &'a mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyMutGuard<'a, T, C>>> {
+        let event = ready!(self.poll_event(cx, Direction::Read))?;
+        Poll::Ready(Ok(AsyncFdReadyMutGuard {
+            async_fd: self,
+            event,
+        }))
+    }
+
+    /// As [`writable`](AsyncFd::writable), for callers that poll. Remembers the waker of the last
+    /// caller only.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_write_ready<'a>(
+        &'a self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyGuard<'a, T, C>>> {
+        let event = ready!(self.poll_event(cx, Direction::Write))?;
+        Poll::Ready(Ok(AsyncFdReadyGuard {
+            async_fd: self,
+            event,
+        }))
+    }
+
+    /// As [`poll_write_ready`](AsyncFd::poll_write_ready), for operations that need `&mut T`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_write_ready_mut<'a>(
+        &'a mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyMutGuard<'a, T, C>>> {
+        let event = ready!(self.poll_event(cx, Direction::Write))?;
+        Poll::Ready(Ok(AsyncFdReadyMutGuard {
+            async_fd: self,
+            event,
+        }))
+    }
+
     /// Calls `f` until it does not say that it would block. See [`Registration::async_io`].
     ///
     /// # Errors
@@ -278,9 +365,8 @@ impl<T: AsRawFd> AsyncFd<T> {
         interest: Interest,
         mut f: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        self.registration
-            .async_io(interest, || f(self.get_ref()))
-            .await
+        let operation = self.registration.async_io(interest, || f(self.get_ref()));
+        within::<C, _>(interest, operation).await
     }
 
     /// As [`async_io`](AsyncFd::async_io), for operations that need `&mut T`.
@@ -299,38 +385,56 @@ impl<T: AsRawFd> AsyncFd<T> {
             .inner
             .as_mut()
             .expect("the value is there until `into_inner`");
-        self.registration.async_io(interest, || f(inner)).await
+        let operation = self.registration.async_io(interest, || f(inner));
+        within::<C, _>(interest, operation).await
     }
 
-    fn deregister(&self) {
-        if let Some(inner) = &self.inner {
-            // It fails where the owner has closed the descriptor, and then there is nothing to do.
-            let _ = self
-                .registration
-                .deregister(&mut SourceFd(&inner.as_raw_fd()));
+    /// Waits for any of `interest`, as the runtime has it.
+    async fn event(&self, interest: Interest) -> io::Result<ReadyEvent> {
+        within::<C, _>(interest, self.registration.readiness(interest)).await
+    }
+
+    fn poll_event(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<ReadyEvent>> {
+        match direction {
+            Direction::Read => C::poll(cx, Interest::READABLE, |cx| {
+                self.registration.poll_read_ready(cx)
+            }),
+            Direction::Write => C::poll(cx, Interest::WRITABLE, |cx| {
+                self.registration.poll_write_ready(cx)
+            }),
         }
     }
 }
 
-impl<T: AsRawFd> Drop for AsyncFd<T> {
+/// Each poll of `future` goes through the runtime.
+async fn within<C: Runtime, F: Future>(interest: Interest, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| C::poll(cx, interest, |cx| future.as_mut().poll(cx))).await
+}
+
+impl<T: AsRawFd, C> Drop for AsyncFd<T, C> {
     fn drop(&mut self) {
         self.deregister();
     }
 }
 
-impl<T: AsRawFd> AsRawFd for AsyncFd<T> {
+impl<T: AsRawFd, C> AsRawFd for AsyncFd<T, C> {
     fn as_raw_fd(&self) -> RawFd {
         self.get_ref().as_raw_fd()
     }
 }
 
-impl<T: AsRawFd + AsFd> AsFd for AsyncFd<T> {
+impl<T: AsRawFd + AsFd, C> AsFd for AsyncFd<T, C> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.get_ref().as_fd()
     }
 }
 
-impl<T: AsRawFd + fmt::Debug> fmt::Debug for AsyncFd<T> {
+impl<T: AsRawFd + fmt::Debug, C> fmt::Debug for AsyncFd<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsyncFd")
             .field("inner", self.get_ref())
@@ -345,12 +449,12 @@ impl<T: AsRawFd + fmt::Debug> fmt::Debug for AsyncFd<T> {
 /// otherwise the descriptor is still taken for ready and the next wait returns at once.
 #[derive(Debug)]
 #[must_use = "a guard that is not used to clear the readiness leaves it set"]
-pub struct AsyncFdReadyGuard<'a, T: AsRawFd> {
-    async_fd: &'a AsyncFd<T>,
+pub struct AsyncFdReadyGuard<'a, T: AsRawFd, C = NoRuntime> {
+    async_fd: &'a AsyncFd<T, C>,
     event: ReadyEvent,
 }
 
-impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
+impl<'a, T: AsRawFd, C> AsyncFdReadyGuard<'a, T, C> {
     /// Clears the readiness that the guard stands for, except what was reported since and that a side is
     /// closed. Where a side may be opened again, as a FIFO's by its next writer, use
     /// [`try_io`](AsyncFdReadyGuard::try_io), which sees that the operation would block.
@@ -372,7 +476,7 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
     }
 
     /// The [`AsyncFd`].
-    pub fn get_ref(&self) -> &'a AsyncFd<T> {
+    pub fn get_ref(&self) -> &'a AsyncFd<T, C> {
         self.async_fd
     }
 
@@ -387,7 +491,7 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
     /// [`TryIoError`] if `f` would block. Its other errors are in the inner result.
     pub fn try_io<R>(
         &mut self,
-        f: impl FnOnce(&'a AsyncFd<T>) -> io::Result<R>,
+        f: impl FnOnce(&'a AsyncFd<T, C>) -> io::Result<R>,
     ) -> Result<io::Result<R>, TryIoError> {
         let result = f(self.async_fd);
         clear_if_blocked(&self.async_fd.registration, &mut self.event, result)
@@ -397,12 +501,12 @@ impl<'a, T: AsRawFd> AsyncFdReadyGuard<'a, T> {
 /// As [`AsyncFdReadyGuard`], with access to `&mut T`.
 #[derive(Debug)]
 #[must_use = "a guard that is not used to clear the readiness leaves it set"]
-pub struct AsyncFdReadyMutGuard<'a, T: AsRawFd> {
-    async_fd: &'a mut AsyncFd<T>,
+pub struct AsyncFdReadyMutGuard<'a, T: AsRawFd, C = NoRuntime> {
+    async_fd: &'a mut AsyncFd<T, C>,
     event: ReadyEvent,
 }
 
-impl<T: AsRawFd> AsyncFdReadyMutGuard<'_, T> {
+impl<T: AsRawFd, C> AsyncFdReadyMutGuard<'_, T, C> {
     /// See [`AsyncFdReadyGuard::clear_ready`].
     pub fn clear_ready(&mut self) {
         self.clear_ready_matching(self.ready());
@@ -422,12 +526,12 @@ impl<T: AsRawFd> AsyncFdReadyMutGuard<'_, T> {
     }
 
     /// The [`AsyncFd`].
-    pub fn get_ref(&self) -> &AsyncFd<T> {
+    pub fn get_ref(&self) -> &AsyncFd<T, C> {
         self.async_fd
     }
 
     /// The [`AsyncFd`].
-    pub fn get_mut(&mut self) -> &mut AsyncFd<T> {
+    pub fn get_mut(&mut self) -> &mut AsyncFd<T, C> {
         self.async_fd
     }
 
@@ -447,7 +551,7 @@ impl<T: AsRawFd> AsyncFdReadyMutGuard<'_, T> {
     /// As there.
     pub fn try_io<R>(
         &mut self,
-        f: impl FnOnce(&mut AsyncFd<T>) -> io::Result<R>,
+        f: impl FnOnce(&mut AsyncFd<T, C>) -> io::Result<R>,
     ) -> Result<io::Result<R>, TryIoError> {
         let result = f(self.async_fd);
         clear_if_blocked(&self.async_fd.registration, &mut self.event, result)

@@ -19,7 +19,7 @@
 //!
 //! Model: `loom_tests.rs`.
 
-use crate::sync::{AtomicU64, Ordering};
+use evenkeel_sync::atomic::{AtomicU64, Ordering};
 
 const RUNG: u64 = 1;
 const TURN: u64 = 1 << 1;

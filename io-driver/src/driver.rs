@@ -1,20 +1,14 @@
-//! The driver, which polls, and the handle, which registers and wakes.
+//! The driver, which polls.
 
-use std::fmt;
 use std::io;
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::event::{Event, Source};
-use mio::{Events, Interest, Poll, Token};
+use mio::event::Event;
+use mio::{Events, Poll, Token};
 
-use crate::bell::Bell;
-use crate::panics::log;
 use crate::ready::Ready;
-use crate::registration::Registration;
-use crate::slots::Slots;
-use crate::system::System;
+use crate::shared::{Handle, Shared};
 
 const EVENTS_PER_TURN: usize = 1024;
 
@@ -59,17 +53,6 @@ pub struct Driver {
     shared: Arc<Shared>,
 }
 
-/// What the driver, its handles and the registrations share.
-pub(crate) struct Shared {
-    pub(crate) slots: Slots,
-    pub(crate) system: System,
-    bell: Bell,
-}
-
-/// No code of others runs while anything in here is half done.
-impl UnwindSafe for Shared {}
-impl RefUnwindSafe for Shared {}
-
 impl Driver {
     /// Makes a driver that takes up to 1,024 events from the system in a turn.
     ///
@@ -89,11 +72,7 @@ impl Driver {
     pub fn with_capacity(events: usize) -> io::Result<Driver> {
         assert!(events > 0, "a driver needs room for at least one event");
         let poll = Poll::new()?;
-        let shared = Shared {
-            slots: Slots::new(),
-            system: System::new(&poll, WAKE_TOKEN)?,
-            bell: Bell::default(),
-        };
+        let shared = Shared::new(&poll, WAKE_TOKEN)?;
         Ok(Driver {
             poll,
             events: Events::with_capacity(events),
@@ -103,9 +82,7 @@ impl Driver {
 
     /// A handle for registering with this driver and for waking it.
     pub fn handle(&self) -> Handle {
-        Handle {
-            shared: Arc::clone(&self.shared),
-        }
+        Handle::of(Arc::clone(&self.shared))
     }
 
     /// Waits for events, delivers them, and returns how many there were.
@@ -175,15 +152,6 @@ impl Drop for Driver {
     }
 }
 
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("registrations", &self.slots.claimed())
-            .field("shutdown", &self.slots.is_shutdown())
-            .finish_non_exhaustive()
-    }
-}
-
 /// Translates what the system reported.
 fn ready_of(event: &Event) -> Ready {
     let error = event.is_error();
@@ -201,58 +169,4 @@ fn ready_of(event: &Event) -> Ready {
     ];
     let set = flags.into_iter().filter(|(set, _)| *set);
     set.fold(Ready::EMPTY, |ready, (_, flag)| ready | flag)
-}
-
-/// Registers sources with a [`Driver`], and wakes it. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    shared: Arc<Shared>,
-}
-
-impl Handle {
-    pub(crate) fn of(shared: Arc<Shared>) -> Handle {
-        Handle { shared }
-    }
-
-    /// Makes the current turn of the driver return, or the next one if it is in none.
-    ///
-    /// Calls are gathered: however many come during a turn, about one of them makes a system call.
-    /// What the caller did before is visible to the driver's thread after that turn.
-    pub fn wake(&self) {
-        if let Err(error) = self.shared.bell.ring(|| self.shared.system.wake()) {
-            log(|| tracing::error!(%error, "the IO driver could not be woken"));
-        }
-    }
-
-    /// Registers `source`, for a [`Registration`] to wait on. It does not own the source: see
-    /// [`Registration::deregister`], or let [`Io`](crate::Io) own both.
-    ///
-    /// # Errors
-    /// The system's, for example when it cannot poll such a source (`EPERM` for a regular file), or
-    /// when its limit of watched descriptors is reached; that the driver has shut down; or that it
-    /// belongs to the process that this one was forked from. The source is then not registered, and nothing else is changed.
-    pub fn register<S>(&self, source: &mut S, interest: Interest) -> io::Result<Registration>
-    where
-        S: Source + ?Sized,
-    {
-        let claim = self.shared.slots.claim()?;
-        let token = Token(claim.token());
-        let registration = Registration::new(Arc::clone(&self.shared), claim);
-        self.shared.system.register(source, token, interest)?;
-        Ok(registration)
-    }
-
-    /// How many registrations there are.
-    pub fn registrations(&self) -> usize {
-        self.shared.slots.claimed()
-    }
-
-    pub(crate) fn is_of_parent(&self) -> bool {
-        self.shared.system.is_of_parent()
-    }
-
-    /// Whether the driver was dropped.
-    pub fn is_shutdown(&self) -> bool {
-        self.shared.slots.is_shutdown()
-    }
 }

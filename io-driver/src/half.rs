@@ -8,8 +8,10 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use evenkeel_sync::atomic::{AtomicU64, Ordering};
+use evenkeel_sync::thread::yield_in_model;
+
 use crate::ready::Ready;
-use crate::sync::{AtomicU64, Ordering, about_to_retry};
 use crate::waiters::{Contended, Ticket, Waiters};
 
 #[derive(Debug, Default)]
@@ -187,7 +189,7 @@ impl Half {
 
 /// Instead of waiting for a contended lock: lets the executor run something else first.
 pub(crate) fn come_back(cx: &Context<'_>) {
-    about_to_retry();
+    yield_in_model();
     cx.waker().wake_by_ref();
 }
 

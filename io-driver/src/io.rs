@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 use mio::Interest;
 use mio::event::Source;
 
-use crate::driver::Handle;
 use crate::ready::ReadyEvent;
 use crate::registration::{Direction, Registration};
+use crate::shared::Handle;
 
 /// A source that is registered for as long as this owns it.
 ///
@@ -90,6 +90,9 @@ impl<S: Source> Io<S> {
     ///
     /// # Errors
     /// That the driver has shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no readiness.
     pub async fn readable(&self) -> io::Result<ReadyEvent> {
         self.registration.readiness(Interest::READABLE).await
     }
@@ -98,6 +101,9 @@ impl<S: Source> Io<S> {
     ///
     /// # Errors
     /// That the driver has shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no readiness.
     pub async fn writable(&self) -> io::Result<ReadyEvent> {
         self.registration.readiness(Interest::WRITABLE).await
     }
@@ -106,6 +112,9 @@ impl<S: Source> Io<S> {
     ///
     /// # Errors
     /// That the driver has shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses no readiness.
     pub async fn ready(&self, interest: Interest) -> io::Result<ReadyEvent> {
         self.registration.readiness(interest).await
     }

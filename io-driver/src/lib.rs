@@ -8,10 +8,8 @@ mod bell;
 mod half;
 #[cfg(all(test, evenkeel_loom))]
 mod loom_tests;
-mod panics;
 mod ready;
 mod slots;
-mod sync;
 mod waiters;
 
 #[cfg(all(unix, not(evenkeel_loom)))]
@@ -23,6 +21,8 @@ mod io;
 #[cfg(not(evenkeel_loom))]
 mod registration;
 #[cfg(not(evenkeel_loom))]
+mod shared;
+#[cfg(not(evenkeel_loom))]
 mod system;
 #[cfg(not(evenkeel_loom))]
 mod thread;
@@ -31,12 +31,16 @@ pub use ready::{Ready, ReadyEvent};
 
 #[cfg(not(evenkeel_loom))]
 pub use crate::{
-    driver::{Driver, Handle},
+    driver::Driver,
     io::Io,
     registration::{Direction, Registration},
+    shared::Handle,
     thread::DriverThread,
 };
 #[cfg(all(unix, not(evenkeel_loom)))]
-pub use async_fd::{AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, TryIoError};
+pub use async_fd::{
+    AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, CurrentRuntime, NoRuntime, Runtime,
+    TryIoError,
+};
 #[cfg(not(evenkeel_loom))]
 pub use mio::{Interest, event::Source};

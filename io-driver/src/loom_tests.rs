@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use evenkeel_sync::atomic::Ordering::Relaxed;
 use loom::future::block_on;
 use loom::sync::atomic::AtomicBool;
 use loom::sync::{Condvar, Mutex};
@@ -19,7 +20,6 @@ use crate::bell::Bell;
 use crate::half::{Half, Seen};
 use crate::ready::Ready;
 use crate::slots::{Claim, Slots};
-use crate::sync::Ordering::Relaxed;
 use crate::waiters::{Ticket, Waiters};
 
 /// Explores every schedule with up to `preemptions` of them.

@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use mio::Interest;
 use mio::event::Source;
+use mio::{Interest, Token};
 
-use crate::driver::{Handle, Shared};
 use crate::half::come_back;
 use crate::ready::{Ready, ReadyEvent};
+use crate::shared::{Handle, Shared};
 use crate::slots::{Claim, Slot};
 use crate::waiters::Ticket;
 
@@ -64,11 +64,32 @@ pub struct Registration {
     claim: Claim,
 }
 
-impl Registration {
-    pub(crate) fn new(shared: Arc<Shared>, claim: Claim) -> Registration {
-        Registration { shared, claim }
+impl Handle {
+    /// Registers `source`, for a [`Registration`] to wait on. It does not own the source: see
+    /// [`Registration::deregister`], or let [`Io`](crate::Io) own both.
+    ///
+    /// # Errors
+    /// The system's, for example when it cannot poll such a source (`EPERM` for a regular file), or
+    /// when its limit of watched descriptors is reached; that the driver has shut down; or that it
+    /// belongs to the process that this one was forked from. The source is then not registered, and
+    /// nothing else is changed.
+    pub fn register<S>(&self, source: &mut S, interest: Interest) -> io::Result<Registration>
+    where
+        S: Source + ?Sized,
+    {
+        let claim = self.shared.slots.claim()?;
+        let token = Token(claim.token());
+        // Made first, so that its drop gives the slot back if the system refuses the source.
+        let registration = Registration {
+            shared: Arc::clone(&self.shared),
+            claim,
+        };
+        self.shared.system.register(source, token, interest)?;
+        Ok(registration)
     }
+}
 
+impl Registration {
     /// A handle of the driver.
     pub fn handle(&self) -> Handle {
         Handle::of(Arc::clone(&self.shared))

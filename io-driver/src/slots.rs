@@ -44,9 +44,11 @@ use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
+use evenkeel_sync::AtomicArc;
+use evenkeel_sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+
 use crate::half::{GENERATIONS, Half, shutdown_error};
 use crate::ready::Ready;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, Swap, fence};
 
 /// Slots of the first chunk. Each chunk has twice as many as the one before it.
 const FIRST_CHUNK: u32 = if cfg!(evenkeel_loom) { 4 } else { 64 };
@@ -92,7 +94,7 @@ struct Chunk {
 #[derive(Debug)]
 pub(crate) struct Slots {
     /// Made in order. A chunk that was given back has left a tombstone: one without slots.
-    chunks: [Swap<Chunk>; CHUNKS],
+    chunks: [AtomicArc<Chunk>; CHUNKS],
     claimed: AtomicUsize,
     shutdown: AtomicBool,
 }
@@ -139,7 +141,7 @@ impl RefUnwindSafe for Chunk {}
 impl Slots {
     pub(crate) fn new() -> Slots {
         let slots = Slots {
-            chunks: std::array::from_fn(|_| Swap::default()),
+            chunks: std::array::from_fn(|_| AtomicArc::default()),
             claimed: AtomicUsize::new(0),
             shutdown: AtomicBool::new(false),
         };
@@ -191,7 +193,7 @@ impl Slots {
     pub(crate) fn shut_down(&self) {
         self.shutdown.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
-        for chunk in self.chunks.iter().map_while(Swap::load) {
+        for chunk in self.chunks.iter().map_while(AtomicArc::load) {
             for slot in &chunk.slots {
                 slot.read.shut_down();
                 slot.write.shut_down();
@@ -401,7 +403,7 @@ mod tests {
 
     /// How many slots there is memory for.
     fn room(slots: &Slots) -> usize {
-        let chunks = slots.chunks.iter().map_while(Swap::load);
+        let chunks = slots.chunks.iter().map_while(AtomicArc::load);
         chunks.map(|chunk| chunk.slots.len()).sum()
     }
 

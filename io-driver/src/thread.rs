@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use crate::driver::{Driver, Handle};
-use crate::panics::log;
+use evenkeel_sync::panics::log;
+
+use crate::driver::Driver;
+use crate::shared::Handle;
 
 /// A thread that owns a [`Driver`] and turns it, for executors that have no place to do so.
 ///

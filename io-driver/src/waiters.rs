@@ -29,10 +29,10 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use evenkeel_sync::TryLock;
+use evenkeel_sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use evenkeel_sync::panics::{contain, drop_quietly, log};
 use slab::Slab;
-
-use crate::panics::{contain, drop_quietly, log};
-use crate::sync::{AtomicBool, AtomicU8, Ordering, TryLock};
 
 /// Request: wake every waiter.
 const WAKE: u8 = 1;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{spawn, within_limit};
 use evenkeel_io_driver::{Driver, DriverThread};
+use evenkeel_topology::{current_thread_id, thread_is_asleep};
 
 #[test]
 fn zero_timeout_does_not_wait() {
@@ -56,9 +57,9 @@ fn a_wake_ends_a_turn_with_a_fine_timeout() {
 #[test]
 fn mio_1948_huge_timeouts_wait_for_the_wake() {
     within_limit(|| {
-        // Just above what fits, and what is a millisecond when cut to 32 bits.
+        // Just above what fits, and what is nothing when cut to 32 bits.
         let limit = Duration::from_millis(i32::MAX as u64);
-        let wrapped = Duration::from_millis((1 << 32) + 1);
+        let wrapped = Duration::from_millis(1 << 32);
         for timeout in [
             limit,
             limit + Duration::from_nanos(1),
@@ -67,11 +68,14 @@ fn mio_1948_huge_timeouts_wait_for_the_wake() {
         ] {
             let mut driver = Driver::new().unwrap();
             let (handle, woken) = (driver.handle(), Arc::new(AtomicBool::new(false)));
+            let turning = current_thread_id();
             let waker = {
                 let woken = Arc::clone(&woken);
                 spawn(move || {
-                    // Time for a turn that does not wait to return too early.
-                    thread::sleep(Duration::from_millis(30));
+                    // A turn that does not wait ends first.
+                    while thread_is_asleep(turning) == Some(false) {
+                        thread::yield_now();
+                    }
                     woken.store(true, Ordering::SeqCst);
                     handle.wake();
                 })

@@ -71,7 +71,6 @@ pub mod task;
 mod scheduler {
     mod bits;
     pub(crate) mod critical;
-    pub(crate) mod exclusive;
     pub(crate) mod idle;
     pub(crate) mod lease;
     pub(crate) mod long_queue;
@@ -101,8 +100,6 @@ pub mod runtime;
 mod scheduler;
 #[cfg(not(evenkeel_loom))]
 mod spawn;
-#[cfg(not(evenkeel_loom))]
-mod spin;
 #[cfg(not(evenkeel_loom))]
 pub mod time;
 

@@ -263,7 +263,7 @@ mod first_use {
     use std::pin::Pin;
     use std::sync::mpsc;
     use std::task::{Context, Poll, Wake, Waker};
-    use support::{Live, until};
+    use support::{Live, on_built, until};
 
     /// A waker that runs a closure.
     struct Call<F>(F);
@@ -355,12 +355,48 @@ mod first_use {
     /// Nobody but the one who spawns wakes the driver thread then.
     #[test]
     fn in_a_runtime_that_rests() {
-        on_runtime(1, |runtime| {
-            // As a rule long enough for all its threads to be asleep for good.
-            thread::sleep(Duration::from_millis(500));
-            assert_is_compute(foreign_block_on(runtime.spawn_compute(thread_name)).unwrap());
+        let mut builder = builder(1);
+        builder.thread_name("rests");
+        on_built(builder, |runtime| {
+            until_threads_rest("rests");
+            let name = foreign_block_on(runtime.spawn_compute(thread_name)).unwrap();
+            assert!(name.contains("-cpu-"), "{name}");
         });
     }
+
+    /// Waits until no thread with this name has run from one look to the next, as one would that
+    /// sleeps with a timeout.
+    #[cfg(target_os = "linux")]
+    fn until_threads_rest(name: &str) {
+        // How often each has given up its CPU, and has lost it.
+        let switches = || -> Vec<String> {
+            let threads = std::fs::read_dir("/proc/self/task").unwrap();
+            let statuses = threads.filter_map(|thread| {
+                std::fs::read_to_string(thread.ok()?.path().join("status")).ok()
+            });
+            let named = statuses.filter(|status| status.starts_with(&format!("Name:\t{name}")));
+            let mut switches: Vec<_> = named
+                .map(|status| {
+                    let of =
+                        |line: &&str| line.starts_with("Pid:") || line.contains("_ctxt_switches");
+                    status.lines().filter(of).collect()
+                })
+                .collect();
+            switches.sort();
+            switches
+        };
+        let mut before = Vec::new();
+        until(|| {
+            let now = switches();
+            let rests = !now.is_empty() && now == before;
+            before = now;
+            thread::sleep(Duration::from_millis(100));
+            rests
+        });
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn until_threads_rest(_: &str) {}
 
     #[test]
     fn by_many_threads_at_once_starts_every_worker_once() {

@@ -332,6 +332,8 @@ fn each_operation_on_a_descriptor_takes_a_unit() {
         let _ = fd.readable().await.unwrap();
         assert_eq!(units_of(fd.readable()).await, 1);
         assert_eq!(units_of(fd.readable_mut()).await, 1);
+        let guard = fd.readable().await.unwrap();
+        assert_eq!(units_of(guard.get_ref().readable()).await, 1);
         let readable = poll_fn(|cx| fd.poll_read_ready(cx).map(drop));
         assert_eq!(units_of(readable).await, 1);
         let readable = poll_fn(|cx| fd.poll_read_ready_mut(cx).map(drop));

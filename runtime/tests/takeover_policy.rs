@@ -63,11 +63,15 @@ fn disabled_with_all_workers_stuck_others_wait_and_then_go_on() {
         let ran = Arc::new(AtomicBool::new(false));
         let runs = ran.clone();
         let waits = runtime.spawn(async move { runs.store(true, Ordering::SeqCst) });
-        runtime.block_on(async { sleep(Duration::from_millis(50)).await });
+        // Another runtime, whose workers get stuck later and are taken over, has gone on by then.
+        let enabled = builder_with(2, TakeoverPolicy::default()).build().unwrap();
+        let stuck_there = stick_all_but(0, &enabled, Stuck::Blocks, &end);
+        foreign_block_on(enabled.spawn(async {})).unwrap();
         assert!(!ran.load(Ordering::SeqCst));
         end.come();
         foreign_block_on(waits).unwrap();
         join_all(stuck);
+        join_all(stuck_there);
         assert_eq!(runtime.metrics().takeovers(), 0);
     });
 }

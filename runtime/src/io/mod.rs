@@ -8,7 +8,7 @@
 mod async_fd;
 
 #[cfg(unix)]
-pub use async_fd::AsyncFd;
+pub use async_fd::{AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, InRuntime};
 #[cfg(unix)]
-pub use evenkeel_io_driver::{AsyncFdReadyGuard, AsyncFdReadyMutGuard, TryIoError};
+pub use evenkeel_io_driver::TryIoError;
 pub use evenkeel_io_driver::{Interest, Ready};

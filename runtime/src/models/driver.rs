@@ -1,8 +1,7 @@
-//! Parking, the turn at the driver, and watching: `lane::{park_state, exclusive, watch}`.
+//! Parking and watching: `scheduler::{park_state, watch}`.
 
 use super::explore;
 use crate::scheduler::critical::LatencyCritical;
-use crate::scheduler::exclusive::Exclusive;
 use crate::scheduler::idle::{Idle, Search};
 use crate::scheduler::park_state::{ParkState, Place};
 use crate::scheduler::watch::Watching;
@@ -55,35 +54,6 @@ fn parking() {
             preempted.join().unwrap();
             prompt.join().unwrap();
         }
-    });
-}
-
-struct CountDrop(Arc<AtomicUsize>);
-
-impl Drop for CountDrop {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-/// A close against two threads that take turns: the value is dropped, once.
-///
-/// Caught: the guard that does not look at `closing`; the guard that looks before it unlocks.
-#[test]
-fn closing_the_turn() {
-    explore(Some(3), || {
-        let drops = Arc::new(AtomicUsize::new(0));
-        let turn = Arc::new(Exclusive::new(CountDrop(drops.clone())));
-        let takers: Vec<_> = (0..2)
-            .map(|_| {
-                let turn = turn.clone();
-                thread::spawn(move || drop(turn.try_take()))
-            })
-            .collect();
-        turn.close();
-        takers.into_iter().for_each(|taker| taker.join().unwrap());
-        assert_eq!(drops.load(Ordering::SeqCst), 1, "closed, and still there");
-        assert!(turn.try_take().is_none());
     });
 }
 

@@ -31,6 +31,7 @@
 //! socket back, still non-blocking.
 
 mod addr;
+mod methods;
 mod socket;
 pub(crate) mod split;
 pub mod tcp;

@@ -89,117 +89,127 @@ fn reunite<S: Stream>(
     Ok(Arc::into_inner(read.0).expect("the halves were the only owners of their stream"))
 }
 
-impl<S: Stream> ReadHalf<'_, S> {
-    /// Waits until the stream is ready for any of `interest`; see [`TcpStream::ready`].
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        self.0.socket().ready(interest).await
-    }
+// Inherent methods of two types each, which a trait would have to be imported for.
+macro_rules! impl_half {
+    ($($half:tt)+) => {
+        impl<S: Stream> $($half)+ {
+            /// Waits until the stream is ready for any of `interest`; see [`TcpStream::ready`].
+            ///
+            /// # Errors
+            ///
+            /// Fails if the runtime was shut down.
+            ///
+            /// # Cancel safety
+            ///
+            /// Cancel safe: readiness that was not used is still there for the next call.
+            pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+                self.stream().socket().ready(interest).await
+            }
 
-    /// Waits until the stream can be read; see [`TcpStream::readable`].
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.0.socket().readable().await
-    }
+            /// The address of the peer.
+            ///
+            /// # Errors
+            ///
+            /// The error of the operating system, for instance if the stream is no longer connected.
+            pub fn peer_addr(&self) -> io::Result<S::Addr> {
+                self.stream().peer()
+            }
 
-    /// Reads what is there without waiting; see [`TcpStream::try_read`].
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing is known to be there, or the error of the read.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.socket().try_read(buf)
-    }
-
-    /// As [`try_read`](Self::try_read), into several buffers.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_read`](Self::try_read).
-    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.0.socket().try_read_vectored(bufs)
-    }
-
-    /// The address of the peer.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system, for instance if the stream is no longer connected.
-    pub fn peer_addr(&self) -> io::Result<S::Addr> {
-        self.0.peer()
-    }
-
-    /// The address of this end.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system.
-    pub fn local_addr(&self) -> io::Result<S::Addr> {
-        self.0.local()
-    }
+            /// The address of this end.
+            ///
+            /// # Errors
+            ///
+            /// The error of the operating system.
+            pub fn local_addr(&self) -> io::Result<S::Addr> {
+                self.stream().local()
+            }
+        }
+    };
 }
 
-impl<S: Stream> WriteHalf<'_, S> {
-    /// Waits until the stream is ready for any of `interest`; see [`TcpStream::ready`].
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        self.0.socket().ready(interest).await
-    }
+macro_rules! impl_read_half {
+    ($($half:tt)+) => {
+        impl_half!($($half)+);
 
-    /// Waits until the stream can be written; see [`TcpStream::writable`].
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.0.socket().writable().await
-    }
+        impl<S: Stream> $($half)+ {
+            /// Waits until the stream can be read; see [`TcpStream::readable`].
+            ///
+            /// # Errors
+            ///
+            /// Fails if the runtime was shut down.
+            ///
+            /// # Cancel safety
+            ///
+            /// Cancel safe: readiness that was not used is still there for the next call.
+            pub async fn readable(&self) -> io::Result<()> {
+                self.stream().socket().readable().await
+            }
 
-    /// Writes what fits without waiting; see [`TcpStream::try_write`].
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing is known to fit, or the error of the write.
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.0.socket().try_write(buf)
-    }
+            /// Reads what is there without waiting; see [`TcpStream::try_read`].
+            ///
+            /// # Errors
+            ///
+            /// [`io::ErrorKind::WouldBlock`] if nothing is known to be there, or the error of the
+            /// read.
+            pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+                self.stream().socket().try_read(buf)
+            }
 
-    /// As [`try_write`](Self::try_write), from several buffers.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_write`](Self::try_write).
-    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.socket().try_write_vectored(bufs)
-    }
-
-    /// The address of the peer.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system, for instance if the stream is no longer connected.
-    pub fn peer_addr(&self) -> io::Result<S::Addr> {
-        self.0.peer()
-    }
-
-    /// The address of this end.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system.
-    pub fn local_addr(&self) -> io::Result<S::Addr> {
-        self.0.local()
-    }
+            /// As [`try_read`](Self::try_read), into several buffers.
+            ///
+            /// # Errors
+            ///
+            /// As [`try_read`](Self::try_read).
+            pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                self.stream().socket().try_read_vectored(bufs)
+            }
+        }
+    };
 }
+
+macro_rules! impl_write_half {
+    ($($half:tt)+) => {
+        impl_half!($($half)+);
+
+        impl<S: Stream> $($half)+ {
+            /// Waits until the stream can be written; see [`TcpStream::writable`].
+            ///
+            /// # Errors
+            ///
+            /// Fails if the runtime was shut down.
+            ///
+            /// # Cancel safety
+            ///
+            /// Cancel safe: readiness that was not used is still there for the next call.
+            pub async fn writable(&self) -> io::Result<()> {
+                self.stream().socket().writable().await
+            }
+
+            /// Writes what fits without waiting; see [`TcpStream::try_write`].
+            ///
+            /// # Errors
+            ///
+            /// [`io::ErrorKind::WouldBlock`] if nothing is known to fit, or the error of the write.
+            pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+                self.stream().socket().try_write(buf)
+            }
+
+            /// As [`try_write`](Self::try_write), from several buffers.
+            ///
+            /// # Errors
+            ///
+            /// As [`try_write`](Self::try_write).
+            pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.stream().socket().try_write_vectored(bufs)
+            }
+        }
+    };
+}
+
+impl_read_half!(ReadHalf<'_, S>);
+impl_read_half!(OwnedReadHalf<S>);
+impl_write_half!(WriteHalf<'_, S>);
+impl_write_half!(OwnedWriteHalf<S>);
 
 impl<S: Stream> OwnedReadHalf<S> {
     /// Puts the stream together again.
@@ -209,60 +219,6 @@ impl<S: Stream> OwnedReadHalf<S> {
     /// [`ReuniteError`], with both halves inside, if they are not of the same stream.
     pub fn reunite(self, other: OwnedWriteHalf<S>) -> Result<S, ReuniteError<S>> {
         reunite(self, other)
-    }
-
-    /// Waits until the stream is ready for any of `interest`; see [`TcpStream::ready`].
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        ReadHalf(&*self.0).ready(interest).await
-    }
-
-    /// Waits until the stream can be read; see [`TcpStream::readable`].
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    pub async fn readable(&self) -> io::Result<()> {
-        ReadHalf(&*self.0).readable().await
-    }
-
-    /// Reads what is there without waiting; see [`TcpStream::try_read`].
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing is known to be there, or the error of the read.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        ReadHalf(&*self.0).try_read(buf)
-    }
-
-    /// As [`try_read`](Self::try_read), into several buffers.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_read`](Self::try_read).
-    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        ReadHalf(&*self.0).try_read_vectored(bufs)
-    }
-
-    /// The address of the peer.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system, for instance if the stream is no longer connected.
-    pub fn peer_addr(&self) -> io::Result<S::Addr> {
-        self.0.peer()
-    }
-
-    /// The address of this end.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system.
-    pub fn local_addr(&self) -> io::Result<S::Addr> {
-        self.0.local()
     }
 }
 
@@ -279,60 +235,6 @@ impl<S: Stream> OwnedWriteHalf<S> {
     /// Drops this half without shutting the writing direction down.
     pub fn forget(mut self) {
         self.shut_down_on_drop = false;
-    }
-
-    /// Waits until the stream is ready for any of `interest`; see [`TcpStream::ready`].
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        WriteHalf(&*self.stream).ready(interest).await
-    }
-
-    /// Waits until the stream can be written; see [`TcpStream::writable`].
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    pub async fn writable(&self) -> io::Result<()> {
-        WriteHalf(&*self.stream).writable().await
-    }
-
-    /// Writes what fits without waiting; see [`TcpStream::try_write`].
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing is known to fit, or the error of the write.
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        WriteHalf(&*self.stream).try_write(buf)
-    }
-
-    /// As [`try_write`](Self::try_write), from several buffers.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_write`](Self::try_write).
-    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        WriteHalf(&*self.stream).try_write_vectored(bufs)
-    }
-
-    /// The address of the peer.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system, for instance if the stream is no longer connected.
-    pub fn peer_addr(&self) -> io::Result<S::Addr> {
-        self.stream.peer()
-    }
-
-    /// The address of this end.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system.
-    pub fn local_addr(&self) -> io::Result<S::Addr> {
-        self.stream.local()
     }
 }
 
@@ -352,6 +254,10 @@ impl ReadHalf<'_, TcpStream> {
     /// # Errors
     ///
     /// The error of the read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken out of the stream.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.peek(buf).await
     }
@@ -363,6 +269,10 @@ impl OwnedReadHalf<TcpStream> {
     /// # Errors
     ///
     /// The error of the read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is taken out of the stream.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.peek(buf).await
     }

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::future;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,7 +7,7 @@ use socket2::SockRef;
 
 use super::addr::{ToSocketAddrs, no_address, resolve, try_each};
 use super::socket::{MioSocket, Socket};
-use crate::io::{Interest, Ready};
+use crate::io::Interest;
 
 /// A UDP socket.
 ///
@@ -51,6 +50,10 @@ impl UdpSocket {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it is done, nothing is bound.
     pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         let source = try_each(addr, |addr| future::ready(mio::net::UdpSocket::bind(addr))).await?;
         Self::from_mio(source)
@@ -91,6 +94,10 @@ impl UdpSocket {
     /// # Errors
     ///
     /// The error of the last address that was tried.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it is done, the socket has the peer that it had.
     pub async fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
         try_each(addr, |addr| future::ready(self.socket.get().connect(addr))).await
     }
@@ -112,103 +119,6 @@ impl UdpSocket {
     /// system.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get().peer_addr()
-    }
-
-    /// Waits until the socket is ready for any of `interest`, and says for which.
-    ///
-    /// The answer can be wrong: the next operation may still report that it would block.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        self.socket.ready(interest).await
-    }
-
-    /// Waits until there is something to receive.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
-    }
-
-    /// Waits until something can be sent.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
-    }
-
-    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call of
-    /// a receiving `poll_` method is woken.
-    ///
-    /// # Errors
-    ///
-    /// As [`readable`](Self::readable).
-    pub fn poll_recv_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_read_ready(cx)
-    }
-
-    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call of
-    /// a sending `poll_` method is woken.
-    ///
-    /// # Errors
-    ///
-    /// As [`writable`](Self::writable).
-    pub fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_write_ready(cx)
-    }
-
-    /// Sends a datagram to the connected peer.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system: for instance if the socket is not connected, if the
-    /// datagram is too large, or [`io::ErrorKind::ConnectionRefused`] if the peer rejected an
-    /// earlier datagram.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: if the future is dropped before it is done, nothing was sent.
-    pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket
-            .call(Interest::WRITABLE, |socket| socket.send(buf))
-            .await
-    }
-
-    /// As [`send`](Self::send), for hand-written futures.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket.poll_write_call(cx, |socket| socket.send(buf))
-    }
-
-    /// As [`send`](Self::send), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send), and [`io::ErrorKind::WouldBlock`].
-    pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket
-            .try_call(Interest::WRITABLE, |socket| socket.send(buf))
     }
 
     /// Sends a datagram to `target`. If that stands for several addresses, the first is taken.
@@ -251,61 +161,6 @@ impl UdpSocket {
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
         self.socket
             .try_call(Interest::WRITABLE, |socket| socket.send_to(buf, target))
-    }
-
-    /// Receives one datagram from the connected peer and returns its length.
-    ///
-    /// What does not fit into `buf` is lost.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system; [`io::ErrorKind::ConnectionRefused`] tells that the peer
-    /// rejected an earlier datagram.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: no datagram is lost if the future is dropped.
-    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket
-            .call(Interest::READABLE, |socket| socket.recv(buf))
-            .await
-    }
-
-    /// As [`recv`](Self::recv), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Self::recv), and [`io::ErrorKind::WouldBlock`].
-    pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket
-            .try_call(Interest::READABLE, |socket| socket.recv(buf))
-    }
-
-    /// Receives one datagram, and returns its length and its sender.
-    ///
-    /// What does not fit into `buf` is lost.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: no datagram is lost if the future is dropped.
-    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket
-            .call(Interest::READABLE, |socket| socket.recv_from(buf))
-            .await
-    }
-
-    /// As [`recv_from`](Self::recv_from), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_from`](Self::recv_from), and [`io::ErrorKind::WouldBlock`].
-    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket
-            .try_call(Interest::READABLE, |socket| socket.recv_from(buf))
     }
 
     /// As [`recv`](Self::recv), but leaves the datagram in the queue: the next call returns it
@@ -389,52 +244,6 @@ impl UdpSocket {
     /// As [`peek_sender`](Self::peek_sender), and [`io::ErrorKind::WouldBlock`].
     pub fn try_peek_sender(&self) -> io::Result<SocketAddr> {
         self.socket.try_call(Interest::READABLE, peek_sender)
-    }
-
-    /// Runs an operation of the caller's own on the socket, if it is believed to be ready for it.
-    ///
-    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it
-    /// reports [`io::ErrorKind::WouldBlock`], the socket is taken for not ready until the system
-    /// says otherwise.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the socket is not ready, or the error
-    /// of `f`.
-    pub fn try_io<R>(
-        &self,
-        interest: Interest,
-        f: impl FnOnce() -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.socket.try_io(interest, f)
-    }
-
-    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not
-    /// report [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for
-    /// what `f` may do.
-    ///
-    /// # Errors
-    ///
-    /// The error of `f`; fails also if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe if `f` is: it never waits in the middle of `f`.
-    pub async fn async_io<R>(
-        &self,
-        interest: Interest,
-        f: impl FnMut() -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.socket.async_io(interest, f).await
-    }
-
-    /// Takes the error that is pending on the socket (`SO_ERROR`).
-    ///
-    /// # Errors
-    ///
-    /// The error of asking.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.get().take_error()
     }
 }
 
@@ -577,19 +386,4 @@ fn peek_sender(source: &mio::net::UdpSocket) -> io::Result<SocketAddr> {
     sender
         .as_socket()
         .ok_or_else(|| io::Error::other("the sender has no IP address"))
-}
-
-impl fmt::Debug for UdpSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.fmt(f)
-    }
-}
-
-impl TryFrom<std::net::UdpSocket> for UdpSocket {
-    type Error = io::Error;
-
-    /// As [`from_std`](Self::from_std).
-    fn try_from(socket: std::net::UdpSocket) -> io::Result<Self> {
-        Self::from_std(socket)
-    }
 }

@@ -355,7 +355,7 @@ impl Builder {
                 *number += 1;
                 format!("{name}-{}", *number - 1)
             })
-            .thread_maker(move |_| {
+            .thread_maker(move || {
                 wanted.store(true, Ordering::Release);
                 watch.unpark();
             })

@@ -1,6 +1,7 @@
 //! The runtime's own threads: starting them, and waiting for them to end.
 
-use crate::panics::{Foreign, contain, drop_quietly, log};
+use crate::panics::{Foreign, contain, log};
+use evenkeel_sync::{join_all, run_until};
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
 use std::fmt;
@@ -8,7 +9,6 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -197,34 +197,12 @@ impl Threads {
         threads.append(&mut self.running.ended.lock());
         match deadline {
             None => join_all(threads),
-            Some(deadline) => join_until(threads, deadline),
+            Some(deadline) => {
+                if !threads.is_empty() && Instant::now() < deadline {
+                    let _ = run_until(deadline, || join_all(threads));
+                }
+            }
         }
-    }
-}
-
-/// Their panics have been printed, and there is nobody to give them to.
-fn join_all(threads: Vec<JoinHandle<()>>) {
-    threads
-        .into_iter()
-        .for_each(|thread| drop_quietly(thread.join()));
-}
-
-fn join_until(threads: Vec<JoinHandle<()>>, deadline: Instant) {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() || threads.is_empty() {
-        return;
-    }
-    let (joined, all_joined) = mpsc::channel();
-    let joiner = thread::Builder::new().name("joiner".to_owned());
-    let joiner = joiner.spawn(move || {
-        join_all(threads);
-        let _ = joined.send(());
-    });
-    if let Ok(joiner) = joiner
-        && all_joined.recv_timeout(left).is_ok()
-    {
-        // It has nothing more to do.
-        let _ = joiner.join();
     }
 }
 

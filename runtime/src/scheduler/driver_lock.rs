@@ -9,10 +9,10 @@
 //! Nobody ever waits for the turn: it is tried for, and only IO workers and the driver thread, which are
 //! never preempted for long, try. So it does no harm that wakers run during a turn.
 
-use super::exclusive::{Exclusive, Guard};
 use super::parker::Parker;
 use crate::panics::log;
 use evenkeel_io_driver::{Driver, Handle};
+use evenkeel_sync::exclusive::{Exclusive, Guard};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 

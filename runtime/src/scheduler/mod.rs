@@ -16,7 +16,6 @@ mod bits;
 mod classify;
 pub(crate) mod critical;
 pub(crate) mod driver_lock;
-pub(crate) mod exclusive;
 pub(crate) mod hooks;
 pub(crate) mod idle;
 mod idle_policy;

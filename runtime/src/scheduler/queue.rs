@@ -93,7 +93,7 @@ impl Lane {
         if !self.limits.sorts {
             return;
         }
-        self.deferred.take_all().into_iter().for_each(wake);
+        self.deferred.take_all().for_each(wake);
         for task in self.inbox.take_all() {
             self.submit(caller, task);
         }
@@ -208,7 +208,7 @@ impl Worker<'_> {
     pub(super) fn take_inbox(&self) {
         let lane = self.lane();
         if !lane.deferred.is_empty() {
-            self.batch(|| lane.deferred.take_all().into_iter().for_each(wake));
+            self.batch(|| lane.deferred.take_all().for_each(wake));
         }
         if !lane.inbox.is_empty() {
             self.batch(|| lane.inbox.take_all().for_each(|task| self.push(task)));

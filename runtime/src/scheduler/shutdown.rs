@@ -31,6 +31,6 @@ impl Lane {
     }
 
     pub(super) fn drop_deferred(&self) {
-        self.deferred.take_all().into_iter().for_each(drop_quietly);
+        self.deferred.take_all().for_each(drop_quietly);
     }
 }

@@ -133,7 +133,7 @@ impl<T> JoinSet<T> {
     fn next_completed(&mut self) -> Option<Result<(Id, T), JoinError>> {
         loop {
             if self.fresh.is_empty() {
-                self.fresh = self.ready.keys.take_all();
+                self.fresh = self.ready.keys.take_all().collect();
                 // The next one is taken from the end.
                 self.fresh.reverse();
             }

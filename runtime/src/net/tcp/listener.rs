@@ -1,4 +1,3 @@
-use std::fmt;
 use std::future;
 use std::io;
 use std::net::SocketAddr;
@@ -42,6 +41,10 @@ impl TcpListener {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it is done, nothing is bound.
     pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         let source = try_each(addr, |addr| {
             future::ready(mio::net::TcpListener::bind(addr))
@@ -147,29 +150,5 @@ impl TcpListener {
     /// The error of the operating system.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.socket.get().set_ttl(ttl)
-    }
-
-    /// Takes the error that is pending on the socket (`SO_ERROR`).
-    ///
-    /// # Errors
-    ///
-    /// The error of asking.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.get().take_error()
-    }
-}
-
-impl fmt::Debug for TcpListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.fmt(f)
-    }
-}
-
-impl TryFrom<std::net::TcpListener> for TcpListener {
-    type Error = io::Error;
-
-    /// As [`from_std`](Self::from_std).
-    fn try_from(listener: std::net::TcpListener) -> io::Result<Self> {
-        Self::from_std(listener)
     }
 }

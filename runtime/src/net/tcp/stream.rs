@@ -1,16 +1,12 @@
-use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-use crate::io::{Interest, Ready};
+use crate::io::Interest;
 use crate::net::addr::{ToSocketAddrs, try_each};
 use crate::net::socket::Socket;
-use crate::net::split::{self, Stream};
 
 /// A TCP connection.
 ///
@@ -45,6 +41,58 @@ use crate::net::split::{self, Stream};
 /// let mut text = String::new();
 /// server.read_to_string(&mut text).await?;
 /// assert_eq!(text, "hello");
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+///
+/// Without the IO traits:
+///
+/// ```
+/// use evenkeel::io::Interest;
+/// # use evenkeel::net::{TcpListener, TcpStream};
+/// use std::io::ErrorKind;
+///
+/// async fn read_some(stream: &TcpStream, buf: &mut [u8]) -> std::io::Result<usize> {
+///     loop {
+///         stream.readable().await?;
+///         match stream.try_read(buf) {
+///             Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+///             result => return result,
+///         }
+///     }
+/// }
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// # let stream = TcpStream::connect(listener.local_addr()?).await?;
+/// # let (server, _) = listener.accept().await?;
+/// let ready = server.ready(Interest::READABLE | Interest::WRITABLE).await?;
+/// assert!(ready.is_writable());
+/// assert_eq!(server.try_write(b"hi")?, 2);
+/// assert_eq!(read_some(&stream, &mut [0; 8]).await?, 2);
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+///
+/// The two directions in two tasks:
+///
+/// ```
+/// use evenkeel::net::{TcpListener, TcpStream};
+/// use tokio::io::copy;
+///
+/// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let client = TcpStream::connect(listener.local_addr()?).await?;
+/// let echo = evenkeel::spawn(async move {
+///     let (mut read, mut write) = listener.accept().await?.0.into_split();
+///     copy(&mut read, &mut write).await
+/// });
+///
+/// let (mut read, mut write) = client.into_split();
+/// let text = &b"there and back"[..];
+/// let send = evenkeel::spawn(async move { copy(&mut &*text, &mut write).await });
+/// let mut received = Vec::new();
+/// copy(&mut read, &mut received).await?;
+/// assert_eq!(received, text);
+/// # assert_eq!(send.await.unwrap()?, 14);
+/// # assert_eq!(echo.await.unwrap()?, 14);
 /// # std::io::Result::Ok(()) }).unwrap();
 /// ```
 pub struct TcpStream {
@@ -143,198 +191,6 @@ impl TcpStream {
         self.socket.get().peer_addr()
     }
 
-    /// Takes the error that is pending on the socket (`SO_ERROR`).
-    ///
-    /// # Errors
-    ///
-    /// The error of asking.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.get().take_error()
-    }
-
-    /// Waits until the stream is ready for any of `interest`, and says for which.
-    ///
-    /// The answer can be wrong: the next operation may still report that it would block, and then
-    /// has to be preceded by another wait. A stream of which the peer has closed its writing
-    /// direction is readable.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use evenkeel::io::Interest;
-    /// # use evenkeel::net::{TcpListener, TcpStream};
-    ///
-    /// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
-    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
-    /// let ready = stream.ready(Interest::READABLE | Interest::WRITABLE).await?;
-    /// assert!(ready.is_writable());
-    /// # std::io::Result::Ok(()) }).unwrap();
-    /// ```
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        self.socket.ready(interest).await
-    }
-
-    /// Waits until the stream can be read, or has ended.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use evenkeel::net::{TcpListener, TcpStream};
-    /// use std::io::ErrorKind;
-    ///
-    /// async fn read_some(stream: &TcpStream, buf: &mut [u8]) -> std::io::Result<usize> {
-    ///     loop {
-    ///         stream.readable().await?;
-    ///         match stream.try_read(buf) {
-    ///             Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
-    ///             result => return result,
-    ///         }
-    ///     }
-    /// }
-    /// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
-    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// # let stream = TcpStream::connect(listener.local_addr()?).await?;
-    /// # let (server, _) = listener.accept().await?;
-    /// # server.writable().await?;
-    /// # assert_eq!(server.try_write(b"hi")?, 2);
-    /// # assert_eq!(read_some(&stream, &mut [0; 8]).await?, 2);
-    /// # std::io::Result::Ok(()) }).unwrap();
-    /// ```
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
-    }
-
-    /// Waits until the stream can be written, or the peer has closed it.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
-    }
-
-    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call is
-    /// woken, and reading through the IO traits counts as such a call.
-    ///
-    /// # Errors
-    ///
-    /// As [`readable`](Self::readable).
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_read_ready(cx)
-    }
-
-    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call is
-    /// woken, and writing through the IO traits counts as such a call.
-    ///
-    /// # Errors
-    ///
-    /// As [`writable`](Self::writable).
-    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_write_ready(cx)
-    }
-
-    /// Reads what is there without waiting, and returns the number of bytes: 0 at the end of the
-    /// stream, or for an empty `buf`.
-    ///
-    /// What a stream is ready for is learnt from the driver, a moment after it was made: wait for
-    /// [`readable`](Self::readable) first.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing is known to be there, or the error of the read.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_read(buf)
-    }
-
-    /// As [`try_read`](Self::try_read), filling one buffer after the other.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_read`](Self::try_read).
-    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.socket.try_read_vectored(bufs)
-    }
-
-    /// Writes what fits into the send buffer without waiting, and returns the number of bytes.
-    ///
-    /// What a stream is ready for is learnt from the driver, a moment after it was made: wait for
-    /// [`writable`](Self::writable) first.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing is known to fit, or the error of the write.
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.try_write(buf)
-    }
-
-    /// As [`try_write`](Self::try_write), from one buffer after the other in one system call.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_write`](Self::try_write).
-    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.try_write_vectored(bufs)
-    }
-
-    /// Runs an operation of the caller's own on the socket, if the stream is believed to be ready
-    /// for it.
-    ///
-    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it
-    /// reports [`io::ErrorKind::WouldBlock`], the stream is taken for not ready until the system
-    /// says otherwise.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the stream is not ready, or the error
-    /// of `f`.
-    pub fn try_io<R>(
-        &self,
-        interest: Interest,
-        f: impl FnOnce() -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.socket.try_io(interest, f)
-    }
-
-    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not
-    /// report [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for
-    /// what `f` may do.
-    ///
-    /// # Errors
-    ///
-    /// The error of `f`; fails also if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe if `f` is: it never waits in the middle of `f`.
-    pub async fn async_io<R>(
-        &self,
-        interest: Interest,
-        f: impl FnMut() -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.socket.async_io(interest, f).await
-    }
-
     /// Waits for bytes and copies them without taking them out of the stream: the next read returns
     /// them again.
     ///
@@ -420,82 +276,5 @@ impl TcpStream {
     /// The error of the operating system.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.socket.get().set_ttl(ttl)
-    }
-
-    /// Splits the stream into borrowed halves, for two futures of the same task. This costs
-    /// nothing.
-    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        split::split(self)
-    }
-
-    /// Splits the stream into owned halves, which can be moved to different tasks. This costs one
-    /// allocation.
-    ///
-    /// Dropping the writing half shuts down the writing direction.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use evenkeel::net::{TcpListener, TcpStream};
-    /// use tokio::io::copy;
-    ///
-    /// # evenkeel::runtime::Runtime::new().unwrap().block_on(async {
-    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// let client = TcpStream::connect(listener.local_addr()?).await?;
-    /// let echo = evenkeel::spawn(async move {
-    ///     let (mut read, mut write) = listener.accept().await?.0.into_split();
-    ///     copy(&mut read, &mut write).await
-    /// });
-    ///
-    /// let (mut read, mut write) = client.into_split();
-    /// let text = &b"there and back"[..];
-    /// let send = evenkeel::spawn(async move { copy(&mut &*text, &mut write).await });
-    /// let mut received = Vec::new();
-    /// copy(&mut read, &mut received).await?;
-    /// assert_eq!(received, text);
-    /// # assert_eq!(send.await.unwrap()?, 14);
-    /// # assert_eq!(echo.await.unwrap()?, 14);
-    /// # std::io::Result::Ok(()) }).unwrap();
-    /// ```
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        split::into_split(self)
-    }
-}
-
-impl Stream for TcpStream {
-    type Source = mio::net::TcpStream;
-    type Addr = SocketAddr;
-
-    fn socket(&self) -> &Socket<Self::Source> {
-        &self.socket
-    }
-
-    fn local(&self) -> io::Result<SocketAddr> {
-        self.local_addr()
-    }
-
-    fn peer(&self) -> io::Result<SocketAddr> {
-        self.peer_addr()
-    }
-}
-
-impl fmt::Debug for TcpStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.fmt(f)
-    }
-}
-
-impl AsRef<Self> for TcpStream {
-    fn as_ref(&self) -> &Self {
-        self
-    }
-}
-
-impl TryFrom<std::net::TcpStream> for TcpStream {
-    type Error = io::Error;
-
-    /// As [`from_std`](Self::from_std).
-    fn try_from(stream: std::net::TcpStream) -> io::Result<Self> {
-        Self::from_std(stream)
     }
 }

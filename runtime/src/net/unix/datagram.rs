@@ -1,4 +1,3 @@
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::Shutdown;
@@ -12,7 +11,7 @@ use socket2::{SockAddr, SockRef, Type};
 
 use super::addr;
 use super::room::Room;
-use crate::io::{Interest, Ready};
+use crate::io::Interest;
 use crate::net::socket::{MioSocket, NO_SIGNAL, Socket};
 use crate::task::coop::{cooperative_output, poll_output};
 
@@ -149,15 +148,6 @@ impl UnixDatagram {
         self.socket.get().peer_addr()
     }
 
-    /// Takes the error that is pending on the socket (`SO_ERROR`).
-    ///
-    /// # Errors
-    ///
-    /// The error of asking.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.get().take_error()
-    }
-
     /// Shuts down a direction of the socket, or both.
     ///
     /// Linux does not tell those who wait to receive.
@@ -167,102 +157,6 @@ impl UnixDatagram {
     /// The error of the operating system.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.socket.get().shutdown(how)
-    }
-
-    /// Waits until the socket is ready for any of `interest`, and says for which.
-    ///
-    /// The answer can be wrong: the next operation may still report that it would block.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        self.socket.ready(interest).await
-    }
-
-    /// Waits until there is something to receive.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
-    }
-
-    /// Waits until something can be sent: to the peer, if the socket is connected.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
-    }
-
-    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call of
-    /// a receiving `poll_` method is woken.
-    ///
-    /// # Errors
-    ///
-    /// As [`readable`](Self::readable).
-    pub fn poll_recv_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_read_ready(cx)
-    }
-
-    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call of
-    /// a sending `poll_` method is woken.
-    ///
-    /// # Errors
-    ///
-    /// As [`writable`](Self::writable).
-    pub fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_write_ready(cx)
-    }
-
-    /// Sends a datagram to the connected peer.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system, for instance if the socket is not connected or its peer
-    /// is gone.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: if the future is dropped before it is done, nothing was sent.
-    pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket
-            .call(Interest::WRITABLE, |socket| send(socket, buf))
-            .await
-    }
-
-    /// As [`send`](Self::send), for hand-written futures.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket.poll_write_call(cx, |socket| send(socket, buf))
-    }
-
-    /// As [`send`](Self::send), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send), and [`io::ErrorKind::WouldBlock`].
-    pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket
-            .try_call(Interest::WRITABLE, |socket| send(socket, buf))
     }
 
     /// Sends a datagram to the socket at `target`; on Linux, a path that begins with a null byte is
@@ -387,119 +281,8 @@ impl UnixDatagram {
             result => result,
         }
     }
-
-    /// Receives one datagram and returns its length.
-    ///
-    /// What does not fit into `buf` is lost.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: no datagram is lost if the future is dropped.
-    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket
-            .call(Interest::READABLE, |socket| socket.recv(buf))
-            .await
-    }
-
-    /// As [`recv`](Self::recv), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Self::recv), and [`io::ErrorKind::WouldBlock`].
-    pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket
-            .try_call(Interest::READABLE, |socket| socket.recv(buf))
-    }
-
-    /// Receives one datagram, and returns its length and its sender, which has no name if it is
-    /// unbound.
-    ///
-    /// What does not fit into `buf` is lost.
-    ///
-    /// # Errors
-    ///
-    /// The error of the operating system.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: no datagram is lost if the future is dropped.
-    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket
-            .call(Interest::READABLE, |socket| socket.recv_from(buf))
-            .await
-    }
-
-    /// As [`recv_from`](Self::recv_from), without waiting.
-    ///
-    /// # Errors
-    ///
-    /// As [`recv_from`](Self::recv_from), and [`io::ErrorKind::WouldBlock`].
-    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket
-            .try_call(Interest::READABLE, |socket| socket.recv_from(buf))
-    }
-
-    /// Runs an operation of the caller's own on the socket, if it is believed to be ready for it.
-    ///
-    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it
-    /// reports [`io::ErrorKind::WouldBlock`], the socket is taken for not ready until the system
-    /// says otherwise.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the socket is not ready, or the error
-    /// of `f`.
-    pub fn try_io<R>(
-        &self,
-        interest: Interest,
-        f: impl FnOnce() -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.socket.try_io(interest, f)
-    }
-
-    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not
-    /// report [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for
-    /// what `f` may do.
-    ///
-    /// # Errors
-    ///
-    /// The error of `f`; fails also if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe if `f` is: it never waits in the middle of `f`.
-    pub async fn async_io<R>(
-        &self,
-        interest: Interest,
-        f: impl FnMut() -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.socket.async_io(interest, f).await
-    }
-}
-
-fn send(socket: &mio::net::UnixDatagram, buf: &[u8]) -> io::Result<usize> {
-    socket.attempt(|socket| socket.send_with_flags(buf, NO_SIGNAL))
 }
 
 fn send_to(socket: &mio::net::UnixDatagram, buf: &[u8], receiver: &SockAddr) -> io::Result<usize> {
     socket.attempt(|socket| socket.send_to_with_flags(buf, receiver, NO_SIGNAL))
-}
-
-impl fmt::Debug for UnixDatagram {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.fmt(f)
-    }
-}
-
-impl TryFrom<std::os::unix::net::UnixDatagram> for UnixDatagram {
-    type Error = io::Error;
-
-    /// As [`from_std`](Self::from_std).
-    fn try_from(socket: std::os::unix::net::UnixDatagram) -> io::Result<Self> {
-        Self::from_std(socket)
-    }
 }

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
@@ -138,15 +137,6 @@ impl UnixListener {
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.get().local_addr()
     }
-
-    /// Takes the error that is pending on the socket (`SO_ERROR`).
-    ///
-    /// # Errors
-    ///
-    /// The error of asking.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.get().take_error()
-    }
 }
 
 /// In place of mio's `accept`, which panics where a peer's name fills its address, and which loses
@@ -173,19 +163,4 @@ fn accept_nonblocking(listener: &socket2::Socket) -> io::Result<(socket2::Socket
     let (socket, peer) = listener.accept()?;
     socket.set_nonblocking(true)?;
     Ok((socket, peer))
-}
-
-impl fmt::Debug for UnixListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.fmt(f)
-    }
-}
-
-impl TryFrom<std::os::unix::net::UnixListener> for UnixListener {
-    type Error = io::Error;
-
-    /// As [`from_std`](Self::from_std).
-    fn try_from(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
-        Self::from_std(listener)
-    }
 }

@@ -1,17 +1,15 @@
-use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
-use std::task::{Context, Poll};
 
 use socket2::{SockAddr, Type};
 
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, UCred, WriteHalf, addr};
-use crate::io::{Interest, Ready};
+use super::{UCred, addr};
 use crate::net::socket::Socket;
-use crate::net::split::{self, Stream};
 
 /// A connected Unix stream socket.
+///
+/// Descriptors are passed with [`async_io`](Self::async_io), by `sendmsg` and `recvmsg`.
 ///
 /// # Examples
 ///
@@ -45,6 +43,10 @@ impl UnixStream {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the attempt up.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::connect_to(&addr::of_path(path.as_ref())?).await
     }
@@ -58,6 +60,10 @@ impl UnixStream {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the attempt up.
     pub async fn connect_addr(addr: &SocketAddr) -> io::Result<Self> {
         Self::connect_to(&addr::of_std(addr)?).await
     }
@@ -144,209 +150,5 @@ impl UnixStream {
     /// The error of the operating system.
     pub fn peer_cred(&self) -> io::Result<UCred> {
         UCred::of_peer(self.socket.get())
-    }
-
-    /// Takes the error that is pending on the socket (`SO_ERROR`).
-    ///
-    /// # Errors
-    ///
-    /// The error of asking.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.get().take_error()
-    }
-
-    /// Waits until the stream is ready for any of `interest`, and says for which.
-    ///
-    /// The answer can be wrong: the next operation may still report that it would block. A stream
-    /// of which the peer has closed its writing direction is readable.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        self.socket.ready(interest).await
-    }
-
-    /// Waits until the stream can be read, or has ended.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
-    }
-
-    /// Waits until the stream can be written, or the peer has closed it.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: readiness that was not used is still there for the next call.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
-    }
-
-    /// As [`readable`](Self::readable), for hand-written futures. Only the task of the last call is
-    /// woken, and reading through the IO traits counts as such a call.
-    ///
-    /// # Errors
-    ///
-    /// As [`readable`](Self::readable).
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_read_ready(cx)
-    }
-
-    /// As [`writable`](Self::writable), for hand-written futures. Only the task of the last call is
-    /// woken, and writing through the IO traits counts as such a call.
-    ///
-    /// # Errors
-    ///
-    /// As [`writable`](Self::writable).
-    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_write_ready(cx)
-    }
-
-    /// Reads what is there without waiting, and returns the number of bytes: 0 at the end of the
-    /// stream, or for an empty `buf`.
-    ///
-    /// What a stream is ready for is learnt from the driver, a moment after it was made: wait for
-    /// [`readable`](Self::readable) first.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing is known to be there, or the error of the read.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_read(buf)
-    }
-
-    /// As [`try_read`](Self::try_read), filling one buffer after the other.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_read`](Self::try_read).
-    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.socket.try_read_vectored(bufs)
-    }
-
-    /// Writes what fits into the send buffer without waiting, and returns the number of bytes.
-    ///
-    /// What a stream is ready for is learnt from the driver, a moment after it was made: wait for
-    /// [`writable`](Self::writable) first.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] if nothing is known to fit, or the error of the write.
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.try_write(buf)
-    }
-
-    /// As [`try_write`](Self::try_write), from one buffer after the other in one system call.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_write`](Self::try_write).
-    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.try_write_vectored(bufs)
-    }
-
-    /// Runs an operation of the caller's own on the socket, if the stream is believed to be ready
-    /// for it: for instance one that passes descriptors.
-    ///
-    /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If it
-    /// reports [`io::ErrorKind::WouldBlock`], the stream is taken for not ready until the system
-    /// says otherwise.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] without calling `f` if the stream is not ready, or the error
-    /// of `f`.
-    pub fn try_io<R>(
-        &self,
-        interest: Interest,
-        f: impl FnOnce() -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.socket.try_io(interest, f)
-    }
-
-    /// Runs an operation of the caller's own on the socket, as often as it takes until it does not
-    /// report [`io::ErrorKind::WouldBlock`], waiting in between. See [`try_io`](Self::try_io) for
-    /// what `f` may do.
-    ///
-    /// # Errors
-    ///
-    /// The error of `f`; fails also if the runtime was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe if `f` is: it never waits in the middle of `f`.
-    pub async fn async_io<R>(
-        &self,
-        interest: Interest,
-        f: impl FnMut() -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.socket.async_io(interest, f).await
-    }
-
-    /// Splits the stream into borrowed halves, for two futures of the same task. This costs
-    /// nothing.
-    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        split::split(self)
-    }
-
-    /// Splits the stream into owned halves, which can be moved to different tasks. This costs one
-    /// allocation.
-    ///
-    /// Dropping the writing half shuts down the writing direction.
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        split::into_split(self)
-    }
-}
-
-impl Stream for UnixStream {
-    type Source = mio::net::UnixStream;
-    type Addr = SocketAddr;
-
-    fn socket(&self) -> &Socket<Self::Source> {
-        &self.socket
-    }
-
-    fn local(&self) -> io::Result<SocketAddr> {
-        self.local_addr()
-    }
-
-    fn peer(&self) -> io::Result<SocketAddr> {
-        self.peer_addr()
-    }
-}
-
-impl fmt::Debug for UnixStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.fmt(f)
-    }
-}
-
-impl AsRef<Self> for UnixStream {
-    fn as_ref(&self) -> &Self {
-        self
-    }
-}
-
-impl TryFrom<std::os::unix::net::UnixStream> for UnixStream {
-    type Error = io::Error;
-
-    /// As [`from_std`](Self::from_std).
-    fn try_from(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
-        Self::from_std(stream)
     }
 }

@@ -8,26 +8,29 @@
 //! ```
 //!
 //! If the try of `close` fails, the unlock comes after it, so step 3 of the other side sees the mark, or a
-//! third thread has it by then, of whom the same holds. Loom model: `models::turns`.
+//! third thread has it by then, of which the same holds. Model: `models::closing` below.
 
-use crate::sync::atomic::{AtomicBool, Ordering, fence};
-use crate::sync::{TryLock, TryLockGuard};
+use crate::atomic::{AtomicBool, Ordering, fence};
+use crate::{TryLock, TryLockGuard};
 use std::ops::{Deref, DerefMut};
 
-pub(crate) struct Exclusive<T> {
+/// A value that one thread at a time may have. Nobody waits for it.
+pub struct Exclusive<T> {
     value: TryLock<Option<T>>,
     closing: AtomicBool,
 }
 
 /// The value, until this is dropped.
-pub(crate) struct Guard<'a, T> {
+#[must_use = "dropping it gives the value back"]
+pub struct Guard<'a, T> {
     owner: &'a Exclusive<T>,
     /// Some until the drop, and holding some value.
     value: Option<TryLockGuard<'a, Option<T>>>,
 }
 
 impl<T> Exclusive<T> {
-    pub(crate) fn new(value: T) -> Self {
+    /// Anybody may take `value`.
+    pub fn new(value: T) -> Self {
         Exclusive {
             value: TryLock::new(Some(value)),
             closing: AtomicBool::new(false),
@@ -35,7 +38,7 @@ impl<T> Exclusive<T> {
     }
 
     /// `None` if another thread has it, or it is gone.
-    pub(crate) fn try_take(&self) -> Option<Guard<'_, T>> {
+    pub fn try_take(&self) -> Option<Guard<'_, T>> {
         let value = self.value.try_lock()?;
         value.is_some().then_some(Guard {
             owner: self,
@@ -44,7 +47,7 @@ impl<T> Exclusive<T> {
     }
 
     /// Drops the value now, or when the thread that has it gives it back.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         self.drop_if_free();
@@ -83,5 +86,43 @@ impl<T> Drop for Guard<'_, T> {
         if self.owner.closing.load(Ordering::SeqCst) {
             self.owner.drop_if_free();
         }
+    }
+}
+
+#[cfg(all(test, evenkeel_loom))]
+mod models {
+    use super::*;
+    use crate::models::model;
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicUsize;
+    use loom::thread;
+
+    struct CountDrop(Arc<AtomicUsize>);
+
+    impl Drop for CountDrop {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A close against two threads that take turns: the value is dropped, once.
+    ///
+    /// Caught: the guard that does not look at `closing`; the guard that looks before it unlocks.
+    #[test]
+    fn closing() {
+        model(3, || {
+            let drops = Arc::new(AtomicUsize::new(0));
+            let exclusive = Arc::new(Exclusive::new(CountDrop(drops.clone())));
+            let takers: Vec<_> = (0..2)
+                .map(|_| {
+                    let exclusive = exclusive.clone();
+                    thread::spawn(move || drop(exclusive.try_take()))
+                })
+                .collect();
+            exclusive.close();
+            takers.into_iter().for_each(|taker| taker.join().unwrap());
+            assert_eq!(drops.load(Ordering::SeqCst), 1, "closed, and still there");
+            assert!(exclusive.try_take().is_none());
+        });
     }
 }

@@ -1,45 +1,47 @@
-//! Whether it is worth looking for work a little longer before going to sleep.
+//! Whether it is worth spinning a little before going to sleep.
 //!
-//! Sleeping and being woken costs two threads a system call each, and the woken one the time until its
-//! CPU is back, some ten to thirty microseconds on a virtual machine. Where the next piece of work comes
-//! sooner than that (the answer of a blocking call, of a compute task or of a thread that was just woken),
-//! looking on is cheaper; everywhere else it is wasted. Which of the two it is shows by trying: after each
-//! failure the next tries are left out, twice as many every time, and a success makes it worth trying at
-//! once again. So a worker to whom work comes seldom looks on in one of [`SKIP_MAX`] times.
+//! To sleep and to be woken costs two threads a system call each, and the woken one the time until
+//! its CPU is back: some ten to thirty microseconds on a virtual machine. Where the next piece of work
+//! comes sooner than that (the answer of a blocking call, of a compute task or of a thread that was
+//! just woken), spinning is cheaper; everywhere else it is wasted. Which of the two it is shows by
+//! trying.
 
 use std::cell::Cell;
 
-/// So many chances in a row are left out at most.
+/// The most chances in a row that are skipped.
 const SKIP_MAX: u32 = 127;
 
+/// Decides when to spin: each failure doubles the number of chances that are skipped next, up to 127,
+/// and a success ends the skipping. So a thread to which work comes seldom spins on one of 128
+/// chances.
 #[derive(Debug, Default)]
-pub(crate) struct SpinBackoff {
-    /// So many chances are still to be left out.
-    skip: Cell<u32>,
-    /// How many were left out after the last failure.
+pub struct SpinBackoff {
+    /// How many chances are still to be skipped.
+    to_skip: Cell<u32>,
+    /// How many were skipped after the last failure.
     skipped: Cell<u32>,
 }
 
 impl SpinBackoff {
-    /// Looks on with `look`, which says whether it has found something, if that is worth trying.
-    pub(crate) fn try_with(&self, look: impl FnOnce() -> bool) -> bool {
-        if let Some(left) = self.skip.get().checked_sub(1) {
-            self.skip.set(left);
+    /// Calls `spin`, which returns whether it has found something, unless this chance is skipped.
+    pub fn try_with(&self, spin: impl FnOnce() -> bool) -> bool {
+        if let Some(left) = self.to_skip.get().checked_sub(1) {
+            self.to_skip.set(left);
             return false;
         }
-        let found = look();
+        let found = spin();
         let skip = if found {
             0
         } else {
             (2 * self.skipped.get() + 1).min(SKIP_MAX)
         };
-        self.skip.set(skip);
+        self.to_skip.set(skip);
         self.skipped.set(skip);
         found
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(evenkeel_loom)))]
 mod tests {
     use super::*;
 
