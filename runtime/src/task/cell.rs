@@ -4,14 +4,14 @@
 //! rest of the runtime handles it through the [`owners`](super::owners) of one reference each. Who may
 //! touch which field when is written in [`state`](super::state).
 
-use super::Id;
 use super::class::TaskClass;
 use super::coop;
 use super::error::Failure;
+use super::id::Id;
 use super::join_waker::JoinWaker;
-use super::label::Label;
+use super::meta::{Shard, TaskMeta};
 use super::owners::{Handle, Task, waker_of};
-use super::schedule::{Schedule, Shard};
+use super::schedule::Schedule;
 use super::state::{COMPLETE, JOIN_INTEREST, JOIN_WAKER, Notified, State, ToIdle, ToRunning};
 use crate::panics::{contain, drop_quietly};
 use crate::sync::UnsafeCell;
@@ -29,7 +29,7 @@ pub(crate) struct Header {
     pub(super) state: State,
     pub(super) vtable: &'static Vtable,
     /// The id, the class, and the registry that holds the task. Written by whoever has RUNNING.
-    label: Label,
+    meta: TaskMeta,
     pub(super) spawned_at: &'static Location<'static>,
     /// Link of the [`Inbox`](super::inbox::Inbox); belongs to the holder of the `Task`.
     pub(super) queue_next: AtomicPtr<Header>,
@@ -102,7 +102,7 @@ where
                     dealloc: dealloc::<F, S>,
                 }
             },
-            label: Label::new(id),
+            meta: TaskMeta::new(id),
             spawned_at,
             queue_next: AtomicPtr::new(ptr::null_mut()),
             prev: AtomicPtr::new(ptr::null_mut()),
@@ -206,20 +206,20 @@ impl TaskRef {
 
 impl Header {
     pub(super) fn id(&self) -> Id {
-        self.label.id()
+        self.meta.id()
     }
 
     pub(super) fn shard(&self) -> Option<Shard> {
-        self.label.shard()
+        self.meta.shard()
     }
 
     pub(super) fn class(&self) -> TaskClass {
-        self.label.class()
+        self.meta.class()
     }
 
     /// Only for the one who has RUNNING, or the `Task`.
     pub(super) fn set_class(&self, class: TaskClass) {
-        self.label.set_class(class);
+        self.meta.set_class(class);
     }
 }
 
@@ -246,7 +246,7 @@ impl<F: Future, S: Schedule> Cell<F, S> {
         // take it from there at any moment.
         self.header.state.ref_inc();
         match self.scheduler.register(raw) {
-            Some(shard) => self.header.label.set_shard(shard),
+            Some(shard) => self.header.meta.set_shard(shard),
             // SAFETY: the reference that was just made; the caller's is still there.
             None => unsafe { raw.release(1) },
         }

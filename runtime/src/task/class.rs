@@ -13,7 +13,7 @@
 //! It comes back after a row of calm polls: seven on the compute lane; some hundred from the blocking pool, since one that
 //! blocks now and then does no harm there, and each time that it blocks a worker those behind it wait.
 //!
-//! Seven bits of the task's label, written by whoever polls it.
+//! Seven bits of the task's meta word, written by whoever polls it.
 
 /// So many polls in a row settle what a task is expected to do.
 const SETTLED: u8 = 3;

@@ -1,4 +1,4 @@
-use super::Id;
+use super::id::Id;
 use std::any::Any;
 use std::fmt;
 use std::sync::Mutex;

@@ -3,10 +3,10 @@
 //! [`Task`] is a place in a queue, and the right to run; [`Handle`] is the right to the output; [`Remote`] can
 //! abort; a waker can wake.
 
-use super::Id;
 use super::cell::{Header, TaskRef};
 use super::class::TaskClass;
 use super::error::Failure;
+use super::id::Id;
 use super::state::{CANCELLED, COMPLETE, HANDED};
 use std::fmt;
 use std::marker::PhantomData;

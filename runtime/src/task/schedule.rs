@@ -1,8 +1,9 @@
 //! What a task asks of the one who schedules it: a lane, or the blocking pool.
 
-use super::Id;
 use super::cell::TaskRef;
 use super::class::TaskClass;
+use super::id::Id;
+use super::meta::Shard;
 use super::owners::Task;
 use std::task::Waker;
 
@@ -46,13 +47,4 @@ pub(crate) trait Schedule: Send + Sync + 'static {
     /// Forgets a task that completed. True if its reference is given back to the caller; false if a
     /// shutdown has taken it.
     fn unregister(&self, task: TaskRef, shard: Shard) -> bool;
-}
-
-/// Which registry a task is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shard(pub(crate) usize);
-
-impl Shard {
-    /// There are no more shards than this in a lane, or workers: the cell has twelve bits for it.
-    pub(crate) const COUNT_MAX: usize = (1 << 12) - 1;
 }

@@ -1,9 +1,17 @@
 //! The id of a task, its class, and the registry that holds it, in one word: tasks are many and their cells small.
 
-use super::Id;
 use super::class::TaskClass;
-use super::schedule::Shard;
+use super::id::Id;
 use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// Which registry a task is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shard(pub(crate) usize);
+
+impl Shard {
+    /// A lane has at most this many shards, and workers: the cell has twelve bits for it.
+    pub(crate) const COUNT_MAX: usize = (1 << 12) - 1;
+}
 
 /// The upper bits are the shard, all ones for none; then comes the class; the rest is the id.
 const NO_SHARD: u64 = Shard::COUNT_MAX as u64;
@@ -12,11 +20,11 @@ const CLASS_MASK: u64 = (1 << TaskClass::BITS) - 1;
 
 /// Changed only by whoever has RUNNING, or the `Task`, without which nobody else can get RUNNING but a shutdown, which
 /// changes nothing here.
-pub(super) struct Label(AtomicU64);
+pub(super) struct TaskMeta(AtomicU64);
 
-impl Label {
+impl TaskMeta {
     pub(super) fn new(id: Id) -> Self {
-        Label(AtomicU64::new((NO_SHARD << SHARD_START) | id.as_u64()))
+        TaskMeta(AtomicU64::new((NO_SHARD << SHARD_START) | id.as_u64()))
     }
 
     fn load(&self) -> u64 {
@@ -62,12 +70,12 @@ mod tests {
     fn each_part_stays_what_it_is() {
         let classes = [0, 1, (1 << TaskClass::BITS) - 1].map(TaskClass::from_bits);
         for id in [1, 2, Id::MASK - 1, Id::MASK] {
-            let label = Label::new(Id::from_u64(id).unwrap());
-            assert_eq!((label.id().as_u64(), label.shard()), (id, None));
+            let meta = TaskMeta::new(Id::from_u64(id).unwrap());
+            assert_eq!((meta.id().as_u64(), meta.shard()), (id, None));
             for (shard, class) in [0, 1, Shard::COUNT_MAX - 1].into_iter().zip(classes) {
-                label.set_class(class);
-                label.set_shard(Shard(shard));
-                let parts = (label.id().as_u64(), label.class(), label.shard());
+                meta.set_class(class);
+                meta.set_shard(Shard(shard));
+                let parts = (meta.id().as_u64(), meta.class(), meta.shard());
                 assert_eq!(parts, (id, class, Some(Shard(shard))));
             }
         }
