@@ -32,7 +32,8 @@ pub(crate) mod worker;
 use crate::panics::drop_quietly;
 use crate::stack::Stack;
 use crate::task::{
-    Id, Inbox, Length, Place, Schedule, Shard as TaskShard, Task, TaskClass, TaskRef, id_of,
+    Completed, Id, Inbox, Length, Place, Registered, Schedule, Shard as TaskShard, Task, TaskClass,
+    id_of,
 };
 use crate::time::shard::{Shard as TimerShard, wake};
 use crossbeam_deque::Steal;
@@ -491,16 +492,16 @@ impl Schedule for LaneRef {
         }
     }
 
-    fn register(&self, task: TaskRef) -> Option<TaskShard> {
+    fn register(&self, task: Registered) -> Option<TaskShard> {
         // Only a worker of the lane settles its tasks.
         let worker = Local::with(|local| local.map(Local::index))?;
-        self.0.seats[worker]
-            .registry
-            .insert(task)
-            .then_some(TaskShard(worker))
+        self.0.seats[worker].registry.insert(task).ok()?;
+        Some(TaskShard(worker))
     }
 
-    fn unregister(&self, task: TaskRef, shard: TaskShard) -> bool {
-        self.0.seats[shard.0].registry.remove(task)
+    unsafe fn unregister(&self, task: &Completed) -> Option<Registered> {
+        let seat = &self.0.seats[task.shard().0];
+        // SAFETY: by the caller's word `register` has inserted it, in the seat that the shard names.
+        unsafe { seat.registry.remove(task) }
     }
 }

@@ -125,7 +125,7 @@ impl Lane {
             (0..stealer.len()).map_while(|_| stealer.steal().success())
         });
         let mut sent = 0;
-        for task in waiting.chain(queued) {
+        for mut task in waiting.chain(queued) {
             if task.class().place() == Place::Compute {
                 self.guest_leaves();
                 task.forgive();

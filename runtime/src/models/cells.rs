@@ -1,7 +1,7 @@
 //! The task cell: `task::state`.
 
 use super::explore;
-use crate::task::{Id, Inbox, Registry, Schedule, Shard, Task, TaskRef, new};
+use crate::task::{Completed, Id, Inbox, Registered, Registry, Schedule, Shard, Task, new};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
@@ -116,12 +116,14 @@ impl Schedule for LaneRef {
         Ok(())
     }
 
-    fn register(&self, task: TaskRef) -> Option<Shard> {
-        self.lane.registry.insert(task).then_some(Shard(0))
+    fn register(&self, task: Registered) -> Option<Shard> {
+        self.lane.registry.insert(task).ok()?;
+        Some(Shard(0))
     }
 
-    fn unregister(&self, task: TaskRef, _: Shard) -> bool {
-        self.lane.registry.remove(task)
+    unsafe fn unregister(&self, task: &Completed) -> Option<Registered> {
+        // SAFETY: by the caller's word `register` has inserted it, and the lane has one registry.
+        unsafe { self.lane.registry.remove(task) }
     }
 }
 
@@ -149,7 +151,7 @@ pub(super) fn counter() -> (Waker, Arc<AtomicUsize>) {
 pub(super) fn spawn<F: Future<Output: Send> + Send + 'static>(
     lane: &Arc<Lane>,
     future: F,
-) -> (Task, crate::task::Handle<F::Output>) {
+) -> (Task, crate::task::JoinRef<F::Output>) {
     new(future, LaneRef::new(lane), Id::next(), Location::caller())
 }
 
@@ -309,7 +311,7 @@ fn abort_against_a_poll() {
     explore(Some(3), || {
         let lane = Lane::new();
         let (task, mut handle) = spawn(&lane, std::future::pending::<()>());
-        let remote = handle.remote();
+        let remote = handle.abort_ref();
         let aborter = thread::spawn(move || remote.abort());
         let _ = lane.queue.push(task);
         lane.run();

@@ -1,7 +1,7 @@
 //! The inbox and the next-slot: `task::{inbox, slot}`.
 
 use super::explore;
-use crate::task::{Id, Inbox, Schedule, Shard, Slot, Task, TaskRef, new};
+use crate::task::{Completed, Id, Inbox, Registered, Schedule, Shard, Slot, Task, new};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -30,12 +30,12 @@ impl Schedule for Nowhere {
         Err(task)
     }
 
-    fn register(&self, _: TaskRef) -> Option<Shard> {
+    fn register(&self, _: Registered) -> Option<Shard> {
         None
     }
 
-    fn unregister(&self, _: TaskRef, _: Shard) -> bool {
-        false
+    unsafe fn unregister(&self, _: &Completed) -> Option<Registered> {
+        None
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::cells::{Lane, astray, counter, spawn};
 use super::explore;
-use crate::task::{Handle, Task};
+use crate::task::{JoinRef, Task};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread::{self, JoinHandle};
@@ -22,7 +22,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn new() -> (Waiting, Task, Handle<Arc<()>>) {
+    fn new() -> (Waiting, Task, JoinRef<Arc<()>>) {
         let waiting = Waiting {
             lane: Lane::new(),
             flag: Arc::new(AtomicUsize::new(0)),
@@ -44,7 +44,7 @@ impl Waiting {
     }
 
     /// A task that is registered, and queued because it can complete.
-    fn registered() -> (Waiting, Task, Handle<Arc<()>>) {
+    fn registered() -> (Waiting, Task, JoinRef<Arc<()>>) {
         let (waiting, task, handle) = Waiting::new();
         assert!(task.run().is_none());
         waiting.wake();
@@ -71,18 +71,18 @@ impl Waiting {
     }
 
     /// Nothing is left of the task but its handle, and wakers. (Its output, if it was not read.)
-    fn end(&self, handle: Option<Handle<Arc<()>>>) {
+    fn end(&self, handle: Option<JoinRef<Arc<()>>>) {
         drop(handle);
         self.drop_waker();
         assert_eq!(Arc::strong_count(&self.alive), 1, "the future is left");
     }
 }
 
-fn is_done(handle: &mut Handle<Arc<()>>) -> bool {
+fn is_done(handle: &mut JoinRef<Arc<()>>) -> bool {
     matches!(handle.poll_result(Waker::noop()), Poll::Ready(Ok(_)))
 }
 
-fn is_cancelled(handle: &mut Handle<Arc<()>>) -> bool {
+fn is_cancelled(handle: &mut JoinRef<Arc<()>>) -> bool {
     matches!(handle.poll_result(Waker::noop()), Poll::Ready(Err(_)))
 }
 
@@ -121,7 +121,7 @@ fn an_abort_of_a_handed_task() {
             let (waiting, task, handle) = Waiting::new();
             let mut handle = Some(handle);
             let stray = waiting.run_astray(task);
-            handle.iter().for_each(Handle::abort);
+            handle.iter().for_each(JoinRef::abort);
             if drop_handle {
                 handle = None;
                 waiting.drop_waker();

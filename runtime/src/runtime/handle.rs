@@ -315,11 +315,11 @@ impl Schedule for PoolRef {
         Err(task)
     }
 
-    fn register(&self, _: task::TaskRef) -> Option<task::Shard> {
+    fn register(&self, _: task::Registered) -> Option<task::Shard> {
         unreachable!("a closure is never pending")
     }
 
-    fn unregister(&self, _: task::TaskRef, _: task::Shard) -> bool {
-        false
+    unsafe fn unregister(&self, _: &task::Completed) -> Option<task::Registered> {
+        None
     }
 }

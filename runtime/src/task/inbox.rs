@@ -14,10 +14,10 @@
 //!
 //! Loom models: `models::inboxes`.
 
-use super::cell::{Header, TaskRef};
-use super::owners::Task;
+use super::header::{Header, Task};
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use std::ptr;
+use std::mem;
+use std::ptr::{self, NonNull};
 
 /// A stack of tasks that anybody pushes on and that is taken whole.
 pub(crate) struct Inbox {
@@ -38,23 +38,23 @@ impl Inbox {
 
     /// Gives the task back if the inbox is closed.
     pub(crate) fn push(&self, task: Task) -> Result<(), Task> {
-        let raw = task.into_raw();
-        // SAFETY: alive until it is pushed, by the reference of `task`.
-        let header = unsafe { raw.header() };
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             if head == closed() {
-                // SAFETY: from `into_raw` above, and not pushed.
-                return Err(unsafe { Task::from_raw(raw) });
+                return Err(task);
             }
-            header.queue_next.store(head, Ordering::Relaxed);
+            task.header().queue_next.store(head, Ordering::Relaxed);
             match self.head.compare_exchange(
                 head,
-                raw.as_ptr(),
+                task.as_raw().as_ptr(),
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    // It belongs to the inbox, or to whoever has taken it out by now.
+                    mem::forget(task);
+                    return Ok(());
+                }
                 Err(seen) => head = seen,
             }
         }
@@ -113,17 +113,17 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Turns a taken chain round, so that the oldest comes first.
-    fn reversed(mut newest: *mut Header) -> Batch {
-        let mut first = ptr::null_mut();
-        // SAFETY: a chain of pushed tasks, each alive by the reference that was pushed with it.
-        while let Some(raw) = unsafe { TaskRef::from_ptr(newest) } {
-            // SAFETY: as above.
-            let header = unsafe { raw.header() };
-            newest = header.queue_next.load(Ordering::Relaxed);
-            header.queue_next.store(first, Ordering::Relaxed);
-            first = raw.as_ptr();
+    fn reversed(newest: *mut Header) -> Batch {
+        let mut batch = Batch {
+            first: ptr::null_mut(),
+        };
+        for task in (Batch { first: newest }) {
+            task.header()
+                .queue_next
+                .store(batch.first, Ordering::Relaxed);
+            batch.first = task.into_raw().as_ptr();
         }
-        Batch { first }
+        batch
     }
 }
 
@@ -131,13 +131,11 @@ impl Iterator for Batch {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
-        // SAFETY: what is left of the chain is alive by the references that were pushed with it.
-        let raw = unsafe { TaskRef::from_ptr(self.first) }?;
-        // SAFETY: as above.
-        let header = unsafe { raw.header() };
-        self.first = header.queue_next.load(Ordering::Relaxed);
-        // SAFETY: pushed by `into_raw`, and unlinked here.
-        Some(unsafe { Task::from_raw(raw) })
+        let first = NonNull::new(self.first)?;
+        // SAFETY: pushed by `Inbox::push`, and unlinked here.
+        let task = unsafe { Task::from_raw(first) };
+        self.first = task.header().queue_next.load(Ordering::Relaxed);
+        Some(task)
     }
 }
 

@@ -1,4 +1,4 @@
-use super::owners::{Handle, Remote};
+use super::owners::{AbortRef, JoinRef};
 use super::{Id, JoinError, coop};
 use std::fmt;
 use std::future::Future;
@@ -32,11 +32,11 @@ use std::task::{Context, Poll, Waker};
 /// # });
 /// ```
 pub struct JoinHandle<T> {
-    task: Handle<T>,
+    task: JoinRef<T>,
 }
 
 impl<T> JoinHandle<T> {
-    pub(crate) fn new(task: Handle<T>) -> Self {
+    pub(crate) fn new(task: JoinRef<T>) -> Self {
         JoinHandle { task }
     }
 
@@ -54,7 +54,7 @@ impl<T> JoinHandle<T> {
     /// A handle that can abort the task, and does not give its result.
     pub fn abort_handle(&self) -> AbortHandle {
         AbortHandle {
-            task: self.task.remote(),
+            task: self.task.abort_ref(),
         }
     }
 
@@ -103,7 +103,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// Dropping it does nothing to the task.
 #[derive(Clone)]
 pub struct AbortHandle {
-    task: Remote,
+    task: AbortRef,
 }
 
 impl AbortHandle {

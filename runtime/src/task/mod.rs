@@ -8,6 +8,7 @@ mod cell;
 mod class;
 pub mod coop;
 mod error;
+mod header;
 mod id;
 mod inbox;
 mod join_waker;
@@ -25,17 +26,17 @@ mod join_set;
 #[cfg(not(evenkeel_loom))]
 mod yield_now;
 
-pub(crate) use cell::{TaskRef, new};
+pub(crate) use cell::new;
 pub(crate) use class::{Length, Place, Polled, TaskClass};
 pub use coop::{Unconstrained, consume_budget, unconstrained};
 pub use error::JoinError;
+pub(crate) use header::{Completed, Task, id_of};
 pub use id::Id;
 pub(crate) use inbox::Inbox;
 pub(crate) use meta::Shard;
 #[cfg(evenkeel_loom)]
-pub(crate) use owners::Handle;
-pub(crate) use owners::{Task, id_of};
-pub(crate) use registry::Registry;
+pub(crate) use owners::JoinRef;
+pub(crate) use registry::{Registered, Registry};
 pub(crate) use schedule::Schedule;
 pub(crate) use slot::Slot;
 

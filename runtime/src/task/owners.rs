@@ -1,45 +1,35 @@
-//! The owners of a task: each has one reference, and a right that goes with it.
+//! What the owners of a task do with it: each has one reference, and a right that goes with it.
 //!
-//! [`Task`] is a place in a queue, and the right to run; [`Handle`] is the right to the output; [`Remote`] can
-//! abort; a waker can wake.
+//! [`Task`] is a place in a queue, and the right to run; [`Running`] is the right to the future. [`JoinRef`] is
+//! the right to the output; [`AbortRef`] can abort; a waker can wake.
 
-use super::cell::{Header, TaskRef};
 use super::class::TaskClass;
 use super::error::Failure;
+use super::header::{Completed, Header, Running, Task, TaskRef};
 use super::id::Id;
-use super::state::{CANCELLED, COMPLETE, HANDED};
+use super::state::{CANCELLED, COMPLETE, HANDED, JOIN_INTEREST, JOIN_WAKER, ToIdle, ToRunning};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
-use std::ptr::{self, NonNull};
-use std::task::{Poll, RawWaker, RawWakerVTable, Waker};
-
-/// A task that is to be run: a place in a queue. Exactly one exists for a task that is NOTIFIED.
-///
-/// Dropping it cancels the task, because nobody else would ever run it.
-pub(crate) struct Task(TaskRef);
+use std::ptr;
+use std::task::{Poll, Waker};
 
 impl Task {
     /// Polls the task once. `Some` if it was woken meanwhile and has to be queued again.
     pub(crate) fn run(self) -> Option<Task> {
-        let raw = self.into_raw();
-        // SAFETY: the reference of `self` keeps it alive.
-        let run = unsafe { raw.header() }.vtable.run;
-        // SAFETY: alive, with the types of its vtable, and the reference of `self` is handed over.
-        let again = unsafe { run(raw) };
-        again.then(|| Task(raw))
+        let run = self.header().vtable.run;
+        // SAFETY: it is the task's own vtable.
+        unsafe { run(self) }
     }
 
     /// Gives up the place in the queue of a task that a registry holds: its shutdown will cancel it.
     /// A task that no registry holds is cancelled here.
     pub(crate) fn abandon(self) {
-        if self.header().shard().is_none() {
-            return;
+        if self.header().shard().is_some() {
+            // SAFETY: the registry completes it.
+            drop(unsafe { self.into_ref() });
         }
-        let raw = self.into_raw();
-        // SAFETY: the reference of `self`.
-        unsafe { raw.release(1) };
     }
 
     pub(crate) fn id(&self) -> Id {
@@ -51,9 +41,8 @@ impl Task {
     }
 
     /// It is polled on the IO lane again, with a strike left.
-    pub(crate) fn forgive(&self) {
-        let header = self.header();
-        header.set_class(header.class().back());
+    pub(crate) fn forgive(&mut self) {
+        self.set_class(self.class().back());
     }
 
     /// It has been polled, and only what comes after that is left to do.
@@ -70,31 +59,72 @@ impl Task {
         self.header().spawned_at
     }
 
-    fn header(&self) -> &Header {
-        // SAFETY: our reference keeps it alive.
-        unsafe { self.0.header() }
+    /// Turns the place in the queue into what is to be done with the task.
+    #[inline]
+    pub(super) fn take_up(self) -> TakenUp {
+        let to_running = self.header().state.to_running();
+        // SAFETY: the right goes where the state word says, below.
+        let task = unsafe { self.into_ref() };
+        match to_running {
+            // SAFETY: RUNNING was set for us, and nobody has completed the task.
+            ToRunning::Poll => TakenUp::Poll(unsafe { Running::new(task) }),
+            // SAFETY: as above.
+            ToRunning::Cancel => TakenUp::Cancel(unsafe { Running::new(task) }),
+            ToRunning::Stale => TakenUp::Stale,
+            // SAFETY: HANDED was set, and cleared for us.
+            ToRunning::Handed => match unsafe { handed(task) } {
+                Handed::Running(running) => TakenUp::Settle(running),
+                Handed::Completed(completed) => TakenUp::Leave(completed),
+            },
+        }
     }
+}
 
-    pub(super) fn into_raw(self) -> TaskRef {
-        ManuallyDrop::new(self).0
-    }
+/// What is to be done with a task that was in a queue.
+pub(super) enum TakenUp {
+    /// To poll it.
+    Poll(Running),
+    /// It has been polled: to do what comes after that.
+    Settle(Running),
+    /// It was cancelled.
+    Cancel(Running),
+    /// It is complete: to take it out of its registry.
+    Leave(Completed),
+    /// Nothing: a shutdown has it.
+    Stale,
+}
 
-    /// # Safety
-    /// The caller owns a reference and the notification that NOTIFIED stands for, and gives both away.
-    pub(super) unsafe fn from_raw(raw: TaskRef) -> Task {
-        Task(raw)
+/// What a thread that polled or cancelled the task has handed over.
+enum Handed {
+    Running(Running),
+    Completed(Completed),
+}
+
+/// # Safety
+/// HANDED was set, and the caller has cleared it.
+unsafe fn handed(task: TaskRef) -> Handed {
+    match task.shard() {
+        Some(shard) if task.state.load().has(COMPLETE) => {
+            // SAFETY: it is complete, and this is its shard.
+            Handed::Completed(unsafe { Completed::new(task, shard) })
+        }
+        // SAFETY: not complete, so RUNNING went with HANDED.
+        _ => Handed::Running(unsafe { Running::new(task) }),
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
         let unpolled = !self.header().state.unhand();
+        // SAFETY: not used after this.
+        let task = unsafe { ManuallyDrop::take(&mut self.0) };
         if unpolled {
-            // SAFETY: our reference, given away here.
-            unsafe { self.0.shutdown() };
-        } else {
-            // SAFETY: our reference, given away here; what was handed over is ours by the bit just cleared.
-            unsafe { (self.header().vtable.drop_handed)(self.0) };
+            return task.shutdown();
+        }
+        // SAFETY: HANDED was set, and cleared by us.
+        match unsafe { handed(task) } {
+            Handed::Running(running) => running.cancel(),
+            Handed::Completed(completed) => completed.leave_here(),
         }
     }
 }
@@ -111,181 +141,195 @@ impl fmt::Debug for Task {
     }
 }
 
-/// The owner of a task's output.
-pub(crate) struct Handle<T> {
-    raw: TaskRef,
+impl Running {
+    /// Drops the future, and completes the task as cancelled.
+    pub(super) fn cancel(self) {
+        let cancel = self.header().vtable.cancel;
+        // SAFETY: it is the task's own vtable.
+        unsafe { cancel(self) };
+    }
+
+    /// After `Pending`: gives the right up, unless the task is cancelled. `Some` if it was woken meanwhile and has
+    /// to be queued again.
+    ///
+    /// # Safety
+    /// The task is in a registry.
+    #[inline]
+    pub(super) unsafe fn become_idle(self) -> Option<Task> {
+        match self.header().state.to_idle() {
+            // Our reference is counted off already, and the task may be gone.
+            ToIdle::Idle => None,
+            ToIdle::Notified => {
+                // SAFETY: it goes on to the `Task`.
+                let task = unsafe { self.into_ref() };
+                // SAFETY: NOTIFIED is for the runner to queue the task.
+                Some(unsafe { Task::new(task) })
+            }
+            ToIdle::Cancel => {
+                self.cancel();
+                None
+            }
+        }
+    }
+
+    /// Publishes the output, wakes the join handle, and takes the task out of its registry.
+    ///
+    /// # Safety
+    /// The output is stored.
+    pub(super) unsafe fn complete(self) {
+        // SAFETY: RUNNING becomes COMPLETE.
+        let task = unsafe { self.into_ref() };
+        let seen = task.state.to_complete();
+        if !seen.has(JOIN_INTEREST) {
+            // SAFETY: it is the task's own vtable, and without a join handle the output is ours.
+            unsafe { (task.vtable.drop_output)(&task) };
+        } else if seen.has(JOIN_WAKER) {
+            // SAFETY: we have set COMPLETE, and JOIN_WAKER was set.
+            unsafe { task.wake_join_handle() };
+        }
+        if let Some(shard) = task.shard() {
+            // SAFETY: it is complete, and this is its shard.
+            unsafe { Completed::new(task, shard) }.leave();
+        }
+    }
+
+    /// Hands what comes after the poll over to whoever takes the `Task` up.
+    pub(super) fn hand_over(self) -> Task {
+        // SAFETY: it goes with HANDED.
+        let task = unsafe { self.into_ref() };
+        task.state.hand();
+        // SAFETY: HANDED was just set for it.
+        unsafe { Task::new(task) }
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        self.as_ref()
+    }
+}
+
+impl Completed {
+    /// Takes the task out of its registry: here or, if this thread may not do that, on a worker.
+    fn leave(self) {
+        let leave = self.task.vtable.leave;
+        // SAFETY: it is the task's own vtable.
+        unsafe { leave(self) };
+    }
+
+    /// Takes the task out of its registry here, whatever thread this is.
+    fn leave_here(self) {
+        let leave_here = self.task.vtable.leave_here;
+        // SAFETY: it is the task's own vtable.
+        unsafe { leave_here(self) };
+    }
+
+    /// Hands the leaving over to whoever takes the `Task` up.
+    pub(super) fn hand_over(self) -> Task {
+        self.task.state.hand();
+        // SAFETY: HANDED was just set for it.
+        unsafe { Task::new(self.task) }
+    }
+}
+
+impl TaskRef {
+    /// Cancels the task where it stands, unless somebody is running it, who will see the request.
+    pub(super) fn shutdown(self) {
+        if self.state.shutdown() {
+            // SAFETY: RUNNING was set for us, and nobody has completed the task.
+            unsafe { Running::new(self) }.cancel();
+        }
+    }
+
+    /// Asks for the task to be cancelled. Somebody has to carry that out, so it is woken.
+    fn abort(&self) {
+        self.state.cancel();
+        self.wake();
+    }
+
+    fn is_finished(&self) -> bool {
+        self.state.load().has(COMPLETE)
+    }
+}
+
+/// The owner of a task's output, for which JOIN_INTEREST stands.
+pub(crate) struct JoinRef<T> {
+    task: TaskRef,
     output: PhantomData<fn() -> T>,
 }
 
-impl<T> Handle<T> {
+impl<T> JoinRef<T> {
     /// # Safety
-    /// The caller owns a reference and JOIN_INTEREST, and gives both away; `T` is the task's output.
-    pub(super) unsafe fn from_raw(raw: TaskRef) -> Handle<T> {
-        Handle {
-            raw,
+    /// The caller gives JOIN_INTEREST away; `T` is the task's output.
+    pub(super) unsafe fn new(task: TaskRef) -> JoinRef<T> {
+        JoinRef {
+            task,
             output: PhantomData,
         }
     }
 
     pub(crate) fn poll_result(&mut self, waker: &Waker) -> Poll<Result<T, Failure>> {
         let mut result: Poll<Result<T, Failure>> = Poll::Pending;
-        let header = self.header();
-        if header.poll_join(waker) {
+        let task = &self.task;
+        // SAFETY: JOIN_INTEREST is ours, and `self` is borrowed for this call alone.
+        if unsafe { task.poll_join(waker) } {
             assert!(
-                header.state.consume(),
+                task.state.consume(),
                 "a JoinHandle was polled after it had given its result"
             );
-            let take = header.vtable.take_output;
             let slot = ptr::from_mut(&mut result).cast();
-            // SAFETY: COMPLETE is set and the output is there, ours to take, which we do once; `slot` points to a place of the
-            // type that the vtable of a task with output `T` writes.
-            unsafe { take(self.raw, slot) };
+            // SAFETY: it is the task's own vtable; the output is there and ours, and CONSUMED was clear; `slot` points
+            // to a place of the type that the vtable of a task with output `T` writes.
+            unsafe { (task.vtable.take_output)(task, slot) };
         }
         result
     }
 
     pub(crate) fn is_finished(&self) -> bool {
-        self.header().state.load().has(COMPLETE)
+        self.task.is_finished()
     }
 
     pub(crate) fn id(&self) -> Id {
-        self.header().id()
+        self.task.id()
     }
 
     pub(crate) fn abort(&self) {
-        abort(self.raw, self.header());
+        self.task.abort();
     }
 
-    pub(crate) fn remote(&self) -> Remote {
-        self.header().state.ref_inc();
-        Remote(self.raw)
-    }
-
-    fn header(&self) -> &Header {
-        // SAFETY: our reference keeps it alive.
-        unsafe { self.raw.header() }
+    pub(crate) fn abort_ref(&self) -> AbortRef {
+        AbortRef(self.task.clone())
     }
 }
 
-impl<T> Drop for Handle<T> {
+impl<T> Drop for JoinRef<T> {
     fn drop(&mut self) {
-        let header = self.header();
-        let (output_is_ours, waker_is_ours) = header.state.drop_join_handle();
+        let task = &self.task;
+        let (output_is_ours, waker_is_ours) = task.state.drop_join_handle();
         if output_is_ours {
-            // SAFETY: COMPLETE is set and JOIN_INTEREST was ours, so the output is too, and CONSUMED is clear.
-            unsafe { (header.vtable.drop_output)(self.raw) };
+            // SAFETY: it is the task's own vtable; COMPLETE is set and JOIN_INTEREST was ours, so the output is too, and
+            // CONSUMED is clear.
+            unsafe { (task.vtable.drop_output)(task) };
         }
         if waker_is_ours {
-            header.take_join_waker();
+            // SAFETY: so is its slot.
+            unsafe { task.drop_join_waker() };
         }
-        // SAFETY: our reference.
-        unsafe { self.raw.release(1) };
     }
 }
 
 /// A reference that can do no more than abort: what an abort handle holds.
-pub(crate) struct Remote(TaskRef);
+#[derive(Clone)]
+pub(crate) struct AbortRef(TaskRef);
 
-impl Remote {
+impl AbortRef {
     pub(crate) fn abort(&self) {
-        abort(self.0, self.header());
+        self.0.abort();
     }
 
     pub(crate) fn is_finished(&self) -> bool {
-        self.header().state.load().has(COMPLETE)
+        self.0.is_finished()
     }
 
     pub(crate) fn id(&self) -> Id {
-        self.header().id()
+        self.0.id()
     }
-
-    fn header(&self) -> &Header {
-        // SAFETY: our reference keeps it alive.
-        unsafe { self.0.header() }
-    }
-}
-
-impl Clone for Remote {
-    fn clone(&self) -> Self {
-        self.header().state.ref_inc();
-        Remote(self.0)
-    }
-}
-
-impl Drop for Remote {
-    fn drop(&mut self) {
-        // SAFETY: our reference.
-        unsafe { self.0.release(1) };
-    }
-}
-
-fn abort(raw: TaskRef, header: &Header) {
-    header.state.cancel();
-    // Somebody has to carry it out.
-    // SAFETY: `header` is the caller's live task, of the type of its vtable.
-    unsafe { (header.vtable.wake)(raw) };
-}
-
-static WAKER: RawWakerVTable =
-    RawWakerVTable::new(waker_clone, waker_wake, waker_wake_by_ref, waker_drop);
-
-/// # Safety
-/// The caller gives a reference away, to the waker; or keeps its own for as long as the waker lives, and
-/// does not drop the waker.
-pub(super) unsafe fn waker_of(raw: TaskRef) -> Waker {
-    let waker = RawWaker::new(raw.as_ptr().cast_const().cast(), &WAKER);
-    // SAFETY: the vtable keeps the contract of wakers, given the reference.
-    unsafe { Waker::from_raw(waker) }
-}
-
-/// The task that `waker` wakes, if it is one of this module's.
-pub(super) fn task_of(waker: &Waker) -> Option<TaskRef> {
-    let is_ours = ptr::eq(waker.vtable(), &WAKER);
-    // SAFETY: a live waker of this vtable.
-    is_ours.then(|| unsafe { waker_task(waker.data()) })
-}
-
-/// The number of the task that `waker` wakes, if it is one of this module's.
-pub(crate) fn id_of(waker: &Waker) -> Option<Id> {
-    // SAFETY: the waker's reference keeps the task alive.
-    task_of(waker).map(|raw| unsafe { raw.header() }.id())
-}
-
-/// # Safety
-/// `data` is that of a live waker of this vtable.
-unsafe fn waker_task(data: *const ()) -> TaskRef {
-    // SAFETY: every waker of this vtable is made from a `TaskRef`, which is never null.
-    TaskRef(unsafe { NonNull::new_unchecked(data.cast_mut().cast()) })
-}
-
-unsafe fn waker_clone(data: *const ()) -> RawWaker {
-    // SAFETY: called on a live waker.
-    let raw = unsafe { waker_task(data) };
-    // SAFETY: the waker's reference keeps it alive.
-    unsafe { raw.header() }.state.ref_inc();
-    RawWaker::new(data, &WAKER)
-}
-
-unsafe fn waker_wake_by_ref(data: *const ()) {
-    // SAFETY: called on a live waker.
-    let raw = unsafe { waker_task(data) };
-    // SAFETY: the waker's reference keeps it alive.
-    let wake = unsafe { raw.header() }.vtable.wake;
-    // SAFETY: alive, and of the type of its vtable.
-    unsafe { wake(raw) };
-}
-
-unsafe fn waker_wake(data: *const ()) {
-    // The waker's own reference keeps the scheduler alive until it has queued the task (async-rs#11).
-    // SAFETY: called on a live waker.
-    unsafe { waker_wake_by_ref(data) };
-    // SAFETY: called by value, so the waker ends here.
-    unsafe { waker_drop(data) };
-}
-
-unsafe fn waker_drop(data: *const ()) {
-    // SAFETY: called on a live waker, which ends here.
-    let raw = unsafe { waker_task(data) };
-    // SAFETY: the waker's reference.
-    unsafe { raw.release(1) };
 }

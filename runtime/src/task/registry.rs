@@ -5,18 +5,35 @@
 //! running, or registered, and a shutdown reaches it in each of the three. Only workers of one lane
 //! take the lock, so no thread of low priority ever holds one that an IO worker wants.
 
-use super::cell::{Header, TaskRef};
+use super::header::{Completed, Header, TaskRef};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use std::ptr;
+use std::ptr::{self, NonNull};
 
-/// A list of waiting tasks, linked through the tasks. Owns one reference to each.
+/// The registry's reference to a task: handed over when the task enters, and given back when it leaves. A task
+/// has at most one.
+pub(crate) struct Registered(TaskRef);
+
+impl Registered {
+    /// # Safety
+    /// There was none for this task before, and there will be no other.
+    pub(super) unsafe fn new(task: TaskRef) -> Registered {
+        Registered(task)
+    }
+
+    pub(super) fn into_ref(self) -> TaskRef {
+        self.0
+    }
+}
+
+/// A list of waiting tasks, linked through the tasks.
 pub(crate) struct Registry {
     list: Mutex<List>,
     /// For dumps, which must not take the lock from any thread.
     len: AtomicUsize,
 }
 
+/// Owns the [`Registered`] of each task in it.
 struct List {
     first: *mut Header,
     closed: bool,
@@ -36,34 +53,26 @@ impl Registry {
         }
     }
 
-    /// Adds a task, and takes over one reference to it; false (and no reference) once closed.
-    pub(crate) fn insert(&self, task: TaskRef) -> bool {
+    /// Gives the task back once the registry is closed.
+    pub(crate) fn insert(&self, task: Registered) -> Result<(), Registered> {
         let mut list = self.list.lock();
         if list.closed {
-            return false;
+            return Err(task);
         }
-        // SAFETY: alive by the reference that is handed over.
-        let header = unsafe { task.header() };
-        header.prev.store(ptr::null_mut(), Ordering::Relaxed);
-        header.next.store(list.first, Ordering::Relaxed);
-        // SAFETY: a listed task is alive by the list's reference.
-        if let Some(second) = unsafe { TaskRef::from_ptr(list.first) } {
-            // SAFETY: as above.
-            unsafe { second.header() }
-                .prev
-                .store(task.as_ptr(), Ordering::Relaxed);
-        }
-        list.first = task.as_ptr();
+        list.link(task);
         self.len.fetch_add(1, Ordering::Relaxed);
-        true
+        Ok(())
     }
 
-    /// Removes a task that was inserted here. True if its reference goes to the caller; false if
-    /// [`Registry::close`] has it.
-    pub(crate) fn remove(&self, task: TaskRef) -> bool {
+    /// Takes a task out; `None` if [`close`](Registry::close) has done that.
+    ///
+    /// # Safety
+    /// The task was inserted here.
+    pub(crate) unsafe fn remove(&self, task: &Completed) -> Option<Registered> {
         let mut list = self.list.lock();
-        let removed = list.unlink(task);
-        if removed {
+        // SAFETY: the caller's reference keeps it alive, and it is in this list or in none.
+        let removed = unsafe { list.unlink(task.task.as_raw()) };
+        if removed.is_some() {
             self.len.fetch_sub(1, Ordering::Relaxed);
         }
         removed
@@ -73,8 +82,7 @@ impl Registry {
     pub(crate) fn close(&self) {
         self.list.lock().closed = true;
         while let Some(task) = self.pop() {
-            // SAFETY: the list's reference, handed over by `pop`.
-            unsafe { task.shutdown() };
+            task.0.shutdown();
         }
     }
 
@@ -82,39 +90,54 @@ impl Registry {
         self.len.load(Ordering::Relaxed)
     }
 
-    fn pop(&self) -> Option<TaskRef> {
+    fn pop(&self) -> Option<Registered> {
         let mut list = self.list.lock();
+        let first = NonNull::new(list.first)?;
         // SAFETY: a listed task is alive by the list's reference.
-        let first = unsafe { TaskRef::from_ptr(list.first) }?;
-        list.unlink(first);
+        let removed = unsafe { list.unlink(first) };
         self.len.fetch_sub(1, Ordering::Relaxed);
-        Some(first)
+        removed
     }
 }
 
 impl List {
-    fn unlink(&mut self, task: TaskRef) -> bool {
-        // SAFETY: alive: the caller has a reference, or it is in the list.
-        let header = unsafe { task.header() };
+    fn link(&mut self, task: Registered) {
+        let header = &*task.0;
+        header.prev.store(ptr::null_mut(), Ordering::Relaxed);
+        header.next.store(self.first, Ordering::Relaxed);
+        let raw = task.0.as_raw().as_ptr();
+        // SAFETY: a listed task is alive by the list's reference.
+        if let Some(second) = unsafe { self.first.as_ref() } {
+            second.prev.store(raw, Ordering::Relaxed);
+        }
+        self.first = task.0.into_raw().as_ptr();
+    }
+
+    /// `None` if the task is not in the list.
+    ///
+    /// # Safety
+    /// The task is alive, and in no other list.
+    unsafe fn unlink(&mut self, task: NonNull<Header>) -> Option<Registered> {
+        // SAFETY: alive, by the caller's word.
+        let header = unsafe { task.as_ref() };
         let prev = header.prev.load(Ordering::Relaxed);
         let next = header.next.load(Ordering::Relaxed);
         if prev.is_null() && self.first != task.as_ptr() {
-            return false;
+            return None;
         }
         // SAFETY: neighbours in the list are alive by the list's references.
-        match unsafe { TaskRef::from_ptr(prev) } {
-            // SAFETY: as above.
-            Some(prev) => unsafe { prev.header() }.next.store(next, Ordering::Relaxed),
+        match unsafe { prev.as_ref() } {
+            Some(prev) => prev.next.store(next, Ordering::Relaxed),
             None => self.first = next,
         }
-        // SAFETY: neighbours in the list are alive by the list's references.
-        if let Some(next) = unsafe { TaskRef::from_ptr(next) } {
-            // SAFETY: as above.
-            unsafe { next.header() }.prev.store(prev, Ordering::Relaxed);
+        // SAFETY: as above.
+        if let Some(next) = unsafe { next.as_ref() } {
+            next.prev.store(prev, Ordering::Relaxed);
         }
         header.prev.store(ptr::null_mut(), Ordering::Relaxed);
         header.next.store(ptr::null_mut(), Ordering::Relaxed);
-        true
+        // SAFETY: `link` has put the reference here, and it is taken out once.
+        Some(Registered(unsafe { TaskRef::from_raw(task) }))
     }
 }
 

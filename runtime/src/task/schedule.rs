@@ -1,10 +1,10 @@
 //! What a task asks of the one who schedules it: a lane, or the blocking pool.
 
-use super::cell::TaskRef;
 use super::class::TaskClass;
+use super::header::{Completed, Task};
 use super::id::Id;
 use super::meta::Shard;
-use super::owners::Task;
+use super::registry::Registered;
 use std::task::Waker;
 
 /// Where a task goes when it is woken, and who remembers it while it waits.
@@ -40,11 +40,13 @@ pub(crate) trait Schedule: Send + Sync + 'static {
         class
     }
 
-    /// The first poll returned `Pending`: remember the task until it completes, and keep one reference
-    /// to it. `None` if the lane is shut down and the task must be cancelled. Called with RUNNING held.
-    fn register(&self, task: TaskRef) -> Option<Shard>;
+    /// The first poll returned `Pending`: enters the task in a registry, until it completes. `None` if the lane is shut
+    /// down and the task must be cancelled.
+    fn register(&self, task: Registered) -> Option<Shard>;
 
-    /// Forgets a task that completed. True if its reference is given back to the caller; false if a
-    /// shutdown has taken it.
-    fn unregister(&self, task: TaskRef, shard: Shard) -> bool;
+    /// Takes a task that has completed out of its registry; `None` if a shutdown has done that.
+    ///
+    /// # Safety
+    /// This is the task's own scheduler, and so the one that registered it.
+    unsafe fn unregister(&self, task: &Completed) -> Option<Registered>;
 }

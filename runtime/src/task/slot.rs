@@ -9,10 +9,9 @@
 //! Only the owner fills it, so what it sees empty stays empty; everything else is one exchange. How often in a
 //! row a worker takes from it is bounded (`lane::worker`). Loom model: `models::inboxes`.
 
-use super::cell::{Header, TaskRef};
-use super::owners::Task;
+use super::header::{Header, Task};
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 /// Filled by one thread, its owner; emptied by anybody.
 pub(crate) struct Slot {
@@ -55,9 +54,8 @@ impl Slot {
     }
 
     fn from_raw(raw: *mut Header) -> Option<Task> {
-        // SAFETY: null, or from `into_raw` in `put`, and alive by the reference that came with it.
-        let raw = unsafe { TaskRef::from_ptr(raw) }?;
-        // SAFETY: as above; the swap that took it out gave it to nobody else.
+        let raw = NonNull::new(raw)?;
+        // SAFETY: from `put`; the swap that took it out gave it to nobody else.
         Some(unsafe { Task::from_raw(raw) })
     }
 }
