@@ -4,7 +4,7 @@ use super::long::Counted;
 use super::parker::Parker;
 use super::tenure::Tenure;
 use crate::task::coop::Urge;
-use crate::task::{Place, Registry, Slot, Task};
+use crate::task::{Place, Registry, Slot, SlotOwner, Task};
 use crate::time::shard::Shard as TimerShard;
 use crossbeam_deque::{Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
@@ -22,7 +22,7 @@ pub(super) struct Seat {
     pub(super) queue: Queue,
     /// The task that the worker's current one woke or spawned last. Runs next, while its data is in
     /// cache. Only a shutdown takes it from the worker.
-    pub(super) next: Slot,
+    pub(super) next: Arc<Slot>,
     pub(super) parker: Parker,
     pub(super) registry: Registry,
     pub(super) timers: Arc<TimerShard>,
@@ -42,10 +42,11 @@ pub(super) struct Seat {
 impl Seat {
     pub(super) fn new(victims: Vec<Vec<usize>>) -> Self {
         let deque = Deque::new_fifo();
+        let next = SlotOwner::new();
         Seat {
             stealer: deque.stealer(),
-            queue: Queue(UnsafeCell::new(deque)),
-            next: Slot::new(),
+            next: next.slot().clone(),
+            queue: Queue(UnsafeCell::new(Ends { deque, next })),
             parker: Parker::new(),
             registry: Registry::new(),
             timers: Arc::new(TimerShard::new()),
@@ -67,17 +68,23 @@ impl Seat {
     }
 }
 
-/// The owner's end of a seat's deque.
-pub(super) struct Queue(UnsafeCell<Deque<Task>>);
+/// The owner's ends of a seat's deque and of its next-slot.
+pub(super) struct Ends {
+    pub(super) deque: Deque<Task>,
+    pub(super) next: SlotOwner,
+}
 
-// SAFETY: the deque is `Send`, and `get` is called by one thread at a time, which sees what the one before it did.
+/// The owner's ends, for whoever has the seat.
+pub(super) struct Queue(UnsafeCell<Ends>);
+
+// SAFETY: the ends are `Send`, and `get` is called by one thread at a time, which sees what the one before it did.
 unsafe impl Sync for Queue {}
 
 impl Queue {
     /// # Safety
     /// The calling thread has hold of the seat, and uses the result no longer than that.
-    pub(super) unsafe fn get(&self) -> &Deque<Task> {
-        // SAFETY: by the caller's word no other thread uses it; and only shared references are ever made.
+    pub(super) unsafe fn get(&self) -> &Ends {
+        // SAFETY: by the caller's word no other thread uses them; and only shared references are ever made.
         unsafe { &*self.0.get() }
     }
 }

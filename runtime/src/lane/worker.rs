@@ -4,7 +4,7 @@ use super::hold::{set_prompt, unset_prompt};
 use super::long::Waiting;
 use super::measure::Measure;
 use super::rest::Rest;
-use super::seat::{Seat, Tenant};
+use super::seat::{Ends, Seat, Tenant};
 use super::{Kind, Lane};
 use crate::task::coop::Urge;
 use crate::task::{Place, Task};
@@ -141,8 +141,12 @@ impl Local {
         &self.lane.seats[self.index]
     }
 
-    /// Only while the seat is held.
     fn queue(&self) -> &Deque<Task> {
+        &self.ends().deque
+    }
+
+    /// Only while the seat is held.
+    fn ends(&self) -> &Ends {
         debug_assert!(self.tenant.tenure.is_held());
         // SAFETY: every method of this type is called while the seat is held, but those about the holding itself.
         unsafe { self.seat().queue.get() }
@@ -218,7 +222,7 @@ impl Local {
         };
         match self.lane.kind {
             Kind::Io => self
-                .seat()
+                .ends()
                 .next
                 .put(task)
                 .into_iter()

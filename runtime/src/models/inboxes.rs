@@ -1,7 +1,7 @@
 //! The inbox and the next-slot: `task::{inbox, slot}`.
 
 use super::explore;
-use crate::task::{Completed, Id, Inbox, Registered, Schedule, Shard, Slot, Task, new};
+use crate::task::{Completed, Id, Inbox, Registered, Schedule, Shard, SlotOwner, Task, new};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -140,16 +140,16 @@ fn push_and_take_against_close() {
 #[test]
 fn next_slot_against_shutdown() {
     explore(None, || {
-        let slot = Arc::new(Slot::new());
+        let owner = SlotOwner::new();
         let runs = Arc::new(AtomicUsize::new(0));
         let shutdown = thread::spawn({
-            let slot = slot.clone();
+            let slot = owner.slot().clone();
             move || slot.take().into_iter().for_each(run)
         });
         for _ in 0..2 {
-            slot.put(published_task(&runs)).into_iter().for_each(run);
+            owner.put(published_task(&runs)).into_iter().for_each(run);
         }
-        slot.take().into_iter().for_each(run);
+        owner.slot().take().into_iter().for_each(run);
         shutdown.join().unwrap();
         assert_eq!(runs.load(Ordering::SeqCst), 2);
     });

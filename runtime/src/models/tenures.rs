@@ -6,7 +6,7 @@
 use super::explore;
 use super::inboxes::{run, task};
 use crate::lane::tenure::Tenure;
-use crate::task::Slot;
+use crate::task::SlotOwner;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -267,6 +267,12 @@ fn giving_up_against_a_taker() {
     });
 }
 
+/// The owner's end of a next-slot, as in `lane::seat::Queue`.
+struct Next(SlotOwner);
+
+// SAFETY: it is used by whoever has the seat, which is what the model is about.
+unsafe impl Sync for Next {}
+
 /// The code of a poll wakes two tasks, while its seat is taken: they go into the next-slot or, once the seat is gone, to the
 /// inbox. The next owner of the slot wakes one as well, and then takes what is there. Each task comes out once.
 ///
@@ -274,15 +280,15 @@ fn giving_up_against_a_taker() {
 #[test]
 fn the_next_slot_of_a_seat_that_is_taken() {
     explore(Some(3), || {
-        let (tenure, slot) = (Arc::new(Tenure::new()), Arc::new(Slot::new()));
+        let (tenure, next) = (Arc::new(Tenure::new()), Arc::new(Next(SlotOwner::new())));
         let runs = Arc::new(AtomicUsize::new(0));
         tenure.let_go();
         let taker = thread::spawn({
-            let (tenure, slot, runs) = (tenure.clone(), slot.clone(), runs.clone());
+            let (tenure, next, runs) = (tenure.clone(), next.clone(), runs.clone());
             move || {
                 if tenure.try_take(|| true) {
-                    slot.put(task(&runs)).into_iter().for_each(run);
-                    slot.take().into_iter().for_each(run);
+                    next.0.put(task(&runs)).into_iter().for_each(run);
+                    next.0.slot().take().into_iter().for_each(run);
                 } else {
                     run(task(&runs));
                 }
@@ -291,14 +297,14 @@ fn the_next_slot_of_a_seat_that_is_taken() {
         for _ in 0..2 {
             let task = task(&runs);
             if tenure.take_hold() {
-                slot.put(task).into_iter().for_each(run);
+                next.0.put(task).into_iter().for_each(run);
                 tenure.let_go();
             } else {
                 run(task);
             }
         }
         if tenure.take_hold() {
-            slot.take().into_iter().for_each(run);
+            next.0.slot().take().into_iter().for_each(run);
         }
         taker.join().unwrap();
         assert_eq!(runs.load(Ordering::SeqCst), 3, "a task was lost");

@@ -38,7 +38,7 @@ pub(crate) use meta::Shard;
 pub(crate) use owners::JoinRef;
 pub(crate) use registry::{Registered, Registry};
 pub(crate) use schedule::Schedule;
-pub(crate) use slot::Slot;
+pub(crate) use slot::{Slot, SlotOwner};
 
 #[cfg(not(evenkeel_loom))]
 pub use crate::runtime::takeover::in_place::block_in_place;

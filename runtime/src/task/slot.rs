@@ -11,31 +11,50 @@
 
 use super::header::{Header, Task};
 use crate::sync::atomic::{AtomicPtr, Ordering};
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
-/// Filled by one thread, its owner; emptied by anybody.
+/// Emptied by anybody, and filled by its [`SlotOwner`]. On cache lines of its own: its worker writes to it all the time.
+#[repr(align(128))]
 pub(crate) struct Slot {
     task: AtomicPtr<Header>,
 }
 
-impl Slot {
+/// The end of a slot at which it is filled. There is one, and it is not `Sync`, so one thread at a time fills the slot.
+pub(crate) struct SlotOwner {
+    slot: Arc<Slot>,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+impl SlotOwner {
+    /// The owner of a new slot.
     pub(crate) fn new() -> Self {
-        Slot {
-            task: AtomicPtr::new(ptr::null_mut()),
+        let task = AtomicPtr::new(ptr::null_mut());
+        SlotOwner {
+            slot: Arc::new(Slot { task }),
+            not_sync: PhantomData,
         }
     }
 
-    /// Puts a task in, and returns the one that was there. Only for the owner.
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    /// Puts a task in, and returns the one that was there.
     pub(crate) fn put(&self, task: Task) -> Option<Task> {
         let raw = task.into_raw().as_ptr();
-        if self.is_empty() {
+        if self.slot.is_empty() {
             // Nobody else fills it, so it is still empty.
-            self.task.store(raw, Ordering::Release);
+            self.slot.task.store(raw, Ordering::Release);
             return None;
         }
-        Self::from_raw(self.task.swap(raw, Ordering::AcqRel))
+        Slot::from_raw(self.slot.task.swap(raw, Ordering::AcqRel))
     }
+}
 
+impl Slot {
     pub(crate) fn take(&self) -> Option<Task> {
         if self.is_empty() {
             return None;
@@ -47,7 +66,7 @@ impl Slot {
         self.task.load(Ordering::Relaxed).is_null()
     }
 
-    /// Where the task is that is in the slot: no more than a number, since it may be gone by now.
+    /// The address of the task in the slot: no more than a number, since the task may be gone by now.
     pub(crate) fn peek(&self) -> Option<usize> {
         let address = self.task.load(Ordering::Relaxed).addr();
         (address != 0).then_some(address)
@@ -55,7 +74,7 @@ impl Slot {
 
     fn from_raw(raw: *mut Header) -> Option<Task> {
         let raw = NonNull::new(raw)?;
-        // SAFETY: from `put`; the swap that took it out gave it to nobody else.
+        // SAFETY: from `SlotOwner::put`; the swap that took it out gave it to nobody else.
         Some(unsafe { Task::from_raw(raw) })
     }
 }
