@@ -9,11 +9,11 @@
 //! busy. So do not share a lock between the two lanes. Give results back by the join handle or a
 //! oneshot channel; other channels take locks inside, or claim a place before they fill it.
 
+use crate::join::JoinHandle;
 use crate::lane::Kind;
 use crate::lane::worker::Local;
 use crate::runtime::Handle;
 use crate::runtime::handle::Size;
-use crate::task::JoinHandle;
 use std::future::Future;
 
 /// Spawns a future on the compute lane of the current runtime. It is polled there, and woken back to there.

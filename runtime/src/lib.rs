@@ -64,7 +64,7 @@ mod tokio_context;
 mod panics;
 pub(crate) mod stack;
 pub(crate) mod sync;
-pub mod task;
+mod tasks;
 
 // Under loom only the modelled protocols are built: see `models`.
 #[cfg(evenkeel_loom)]
@@ -92,6 +92,8 @@ pub mod hyper;
 #[cfg(not(evenkeel_loom))]
 pub mod io;
 #[cfg(not(evenkeel_loom))]
+mod join;
+#[cfg(not(evenkeel_loom))]
 mod lane;
 #[cfg(not(evenkeel_loom))]
 pub mod net;
@@ -100,12 +102,14 @@ pub mod runtime;
 #[cfg(not(evenkeel_loom))]
 mod spawn;
 #[cfg(not(evenkeel_loom))]
+pub mod task;
+#[cfg(not(evenkeel_loom))]
 pub mod time;
 
 #[cfg(not(evenkeel_loom))]
-pub use spawn::{spawn, spawn_blocking, spawn_compute};
+pub use join::{JoinError, JoinHandle};
 #[cfg(not(evenkeel_loom))]
-pub use task::{JoinError, JoinHandle};
+pub use spawn::{spawn, spawn_blocking, spawn_compute};
 
 #[cfg(feature = "macros")]
 pub use evenkeel_macros::{main, test};

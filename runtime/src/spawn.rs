@@ -1,6 +1,6 @@
+use crate::join::JoinHandle;
 use crate::runtime::Handle;
 use crate::runtime::handle::{Size, spawn_current};
-use crate::task::JoinHandle;
 use std::future::Future;
 
 /// Spawns a future on the IO lane of the current runtime.

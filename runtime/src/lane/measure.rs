@@ -8,8 +8,8 @@
 use super::elsewhere;
 use super::worker::Local;
 use super::{Kind, Lane};
-use crate::task::coop::take_put_off;
-use crate::task::{Id, Length, Place, Polled, Task, TaskClass};
+use crate::tasks::coop::take_put_off;
+use crate::tasks::{Id, Length, Place, Polled, Task, TaskClass};
 use crate::time::clock;
 use evenkeel_topology::thread_cpu_time;
 use std::cell::Cell;

@@ -31,7 +31,7 @@ pub(crate) mod worker;
 
 use crate::panics::drop_quietly;
 use crate::stack::Stack;
-use crate::task::{
+use crate::tasks::{
     Completed, Id, Inbox, Length, Place, Registered, Schedule, Shard as TaskShard, Task, TaskClass,
     id_of,
 };

@@ -3,8 +3,8 @@
 use super::long::Counted;
 use super::parker::Parker;
 use super::tenure::Tenure;
-use crate::task::coop::Urge;
-use crate::task::{Place, Registry, Slot, SlotOwner, Task};
+use crate::tasks::coop::Urge;
+use crate::tasks::{Place, Registry, Slot, SlotOwner, Task};
 use crate::time::shard::Shard as TimerShard;
 use crossbeam_deque::{Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;

@@ -8,7 +8,7 @@
 
 use super::seat::Tenant;
 use super::{Kind, Lane};
-use crate::task::{Place, Task};
+use crate::tasks::{Place, Task};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

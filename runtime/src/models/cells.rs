@@ -1,7 +1,7 @@
-//! The task cell: `task::state`.
+//! The task cell: `tasks::state`.
 
 use super::explore;
-use crate::task::{Completed, Id, Inbox, Registered, Registry, Schedule, Shard, Task, new};
+use crate::tasks::{Completed, Id, Inbox, Registered, Registry, Schedule, Shard, Task, new};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
@@ -151,7 +151,7 @@ pub(super) fn counter() -> (Waker, Arc<AtomicUsize>) {
 pub(super) fn spawn<F: Future<Output: Send> + Send + 'static>(
     lane: &Arc<Lane>,
     future: F,
-) -> (Task, crate::task::JoinRef<F::Output>) {
+) -> (Task, crate::tasks::JoinRef<F::Output>) {
     new(future, LaneRef::new(lane), Id::next(), Location::caller())
 }
 

@@ -1,7 +1,7 @@
-//! The inbox and the next-slot: `task::{inbox, slot}`.
+//! The inbox and the next-slot: `tasks::{inbox, slot}`.
 
 use super::explore;
-use crate::task::{Completed, Id, Inbox, Registered, Schedule, Shard, SlotOwner, Task, new};
+use crate::tasks::{Completed, Id, Inbox, Registered, Schedule, Shard, SlotOwner, Task, new};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};

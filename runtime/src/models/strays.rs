@@ -1,12 +1,12 @@
 //! Polls on threads that may not settle a task, because they have lost their seat or never had one: what comes after the poll
-//! is handed to a worker (HANDED, in `task::state` and `task::cell`).
+//! is handed to a worker (HANDED, in `tasks::state` and `tasks::cell`).
 //!
 //! One thread is the stray; the model's own thread is the worker, and the others. That the future is dropped shows in the count of
 //! `alive`, that it is dropped once and the cell freed in loom's own count of that.
 
 use super::cells::{Lane, astray, counter, spawn};
 use super::explore;
-use crate::task::{JoinRef, Task};
+use crate::tasks::{JoinRef, Task};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread::{self, JoinHandle};

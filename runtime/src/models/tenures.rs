@@ -6,7 +6,7 @@
 use super::explore;
 use super::inboxes::{run, task};
 use crate::lane::tenure::Tenure;
-use crate::task::SlotOwner;
+use crate::tasks::SlotOwner;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -3,7 +3,7 @@
 use super::Handle;
 use super::context::BlockOnGuard;
 use crate::lane::parker::Parker;
-use crate::task::coop;
+use crate::tasks::coop;
 use crate::time::clock;
 use crate::time::shard::wake;
 use std::future::Future;

@@ -1,10 +1,11 @@
 use super::context::{self, EnterGuard};
 use super::dump::Dump;
 use super::{ComputePriority, RuntimeMetrics, Shared, block_on};
+use crate::join::JoinHandle;
 use crate::lane::hold::hold;
 use crate::lane::worker::Local;
 use crate::lane::{Kind, Lane, LaneRef};
-use crate::task::{self, Id, JoinHandle, Schedule, Task, coop};
+use crate::tasks::{self, Id, Schedule, Task, coop};
 use crate::time::shard::Shard;
 use std::fmt;
 use std::future::Future;
@@ -122,7 +123,7 @@ impl Handle {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let (task, handle) = task::new(Once(Some(f)), PoolRef, Id::next(), Location::caller());
+        let (task, handle) = tasks::new(Once(Some(f)), PoolRef, Id::next(), Location::caller());
         // Refused, the job is dropped, and with it the task, which cancels it.
         let _ = self.shared.blocking.execute(move || {
             let again = task.run();
@@ -266,7 +267,7 @@ where
     F::Output: Send + 'static,
 {
     let spawned_at = Location::caller();
-    let (task, handle) = task::new(future, LaneRef(lane.clone()), Id::next(), spawned_at);
+    let (task, handle) = tasks::new(future, LaneRef(lane.clone()), Id::next(), spawned_at);
     lane.schedule(task);
     JoinHandle::new(handle)
 }
@@ -315,11 +316,11 @@ impl Schedule for PoolRef {
         Err(task)
     }
 
-    fn register(&self, _: task::Registered) -> Option<task::Shard> {
+    fn register(&self, _: tasks::Registered) -> Option<tasks::Shard> {
         unreachable!("a closure is never pending")
     }
 
-    unsafe fn unregister(&self, _: &task::Completed) -> Option<task::Registered> {
+    unsafe fn unregister(&self, _: &tasks::Completed) -> Option<tasks::Registered> {
         None
     }
 }

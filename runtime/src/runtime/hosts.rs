@@ -4,7 +4,7 @@ use super::driver::Watch;
 use super::{Shared, context};
 use crate::lane::worker::Local;
 use crate::lane::{Host, elsewhere};
-use crate::task::{Place, Task};
+use crate::tasks::{Place, Task};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The runtime, once it is built.

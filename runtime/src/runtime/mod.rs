@@ -23,9 +23,9 @@ pub use handle::{Handle, TryCurrentError};
 pub use metrics::RuntimeMetrics;
 pub use takeover::TakeoverPolicy;
 
+use crate::join::JoinHandle;
 use crate::lane::Lane;
 use crate::lane::turn::Turn;
-use crate::task::JoinHandle;
 use crate::time::shard::{Shard, wake};
 use crate::tokio_context::TokioContext;
 use compute_start::ComputeStart;

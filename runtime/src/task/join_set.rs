@@ -1,7 +1,8 @@
-use super::{AbortHandle, Id, JoinError, JoinHandle, coop};
+use crate::join::{AbortHandle, JoinError, JoinHandle};
 use crate::runtime::Handle;
 use crate::runtime::handle::Size;
 use crate::stack::Stack;
+use crate::tasks::{Id, coop};
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};

@@ -7,7 +7,7 @@ use crate::panics::drop_quietly;
 
 use crate::runtime::Handle;
 use crate::runtime::context::{self, ThreadHandle};
-use crate::task::coop;
+use crate::tasks::coop;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;

@@ -1,6 +1,6 @@
 use super::error::Elapsed;
 use super::{Duration, Instant, Sleep};
-use crate::task::coop;
+use crate::tasks::coop;
 use pin_project_lite::pin_project;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;

@@ -4,7 +4,7 @@ use super::Stray;
 use crate::lane::hold::leave_seat;
 use crate::lane::worker::Local;
 use crate::runtime::{Shared, context};
-use crate::task::coop;
+use crate::tasks::coop;
 use evenkeel_topology::thread_cpu_time;
 use std::sync::Arc;
 use std::time::Instant;

@@ -26,7 +26,7 @@ use crate::lane::measure::cpu_used;
 use crate::lane::takeover::Poll;
 use crate::lane::worker::{Left, Local};
 use crate::stack::Stack;
-use crate::task::Place;
+use crate::tasks::Place;
 use evenkeel_topology::{CpuSet, lower_thread, set_thread_affinity, thread_is_asleep};
 use parking_lot::{Mutex, MutexGuard};
 use spares::{Spare, Spares};

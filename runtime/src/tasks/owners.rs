@@ -4,10 +4,10 @@
 //! the right to the output; [`AbortRef`] can abort; a waker can wake.
 
 use super::class::TaskClass;
-use super::error::Failure;
 use super::header::{Completed, Header, Running, Task, TaskRef};
 use super::id::Id;
 use super::state::{CANCELLED, COMPLETE, HANDED, JOIN_INTEREST, JOIN_WAKER, ToIdle, ToRunning};
+use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -248,6 +248,12 @@ impl TaskRef {
     fn is_finished(&self) -> bool {
         self.state.load().has(COMPLETE)
     }
+}
+
+/// How a task ended without an output; stored in the task's cell.
+pub(crate) enum Failure {
+    Cancelled,
+    Panicked(Box<dyn Any + Send>),
 }
 
 /// The owner of a task's output, for which JOIN_INTEREST stands.

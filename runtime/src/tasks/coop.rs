@@ -14,7 +14,7 @@
 //! more for writing. So what takes part can answer what it is at, and then ends by itself.
 //!
 //! The asynchronous operations of [`net`](crate::net), [`io`](crate::io), [`time`](crate::time),
-//! [`JoinHandle`](super::JoinHandle) and [`JoinSet`](super::JoinSet) take part. What does not wait does
+//! [`JoinHandle`](crate::task::JoinHandle) and [`JoinSet`](crate::task::JoinSet) take part. What does not wait does
 //! not: `try_read` and its like. Code that is no task has no limit: plain threads, other executors on
 //! them, and the closures of [`spawn_blocking`](crate::spawn_blocking) and
 //! [`spawn_compute`](crate::spawn_compute).
@@ -30,7 +30,7 @@
 //!   other branches of its `select!` get on;
 //! - `blocking_recv`, `blocking_lock` and their like panic in a task, where they would hold a worker up.
 //!   They work in [`spawn_blocking`](crate::spawn_blocking), in the closure of
-//!   [`spawn_compute`](crate::spawn_compute), and in [`block_in_place`](super::block_in_place);
+//!   [`spawn_compute`](crate::spawn_compute), and in [`block_in_place`](crate::task::block_in_place);
 //! - what needs a runtime of tokio's finds this one: `send_timeout`, `tokio::time`, `tokio::spawn`,
 //!   `tokio::io::stdout`, and libraries that use them. What they spawn runs on tokio's one thread
 //!   (`-tokio`), at normal priority, beside all else that is spawned there; their blocking calls run on
@@ -44,7 +44,7 @@
 //!   that one. It has no budget of tokio's in the call, and `tokio::task::yield_now` never comes back
 //!   there, since that runtime is what is blocked.
 //! - The guard of [`enter`](crate::runtime::Handle::enter) is about our runtime only.
-//! - In a `tokio::task::LocalSet`, [`block_in_place`](super::block_in_place) panics, as tokio's does;
+//! - In a `tokio::task::LocalSet`, [`block_in_place`](crate::task::block_in_place) panics, as tokio's does;
 //!   while a guard of another runtime of tokio's is held, what blocks panics in it.
 //!
 //! Without the feature, `tokio::sync` has no limit here, and loops say themselves that they take part, with [`consume_budget`] or
@@ -422,7 +422,7 @@ impl Drop for RestoreOnPending {
 /// Takes a unit of the budget, and lets the others have a turn if there is none left.
 ///
 /// For loops that use nothing that takes part by itself. It costs a nanosecond or two as long as there are
-/// units, where [`yield_now`](super::yield_now) gives up the worker each time. A task that runs on
+/// units, where [`yield_now`](crate::task::yield_now) gives up the worker each time. A task that runs on
 /// for long between two calls keeps others waiting still: on the IO lane, 128 rounds of such a loop should
 /// not take more than some tens of microseconds.
 ///

@@ -5,10 +5,9 @@
 //! written in [`state`](super::state).
 
 use super::coop;
-use super::error::Failure;
 use super::header::{Completed, Header, Running, Task, TaskRef, Vtable};
 use super::id::Id;
-use super::owners::{JoinRef, TakenUp};
+use super::owners::{Failure, JoinRef, TakenUp};
 use super::registry::Registered;
 use super::schedule::Schedule;
 use super::state::{COMPLETE, Notified};
