@@ -65,6 +65,7 @@ mod panics;
 pub(crate) mod stack;
 pub(crate) mod sync;
 mod tasks;
+mod timers;
 
 // Under loom only the modelled protocols are built: see `models`.
 #[cfg(evenkeel_loom)]
@@ -76,11 +77,6 @@ mod lane {
     pub(crate) mod sleep;
     pub(crate) mod tenure;
     pub(crate) mod watch;
-}
-#[cfg(evenkeel_loom)]
-mod time {
-    pub(crate) mod shard;
-    pub(crate) mod wheel;
 }
 #[cfg(all(evenkeel_loom, test))]
 mod models;

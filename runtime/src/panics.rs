@@ -10,6 +10,7 @@ use std::mem;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Waker;
 
 /// Runs `f`. True if it did not panic; the panic has been printed by the panic hook.
 pub(crate) fn contain(f: impl FnOnce()) -> bool {
@@ -30,6 +31,13 @@ pub(crate) fn drop_quietly<T>(value: T) {
 /// Writes a line of the log. Whoever receives it may do whatever a waker may, but for blocking: so not under a lock.
 pub(crate) fn log(line: impl FnOnce()) {
     contain(line);
+}
+
+/// Wakes, and keeps a panic of the waker, which may be any executor's, from the runtime's thread.
+pub(crate) fn wake(waker: Waker) {
+    if !contain(|| waker.wake()) {
+        log(|| tracing::error!("a waker panicked"));
+    }
 }
 
 /// The payload of a panic is a value like any other, and its destructor may panic again.
@@ -72,5 +80,22 @@ impl<F: ?Sized> Drop for Foreign<F> {
 impl<F: ?Sized> fmt::Debug for Foreign<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Foreign").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(evenkeel_loom)))]
+mod tests {
+    use super::*;
+    use std::task::Wake;
+
+    #[test]
+    fn a_waker_that_panics_is_kept_from_the_owner() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("from a waker");
+            }
+        }
+        wake(Waker::from(Arc::new(Panics)));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A push is one compare-exchange, complete or not there at all, so a preempted pusher never leaves
 //! anything half-written that the taker would have to wait for. Same protocol, and same reasons, as
-//! [`Inbox`](crate::tasks::Inbox), for values that are not tasks.
+//! `tasks::inbox`, for values that are not tasks.
 
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use std::ptr;

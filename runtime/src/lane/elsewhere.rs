@@ -7,7 +7,7 @@
 use super::worker::Local;
 use super::{Host, Kind};
 use crate::tasks::{Id, Place, Task, TaskClass};
-use crate::time::clock;
+use crate::timers::clock;
 use evenkeel_topology::{current_thread_id, thread_cpu_time};
 use std::cell::Cell;
 use std::time::Duration;

@@ -5,7 +5,7 @@
 
 use super::worker::Local;
 use super::{Kind, Lane};
-use crate::time::clock;
+use crate::timers::clock;
 use std::cell::Cell;
 use std::marker::PhantomData;
 

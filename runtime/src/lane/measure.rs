@@ -10,7 +10,7 @@ use super::worker::Local;
 use super::{Kind, Lane};
 use crate::tasks::coop::take_put_off;
 use crate::tasks::{Id, Length, Place, Polled, Task, TaskClass};
-use crate::time::clock;
+use crate::timers::clock;
 use evenkeel_topology::thread_cpu_time;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};

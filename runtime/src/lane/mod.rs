@@ -29,13 +29,13 @@ pub(crate) mod turn;
 pub(crate) mod watch;
 pub(crate) mod worker;
 
-use crate::panics::drop_quietly;
+use crate::panics::{drop_quietly, wake};
 use crate::stack::Stack;
 use crate::tasks::{
     Completed, Id, Inbox, Length, Place, Registered, Schedule, Shard as TaskShard, Task, TaskClass,
     id_of,
 };
-use crate::time::shard::{Shard as TimerShard, wake};
+use crate::timers::TimerShard;
 use crossbeam_deque::Steal;
 use crossbeam_utils::CachePadded;
 use hold::{Hold, hold, hold_in};

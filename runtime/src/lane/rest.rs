@@ -4,7 +4,7 @@
 use super::Kind;
 use super::patience::Patience;
 use super::worker::Local;
-use crate::time::clock;
+use crate::timers::clock;
 use std::cell::Cell;
 use std::hint;
 use std::sync::atomic::Ordering;

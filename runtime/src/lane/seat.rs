@@ -5,7 +5,7 @@ use super::parker::Parker;
 use super::tenure::Tenure;
 use crate::tasks::coop::Urge;
 use crate::tasks::{Place, Registry, Slot, SlotOwner, Task};
-use crate::time::shard::Shard as TimerShard;
+use crate::timers::TimerShard;
 use crossbeam_deque::{Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
 use evenkeel_topology::current_thread_id;

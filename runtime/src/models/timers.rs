@@ -1,7 +1,7 @@
-//! Publishing the next deadline: `time::shard`.
+//! Publishing the next deadline: `timers::shard`.
 
 use super::explore;
-use crate::time::shard::{NEVER, Shard};
+use crate::timers::{NEVER, TimerShard};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 use std::task::Waker;
@@ -15,7 +15,7 @@ use std::task::Waker;
 #[test]
 fn timer_publish() {
     explore(None, || {
-        let shard = Arc::new(Shard::new());
+        let shard = Arc::new(TimerShard::new());
         let owner_wakes = Arc::new(Notify::new());
         let remote = thread::spawn({
             let (shard, owner_wakes) = (shard.clone(), owner_wakes.clone());
@@ -51,7 +51,7 @@ fn timer_publish() {
 #[test]
 fn timer_reset() {
     explore(None, || {
-        let shard = Arc::new(Shard::new());
+        let shard = Arc::new(TimerShard::new());
         let owner_wakes = Arc::new(Notify::new());
         let remote = thread::spawn({
             let (shard, owner_wakes) = (shard.clone(), owner_wakes.clone());

@@ -3,9 +3,9 @@
 use super::Handle;
 use super::context::BlockOnGuard;
 use crate::lane::parker::Parker;
+use crate::panics::wake;
 use crate::tasks::coop;
-use crate::time::clock;
-use crate::time::shard::wake;
+use crate::timers::clock;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use crate::lane::sleep::Sleep;
 use crate::lane::turn::Turn;
 use crate::lane::{Kind, Lane, WORKERS_MAX};
 use crate::panics::Foreign;
-use crate::time::shard::Shard;
+use crate::timers::TimerShard;
 use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
 use evenkeel_topology::{Plan, Topology, allowed_cpus, parallelism, prepare_fences};
@@ -255,7 +255,7 @@ impl Builder {
             look_ups: self.pool("dns", &threads_wanted, &watch, &runtime)?,
             io_driver,
             turn,
-            driver_timers: Arc::new(Shard::new()),
+            driver_timers: Arc::new(TimerShard::new()),
             watch,
             threads_wanted,
             takeover: Takeover::new(

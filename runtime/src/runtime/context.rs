@@ -4,7 +4,8 @@ use super::handle::{Handle, TryCurrentError};
 use crate::lane::Kind;
 use crate::lane::hold::hold;
 use crate::lane::worker::Local;
-use crate::time::shard::{Shard, wake};
+use crate::panics::wake;
+use crate::timers::TimerShard;
 use crossbeam_utils::CachePadded;
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -38,7 +39,7 @@ struct Context {
     /// It may drive a future all the same.
     may_block: Cell<bool>,
     /// The timers of a thread in `block_on`.
-    timers: RefCell<Option<Arc<Shard>>>,
+    timers: RefCell<Option<Arc<TimerShard>>>,
 }
 
 /// Of one `enter` guard.
@@ -117,16 +118,16 @@ pub(crate) fn io_handle() -> evenkeel_io_driver::Handle {
 }
 
 /// The timers that belong to this thread, if it is an IO worker or in `block_on`.
-pub(crate) fn own_timers() -> Option<Arc<Shard>> {
+pub(crate) fn own_timers() -> Option<Arc<TimerShard>> {
     with_own_timers(Arc::clone)
 }
 
 /// True if these timers belong to this thread.
-pub(crate) fn is_own(timers: &Arc<Shard>) -> bool {
+pub(crate) fn is_own(timers: &Arc<TimerShard>) -> bool {
     with_own_timers(|own| Arc::ptr_eq(own, timers)).unwrap_or(false)
 }
 
-fn with_own_timers<R>(f: impl Fn(&Arc<Shard>) -> R) -> Option<R> {
+fn with_own_timers<R>(f: impl Fn(&Arc<TimerShard>) -> R) -> Option<R> {
     let worker = Local::with(|local| {
         local
             .filter(|local| local.kind() == Kind::Io)
@@ -140,8 +141,8 @@ fn with_own_timers<R>(f: impl Fn(&Arc<Shard>) -> R) -> Option<R> {
     })
 }
 
-/// True if this thread may take the lock of these timers: see [`shard`](crate::time::shard).
-pub(crate) fn may_lock(timers: &Arc<Shard>) -> bool {
+/// True if this thread may take the lock of these timers: see [`timers`](crate::timers).
+pub(crate) fn may_lock(timers: &Arc<TimerShard>) -> bool {
     hold().is_some() || is_own(timers)
 }
 
@@ -245,8 +246,8 @@ impl Drop for Playing {
 /// A thread that drives one future.
 pub(crate) struct BlockOnGuard {
     /// Its own, also on a thread of the runtime: that one may be shut down while the future goes on.
-    timers: Arc<Shard>,
-    timers_before: Option<Arc<Shard>>,
+    timers: Arc<TimerShard>,
+    timers_before: Option<Arc<TimerShard>>,
     _playing: Playing,
     _entered: EnterGuard,
 }
@@ -274,7 +275,7 @@ impl BlockOnGuard {
             ),
         }
         let entered = enter(runtime);
-        let timers = Arc::new(Shard::new());
+        let timers = Arc::new(TimerShard::new());
         // Not on a thread that is ending: there it has a place among those of the driver thread.
         let timers_before = CONTEXT
             .try_with(|context| context.timers.replace(Some(timers.clone())))
@@ -289,7 +290,7 @@ impl BlockOnGuard {
         }
     }
 
-    pub(crate) fn timers(&self) -> &Shard {
+    pub(crate) fn timers(&self) -> &TimerShard {
         &self.timers
     }
 }

@@ -6,7 +6,7 @@ use crate::lane::hold::hold;
 use crate::lane::worker::Local;
 use crate::lane::{Kind, Lane, LaneRef};
 use crate::tasks::{self, Id, Schedule, Task, coop};
-use crate::time::shard::Shard;
+use crate::timers::TimerShard;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -203,7 +203,7 @@ impl Handle {
         &self.shared.io_driver
     }
 
-    pub(crate) fn driver_timers(&self) -> &Shard {
+    pub(crate) fn driver_timers(&self) -> &TimerShard {
         &self.shared.driver_timers
     }
 

@@ -26,7 +26,8 @@ pub use takeover::TakeoverPolicy;
 use crate::join::JoinHandle;
 use crate::lane::Lane;
 use crate::lane::turn::Turn;
-use crate::time::shard::{Shard, wake};
+use crate::panics::wake;
+use crate::timers::TimerShard;
 use crate::tokio_context::TokioContext;
 use compute_start::ComputeStart;
 use evenkeel_topology::Plan;
@@ -89,7 +90,7 @@ pub(crate) struct Shared {
     /// Who polls the IO driver.
     turn: Arc<Turn>,
     /// The timers of threads that have none of their own.
-    driver_timers: Arc<Shard>,
+    driver_timers: Arc<TimerShard>,
     watch: Arc<driver::Watch>,
     /// The blocking pool asks the driver thread for threads.
     threads_wanted: Arc<AtomicBool>,

@@ -10,14 +10,11 @@
 //! Timers use the monotonic clock, so that setting the system's clock changes nothing. On Linux that
 //! clock stands still while the machine is suspended, and so do the timers.
 
-pub(crate) mod clock;
 pub mod error;
 mod instant;
 mod interval;
-pub(crate) mod shard;
 mod sleep;
 mod timeout;
-pub(crate) mod wheel;
 
 pub use instant::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};

@@ -1,13 +1,10 @@
-use super::clock;
-use super::shard::{RemoteId, Shard};
-use super::wheel::Key;
 use super::{Duration, Instant};
 use crate::lane::hold::hold;
 use crate::panics::drop_quietly;
-
 use crate::runtime::Handle;
 use crate::runtime::context::{self, ThreadHandle};
 use crate::tasks::coop;
+use crate::timers::{Key, RemoteId, TimerShard, clock};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -67,7 +64,7 @@ pub struct Sleep {
 /// A timer that was set. The waker is kept with it, and nowhere else.
 enum Entry {
     /// With the thread that set it, which is an IO worker or in `block_on`.
-    Own(Arc<Shard>, Key),
+    Own(Arc<TimerShard>, Key),
     /// With the driver thread of this runtime.
     Driver(ThreadHandle, RemoteId),
 }
@@ -109,7 +106,7 @@ impl Sleep {
         }
     }
 
-    fn reset_own(&mut self, shard: Arc<Shard>, key: Key) {
+    fn reset_own(&mut self, shard: Arc<TimerShard>, key: Key) {
         let deadline_ns = self.deadline_ns();
         if context::is_own(&shard) {
             shard.reset(key, deadline_ns);

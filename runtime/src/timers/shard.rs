@@ -22,8 +22,8 @@
 //! `models::timers`. A new deadline for a timer goes the same way. What is published may be too early, where
 //! the earliest timer has been removed or where the wheel does not look closer; never too late.
 
-use super::wheel::{Key, Wheel};
-use crate::panics::{contain, drop_quietly, log};
+use super::wheel::{Key, NEVER, Wheel};
+use crate::panics::drop_quietly;
 use crate::stack::Stack;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
@@ -32,8 +32,6 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::task::Waker;
 
-pub(crate) use super::wheel::NEVER;
-
 /// More operations than this waiting, and the owner is woken to clear them away.
 const OPS_MAX: u64 = 1024;
 
@@ -41,7 +39,7 @@ const OPS_MAX: u64 = 1024;
 enum Op {
     Insert(RemoteId, u64, Waker),
     /// Take over a timer of another shard, with a new deadline.
-    Adopt(RemoteId, u64, Arc<Shard>, Key),
+    Adopt(RemoteId, u64, Arc<TimerShard>, Key),
     Reset(RemoteId, u64),
     Forget(RemoteId),
     Remove(Key),
@@ -53,7 +51,7 @@ pub(crate) struct RemoteId(u64);
 
 /// On cache lines of its own: a worker writes to its shard all the time.
 #[repr(align(128))]
-pub(crate) struct Shard {
+pub(crate) struct TimerShard {
     timers: Mutex<Timers>,
     ops: Stack<Op>,
     ops_waiting: AtomicU64,
@@ -70,12 +68,12 @@ struct Timers {
 }
 
 /// No code of others runs while anything in here is half done.
-impl UnwindSafe for Shard {}
-impl RefUnwindSafe for Shard {}
+impl UnwindSafe for TimerShard {}
+impl RefUnwindSafe for TimerShard {}
 
-impl Shard {
+impl TimerShard {
     pub(crate) fn new() -> Self {
-        Shard {
+        TimerShard {
             timers: Mutex::new(Timers {
                 wheel: Wheel::new(),
                 remote: BTreeMap::new(),
@@ -161,7 +159,12 @@ impl Shard {
 
     /// Takes over a timer of another shard with a new deadline, unless it has fired. The owner, which must
     /// be the driver thread, is to be woken.
-    pub(crate) fn adopt_remote(&self, deadline_ns: u64, from: Arc<Shard>, key: Key) -> RemoteId {
+    pub(crate) fn adopt_remote(
+        &self,
+        deadline_ns: u64,
+        from: Arc<TimerShard>,
+        key: Key,
+    ) -> RemoteId {
         let id = self.remote_id();
         self.push_op(Op::Adopt(id, deadline_ns, from, key));
         id
@@ -203,7 +206,7 @@ impl Shard {
 
     // ---- firing ----
 
-    /// True if [`fire`](Shard::fire) has something to do at `now_ns`.
+    /// True if [`fire`](TimerShard::fire) has something to do at `now_ns`.
     pub(crate) fn is_due(&self, now_ns: impl FnOnce() -> u64) -> bool {
         let next = self.next_ns();
         (next != NEVER && next <= now_ns()) || !self.ops.is_empty()
@@ -299,20 +302,13 @@ impl Timers {
     }
 }
 
-/// Wakes, and keeps a panic of the waker, which may be any executor's, from the runtime's thread.
-pub(crate) fn wake(waker: Waker) {
-    if !contain(|| waker.wake()) {
-        log(|| tracing::error!("a waker panicked"));
-    }
-}
-
 #[cfg(all(test, not(evenkeel_loom)))]
 mod tests {
     use super::*;
+    use crate::panics::wake;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
-    use std::time::Duration;
 
     struct Count(AtomicUsize);
 
@@ -322,7 +318,7 @@ mod tests {
         }
     }
 
-    fn fire(shard: &Shard, now_ns: u64) -> usize {
+    fn fire(shard: &TimerShard, now_ns: u64) -> usize {
         let due = shard.fire(now_ns);
         let count = due.len();
         due.into_iter().for_each(wake);
@@ -335,7 +331,7 @@ mod tests {
 
     #[test]
     fn the_deadline_that_is_published_is_never_too_late() {
-        let shard = Shard::new();
+        let shard = TimerShard::new();
         for deadline in [30, 10, 20, 40] {
             shard.insert(deadline, noop());
         }
@@ -351,7 +347,7 @@ mod tests {
 
     #[test]
     fn equal_deadlines_are_different_timers() {
-        let shard = Shard::new();
+        let shard = TimerShard::new();
         let first = shard.insert(10, noop());
         let second = shard.insert(10, noop());
         assert_ne!(first, second);
@@ -363,7 +359,7 @@ mod tests {
     #[test]
     fn the_waker_that_was_set_last_is_woken() {
         let (old, new) = (Arc::new(Count(0.into())), Arc::new(Count(0.into())));
-        let shard = Shard::new();
+        let shard = TimerShard::new();
         let key = shard.insert(10, old.clone().into());
         assert!(shard.update(key, &new.clone().into()));
         assert_eq!(fire(&shard, 10), 1);
@@ -381,7 +377,7 @@ mod tests {
     fn the_same_waker_again_is_not_cloned() {
         let count = Arc::new(Count(0.into()));
         let waker = Waker::from(count.clone());
-        let shard = Shard::new();
+        let shard = TimerShard::new();
         let key = shard.insert(10, waker.clone());
         let before = Arc::strong_count(&count);
         assert!(shard.update(key, &waker));
@@ -390,7 +386,7 @@ mod tests {
 
     #[test]
     fn operations_of_other_threads_are_carried_out_in_their_order() {
-        let shard = Shard::new();
+        let shard = TimerShard::new();
         let (id, wake) = shard.insert_remote(10, noop());
         assert!(wake, "the owner sleeps for ever");
         shard.forget_remote(id);
@@ -411,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_timer_that_is_adopted_fires_once_and_at_its_new_deadline() {
-        let (old, new) = (Arc::new(Shard::new()), Shard::new());
+        let (old, new) = (Arc::new(TimerShard::new()), TimerShard::new());
         let count = Arc::new(Count(0.into()));
         for fires_first in [false, true] {
             let key = old.insert(10, count.clone().into());
@@ -435,7 +431,7 @@ mod tests {
     /// An owner that sleeps for long is woken before the operations of others pile up.
     #[test]
     fn operations_do_not_pile_up() {
-        let shard = Shard::new();
+        let shard = TimerShard::new();
         shard.insert(1, noop());
         let wakes = (0..5 * OPS_MAX)
             .filter(|_| {
@@ -454,7 +450,7 @@ mod tests {
     /// tokio#4129, #5578: a waker that calls back while it is dropped or woken.
     #[test]
     fn wakers_are_dropped_and_woken_outside_the_lock() {
-        struct Reenter(Arc<Shard>);
+        struct Reenter(Arc<TimerShard>);
         impl Wake for Reenter {
             fn wake(self: Arc<Self>) {
                 self.0.insert(u64::MAX - 1, noop());
@@ -465,7 +461,7 @@ mod tests {
                 self.0.insert(u64::MAX - 1, noop());
             }
         }
-        let shard = Arc::new(Shard::new());
+        let shard = Arc::new(TimerShard::new());
         let waker = || Waker::from(Arc::new(Reenter(shard.clone())));
         let removed = shard.insert(10, waker());
         shard.remove(removed);
@@ -477,33 +473,5 @@ mod tests {
         shard.insert(10, waker());
         assert_eq!(fire(&shard, 20), 1);
         assert!(shard.len() >= 5);
-    }
-
-    #[test]
-    fn a_waker_that_panics_is_kept_from_the_owner() {
-        struct Panics;
-        impl Wake for Panics {
-            fn wake(self: Arc<Self>) {
-                panic!("from a waker");
-            }
-        }
-        wake(Waker::from(Arc::new(Panics)));
-    }
-
-    #[test]
-    fn the_clock_takes_every_instant() {
-        use crate::time::clock;
-        let now = std::time::Instant::now();
-        assert!(clock::to_ns(now) <= clock::now_ns());
-        let year = Duration::from_secs(365 * 86_400);
-        assert!(clock::to_ns(now + 500 * year) > clock::to_ns(now + 499 * year));
-        if let Some(before) = now.checked_sub(year) {
-            assert_eq!(
-                clock::to_ns(before),
-                0,
-                "what lies before the start is due at once"
-            );
-        }
-        assert_eq!(clock::until(0), Duration::ZERO);
     }
 }

@@ -1,6 +1,6 @@
 //! The clock of the timers: nanoseconds since the process first asked, monotonic.
 
-use super::shard::NEVER;
+use super::wheel::NEVER;
 #[cfg(target_os = "linux")]
 use crate::panics::log;
 use std::sync::OnceLock;
@@ -44,5 +44,26 @@ pub(crate) fn wake_on_time() {
         if let Err(error) = rustix::thread::set_current_timer_slack(slack) {
             log(|| tracing::debug!(%error, "the slack of timers could not be set"));
         }
+    }
+}
+
+#[cfg(all(test, not(evenkeel_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_takes_every_instant() {
+        let now = Instant::now();
+        assert!(to_ns(now) <= now_ns());
+        let year = Duration::from_secs(365 * 86_400);
+        assert!(to_ns(now + 500 * year) > to_ns(now + 499 * year));
+        if let Some(before) = now.checked_sub(year) {
+            assert_eq!(
+                to_ns(before),
+                0,
+                "what lies before the start is due at once"
+            );
+        }
+        assert_eq!(until(0), Duration::ZERO);
     }
 }
