@@ -1,5 +1,5 @@
-//! What users hold of a task: the handle of its result, the handle that aborts it, and the error that stands for
-//! a result.
+//! What users hold of a task: the handle of its result, the handle that aborts it, and the error
+//! that stands for a result.
 
 use crate::tasks::{AbortRef, Failure, Id, JoinRef, coop};
 use std::any::Any;
@@ -12,9 +12,10 @@ use std::task::{Context, Poll, Waker};
 
 /// The right to await the result of a task. Dropping it detaches the task, which goes on.
 ///
-/// It is a future of `Result<T, JoinError>` and completes under any executor. The error says whether
-/// the task panicked or was cancelled: by [`abort`](JoinHandle::abort), or because its runtime was
-/// shut down. (A closure given to [`spawn_blocking`](crate::spawn_blocking) before that runs all the same.)
+/// It is a future of `Result<T, JoinError>` and completes under any executor. The error says
+/// whether the task panicked or was cancelled: by [`abort`](JoinHandle::abort), or because its
+/// runtime was shut down. (A closure that was given to [`spawn_blocking`](crate::spawn_blocking)
+/// before the shutdown still runs.)
 ///
 /// # Cancel safety
 ///
@@ -22,7 +23,7 @@ use std::task::{Context, Poll, Waker};
 ///
 /// # Panics
 ///
-/// When polled again after it has given its result.
+/// If polled again after it has given its result.
 ///
 /// # Examples
 ///
@@ -46,11 +47,11 @@ impl<T> JoinHandle<T> {
 
     /// Asks for the task to be cancelled.
     ///
-    /// A future is dropped at its next await point, wherever its worker finds it; the handle then gives
-    /// an error with [`JoinError::is_cancelled`]. A closure given to
+    /// A future is dropped at an await point: as soon as its poll returns, or a worker gets to it.
+    /// The handle then gives an error with [`JoinError::is_cancelled`]. A closure given to
     /// [`spawn_blocking`](crate::spawn_blocking) or [`spawn_compute`](crate::spawn_compute) is
-    /// cancelled only if it has not started: running code cannot be stopped from outside. A task that
-    /// has completed keeps its result.
+    /// cancelled only if it has not started: running code cannot be stopped from outside. A task
+    /// that has completed keeps its result.
     pub fn abort(&self) {
         self.task.abort();
     }
@@ -149,7 +150,7 @@ pub struct JoinError {
 
 enum Repr {
     Cancelled,
-    // The mutex is there to make the payload, which is only `Send`, `Sync`.
+    // The mutex makes the payload `Sync`, which by itself is only `Send`.
     Panicked(Mutex<Box<dyn Any + Send>>),
 }
 
@@ -172,7 +173,7 @@ impl JoinError {
         matches!(self.repr, Repr::Panicked(_))
     }
 
-    /// The value the task panicked with, to be resumed with [`std::panic::resume_unwind`].
+    /// The value that the task panicked with, for [`std::panic::resume_unwind`].
     ///
     /// # Panics
     ///
@@ -185,7 +186,7 @@ impl JoinError {
         }
     }
 
-    /// The value the task panicked with, or the error itself if it did not panic.
+    /// The value that the task panicked with, or the error itself if it did not panic.
     ///
     /// # Errors
     ///
@@ -204,7 +205,7 @@ impl JoinError {
         self.id
     }
 
-    /// The message of the panic, where it is text, as nearly all are.
+    /// The message of the panic if it is text, as nearly all are.
     fn message(&self) -> Option<String> {
         let Repr::Panicked(payload) = &self.repr else {
             return None;

@@ -1,8 +1,8 @@
-//! Keeping the panics of foreign code from the runtime's own threads.
+//! Keeps the panics of foreign code from the runtime's own threads.
 //!
-//! Foreign are the polls and closures of the user, wakers of other executors, hooks, the destructors of all that, and
-//! whoever receives the log. A thread of the runtime calls each in one of these ways; what is promised of each is in
-//! ARCHITECTURE.md.
+//! Foreign code is the user's polls and closures, wakers of other executors, hooks, the destructors
+//! of all these, and the subscriber of the log. A thread of the runtime calls it in one of these
+//! ways; what is promised for each is in ARCHITECTURE.md.
 
 use std::any::Any;
 use std::fmt;
@@ -28,27 +28,28 @@ pub(crate) fn drop_quietly<T>(value: T) {
     contain(|| drop(value));
 }
 
-/// Writes a line of the log. Whoever receives it may do whatever a waker may, but for blocking: so not under a lock.
+/// Writes a line of the log. Not to be called under a lock: the subscriber may do all that a waker
+/// may, except block.
 pub(crate) fn log(line: impl FnOnce()) {
     contain(line);
 }
 
-/// Wakes, and keeps a panic of the waker, which may be any executor's, from the runtime's thread.
+/// Calls a waker, which may be any executor's, and contains its panic.
 pub(crate) fn wake(waker: Waker) {
     if !contain(|| waker.wake()) {
         log(|| tracing::error!("a waker panicked"));
     }
 }
 
-/// The payload of a panic is a value like any other, and its destructor may panic again.
+/// Drops the payload of a panic, whose destructor may panic again.
 fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(again);
     }
 }
 
-/// A function of the user's. Its last owner may be a thread that ends, and there a panic of what the function has captured
-/// would end the process.
+/// A function of the user. Its last owner may be a thread that ends, where a panic of a captured
+/// value's destructor would end the process.
 pub(crate) struct Foreign<F: ?Sized>(Option<Arc<F>>);
 
 impl<F: ?Sized> Foreign<F> {

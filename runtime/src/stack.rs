@@ -1,8 +1,9 @@
-//! A stack that anybody pushes on and that is taken whole: how values cross from threads of low priority.
+//! A stack on which any thread may push, and which is taken as a whole: how values cross from
+//! threads of low priority.
 //!
-//! A push is one compare-exchange, complete or not there at all, so a preempted pusher never leaves
-//! anything half-written that the taker would have to wait for. Same protocol, and same reasons, as
-//! `tasks::inbox`, for values that are not tasks.
+//! A push is one compare-exchange: it has happened or it has not, so a preempted pusher never
+//! leaves anything half-written that the taker would have to wait for. The protocol and the reasons
+//! are those of `tasks::inbox`, for values that are not tasks.
 
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use std::ptr;

@@ -155,11 +155,11 @@ pub(super) fn spawn<F: Future<Output: Send> + Send + 'static>(
     new(future, LaneRef::new(lane), Id::next(), Location::caller())
 }
 
-/// The runner completes while the handle sets its waker. Either the handle finds the output, or it is
-/// woken and finds it then.
+/// The runner completes while the handle sets its waker. Either the handle finds the output, or it
+/// is woken and finds it then.
 ///
-/// Caught: `set_join_waker` sets the bit although COMPLETE is set; `to_complete` with Relaxed in place of
-/// AcqRel.
+/// Caught: `set_join_waker` sets the bit although COMPLETE is set; `to_complete` with Relaxed in
+/// place of AcqRel.
 #[test]
 fn completion() {
     explore(None, || {
@@ -205,8 +205,8 @@ fn completion_with_another_waker() {
     });
 }
 
-/// The handle is dropped while the runner completes: the output and the waker are dropped once, by one
-/// of them.
+/// The handle is dropped while the runner completes: the output and the waker are dropped once, by
+/// one of them.
 ///
 /// Caught: `drop_join_handle` reports the waker as the handle's while JOIN_WAKER is set.
 #[test]
@@ -263,11 +263,11 @@ fn a_wake_during_the_poll() {
     });
 }
 
-/// A shutdown meets a first poll that returns `Pending`, and a wake: the future is dropped once, the
-/// handle gives an error, nothing leaks.
+/// A shutdown meets a first poll that returns `Pending`, and a wake: the future is dropped once,
+/// the handle gives an error, nothing leaks.
 ///
-/// Caught: `settle` that registers before it makes the registry's reference (loom: use after free as a
-/// leaked or doubly dropped Arc); `to_idle` that ignores CANCELLED.
+/// Caught: `register` that hands over a `Registered` without a reference of its own (loom: use
+/// after free as a leaked or doubly dropped Arc); `to_idle` that ignores CANCELLED.
 #[test]
 fn shutdown_against_a_poll_and_a_wake() {
     explore(Some(2), || {

@@ -133,10 +133,11 @@ fn push_and_take_against_close() {
     });
 }
 
-/// The owner of a next-slot puts two tasks in and takes what is left, while a shutdown empties it: each task comes out
-/// once, and whoever has it sees what the owner wrote before.
+/// The owner of a next-slot puts two tasks in and takes what is left, while a shutdown empties it:
+/// each task comes out once, and whoever has it sees what the owner wrote before.
 ///
-/// Caught: `put` that stores where it should swap; `put` without its release; `take` that loads and then stores.
+/// Caught: `put` that stores where it should swap; `put` without its release; `take` that loads and
+/// then stores.
 #[test]
 fn next_slot_against_shutdown() {
     explore(None, || {

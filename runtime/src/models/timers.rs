@@ -9,9 +9,9 @@ use std::task::Waker;
 /// A remote insert against an owner that goes to sleep: the owner knows the timer before it sleeps
 /// for good, or is woken.
 ///
-/// Caught: `prepare_sleep` that does not look at the operations again; its fence left out, alone and with
-/// the push's SeqCst weakened; the fence of `sleeps_beyond` left out; `insert_remote` that reads the deadline
-/// before it pushes.
+/// Caught: `prepare_sleep` that does not look at the operations again; its fence left out, alone
+/// and with the push's SeqCst weakened; the fence of `sleeps_beyond` left out; `insert_remote` that
+/// reads the deadline before it pushes.
 #[test]
 fn timer_publish() {
     explore(None, || {
@@ -44,10 +44,11 @@ fn timer_publish() {
     });
 }
 
-/// A remote insert that is soon given an earlier deadline: an owner that knows only the later one by then is woken
-/// once more.
+/// A remote insert that is soon given an earlier deadline: an owner that knows only the later one
+/// by then is woken once more.
 ///
-/// Caught: `reset_remote` that never asks for a wake-up; one that reads the deadline before it pushes.
+/// Caught: `reset_remote` that never asks for a wake-up; one that reads the deadline before it
+/// pushes.
 #[test]
 fn timer_reset() {
     explore(None, || {

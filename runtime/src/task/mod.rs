@@ -1,8 +1,9 @@
 //! Tasks: spawned pieces of work, and the handles of their results.
 //!
-//! A task is a future on the IO lane ([`spawn`](crate::spawn()), a future or a closure on the compute lane
-//! ([`compute::spawn`](crate::compute::spawn), [`spawn_compute`](crate::spawn_compute)), or a blocking
-//! closure ([`spawn_blocking`]). All four give a [`JoinHandle`].
+//! A task is a future on the IO lane ([`spawn`](crate::spawn())), a future or a closure on the
+//! compute lane ([`compute::spawn`](crate::compute::spawn),
+//! [`spawn_compute`](crate::spawn_compute)), or a blocking closure ([`spawn_blocking`]). All four
+//! give a [`JoinHandle`].
 
 mod join_set;
 mod yield_now;

@@ -1,8 +1,8 @@
 //! The allocation of a task, and the operations on it that need to know the future's type.
 //!
-//! One task is one [`Cell`]: a [`Header`] that does not know the type, the scheduler, and the stage. The
-//! rest of the runtime handles it through its [`owners`](super::owners). Who may touch which field when is
-//! written in [`state`](super::state).
+//! One task is one [`Cell`]: a [`Header`] that does not know the type, the scheduler, and the
+//! stage. The rest of the runtime handles it through its [`owners`](super::owners). Who may touch
+//! which field when is written in [`state`](super::state).
 
 use super::coop;
 use super::header::{Completed, Header, Running, Task, TaskRef, Vtable};
@@ -22,8 +22,8 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::thread;
 
-/// The future, then the output, then nothing: the state word says which (see [`state`](super::state)), since a
-/// tag of its own would cost a word.
+/// The future, then the output, then nothing: the state word says which (see
+/// [`state`](super::state)), since a tag of its own would cost a word.
 union Stage<F: Future> {
     future: ManuallyDrop<F>,
     output: ManuallyDrop<Result<F::Output, Failure>>,
@@ -83,7 +83,8 @@ where
 // ---- the vtable ----
 
 unsafe fn run<F: Future, S: Schedule>(task: Task) -> Option<Task> {
-    // SAFETY: called through the task's vtable, so these are its types. The same for all functions below.
+    // SAFETY: called through the task's vtable, so these are its types. The same for all functions
+    // below.
     unsafe { Typed::<_, F, S>::new(task) }.run()
 }
 
@@ -144,13 +145,14 @@ impl<F: Future, S> Cell<F, S> {
             let stage = unsafe { &mut *stage };
             // SAFETY: it is the future.
             let future = unsafe { &mut *stage.future };
-            // SAFETY: the future never moves: it stays in its heap cell until it is dropped in place.
+            // SAFETY: the future never moves: it stays in its heap cell until it is dropped in
+            // place.
             unsafe { Pin::new_unchecked(future) }.poll(cx)
         })
     }
 
-    /// Polls. If the future panics, it is dropped in the unwinding, as a local would be: what rolls back in its
-    /// drop if the thread is panicking finds it so.
+    /// Polls. If the future panics, it is dropped in the unwinding, as a local would be: what rolls
+    /// back in its drop if the thread is panicking finds it so.
     ///
     /// # Safety
     /// The caller has RUNNING, and the stage is the future. After an error it is nothing.
@@ -167,7 +169,8 @@ impl<F: Future, S> Cell<F, S> {
     /// Drops the future in place.
     ///
     /// # Safety
-    /// The caller has RUNNING, and the stage is the future. It is nothing afterwards, even if this panics.
+    /// The caller has RUNNING, and the stage is the future. It is nothing afterwards, even if this
+    /// panics.
     unsafe fn drop_future(&self) {
         self.stage.with_mut(|stage| {
             // SAFETY: the stage is the caller's alone.
@@ -229,8 +232,8 @@ struct Typed<O, F, S> {
     types: PhantomData<fn() -> (F, S)>,
 }
 
-// All that gives the owner away takes `self` by value: the cell may be freed before such a function returns,
-// and so must not be borrowed by an argument of it.
+// All that gives the owner away takes `self` by value: the cell may be freed before such a function
+// returns, and so must not be borrowed by an argument of it.
 impl<O: AsRef<TaskRef>, F: Future, S> Typed<O, F, S> {
     /// # Safety
     /// `F` and `S` are the types of the owner's task.
@@ -268,7 +271,8 @@ impl<F: Future, S: Schedule> Typed<Task, F, S> {
     /// Leaves what comes after a poll to a worker.
     fn hand_back(self) {
         let task = self.owner.as_ref().clone();
-        // SAFETY: the same task. The reference keeps the scheduler alive until it has queued the task.
+        // SAFETY: the same task. The reference keeps the scheduler alive until it has queued the
+        // task.
         let kept = unsafe { Typed::<_, F, S>::new(task) };
         // Without workers the task is dropped here, which does what was left to do.
         drop(kept.cell().scheduler.hand_back(self.owner));
@@ -298,7 +302,8 @@ impl<F: Future, S: Schedule> Typed<Running, F, S> {
         None
     }
 
-    /// After `Pending`: into the registry if it is the first time, then idle, queued again, or cancelled.
+    /// After `Pending`: into the registry if it is the first time, then idle, queued again, or
+    /// cancelled.
     #[inline]
     fn settle(self) -> Option<Task> {
         let registered = if self.owner.header().shard().is_some() {
@@ -310,7 +315,8 @@ impl<F: Future, S: Schedule> Typed<Running, F, S> {
         unsafe { registered.owner.become_idle() }
     }
 
-    /// Enters a task that has no shard in a registry. `None` if that was not possible, and all has been given away.
+    /// Enters a task that has no shard in a registry. `None` if that was not possible, and all has
+    /// been given away.
     fn register(mut self) -> Option<Self> {
         let Some(hold) = self.cell().scheduler.may_settle() else {
             let task = self.owner.hand_over();
@@ -319,7 +325,8 @@ impl<F: Future, S: Schedule> Typed<Running, F, S> {
             return None;
         };
         let task = self.owner.as_ref().clone();
-        // SAFETY: a task that has no shard was never in a registry, and only who has RUNNING enters it in one.
+        // SAFETY: a task that has no shard was never in a registry, and only who has RUNNING enters
+        // it in one.
         let entry = unsafe { Registered::new(task) };
         let shard = self.cell().scheduler.register(entry);
         if let Some(shard) = shard {
@@ -337,7 +344,8 @@ impl<F: Future, S: Schedule> Typed<Running, F, S> {
         self.finish(Err(Failure::Cancelled));
     }
 
-    /// Drops the future in place, and completes the task with `result`, or the panic of the future's drop.
+    /// Drops the future in place, and completes the task with `result`, or the panic of the
+    /// future's drop.
     fn finish(self, result: Result<F::Output, Failure>) {
         // SAFETY: what `Running` says; and the output is stored next.
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { self.cell().drop_future() }));

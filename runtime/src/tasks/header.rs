@@ -1,8 +1,10 @@
-//! The part of a task that does not depend on its type, what owns a reference to it, and its wakers.
+//! The part of a task that does not depend on its type, what owns a reference to it, and its
+//! wakers.
 //!
-//! A [`TaskRef`] is one reference. [`Task`], [`Running`] and [`Completed`] are a reference with a right that the
-//! state word grants. They are records: what can be done with them is in [`owners`](super::owners), and what
-//! needs the future's type is in [`cell`](super::cell), behind the [`Vtable`].
+//! A [`TaskRef`] is one reference. [`Task`], [`Running`] and [`Completed`] are a reference with a
+//! right that the state word grants. They are records: what can be done with them is in
+//! [`owners`](super::owners), and what needs the future's type is in [`cell`](super::cell), behind
+//! the [`Vtable`].
 
 use super::class::TaskClass;
 use super::id::Id;
@@ -31,13 +33,14 @@ pub(super) struct Header {
     pub(super) join_waker: UnsafeCell<Option<JoinWaker>>,
 }
 
-/// The operations that need the future's type. Each may only be called on a task that has this vtable.
+/// The operations that need the future's type. Each may only be called on a task that has this
+/// vtable.
 ///
-/// An owner that is passed by value is given away, with its reference and its right. Of one that is passed by
-/// reference, both stay with the caller.
+/// An owner that is passed by value is given away, with its reference and its right. Of one that is
+/// passed by reference, both stay with the caller.
 pub(super) struct Vtable {
-    /// Takes up a task that was in a queue: polls it, cancels it, or does what a poll has left to do. The task
-    /// comes back if it has to be queued again.
+    /// Takes up a task that was in a queue: polls it, cancels it, or does what a poll has left to
+    /// do. The task comes back if it has to be queued again.
     pub(super) run: unsafe fn(Task) -> Option<Task>,
 
     /// Has the task queued, unless it is queued already, or complete.
@@ -46,8 +49,8 @@ pub(super) struct Vtable {
     /// Drops the future, and completes the task as cancelled.
     pub(super) cancel: unsafe fn(Running),
 
-    /// Moves the output to the place that the pointer gives: an initialised `Poll<Result<F::Output, Failure>>`.
-    /// The output must be the caller's, and is gone afterwards.
+    /// Moves the output to the place that the pointer gives: an initialised `Poll<Result<F::Output,
+    /// Failure>>`. The output must be the caller's, and is gone afterwards.
     pub(super) take_output: unsafe fn(&TaskRef, *mut ()),
 
     /// Drops the output, which must be the caller's, and is gone afterwards.
@@ -97,8 +100,8 @@ impl Header {
 /// One reference to a task, which is freed with the last of them.
 pub(super) struct TaskRef(NonNull<Header>);
 
-// SAFETY: a cell is only made of a `Send` future and a `Send + Sync` scheduler (see `cell::new`), and access to
-// its fields from several threads is ordered by the state word.
+// SAFETY: a cell is only made of a `Send` future and a `Send + Sync` scheduler (see `cell::new`),
+// and access to its fields from several threads is ordered by the state word.
 unsafe impl Send for TaskRef {}
 // SAFETY: as above; `&TaskRef` gives nothing that `TaskRef` does not.
 unsafe impl Sync for TaskRef {}
@@ -165,7 +168,8 @@ unsafe fn release(raw: NonNull<Header>, n: usize) {
     }
 }
 
-/// A task that is to be taken up: a place in a queue. Exactly one exists for a task that is NOTIFIED, or HANDED.
+/// A task that is to be taken up: a place in a queue. Exactly one exists for a task that is
+/// NOTIFIED, or HANDED.
 ///
 /// Dropping it cancels the task, because nobody else would ever run it.
 pub(crate) struct Task(pub(super) ManuallyDrop<TaskRef>);
@@ -195,7 +199,8 @@ impl Task {
     }
 
     /// # Safety
-    /// The caller takes the right over, or somebody else completes the task: its future would never be dropped.
+    /// The caller takes the right over, or somebody else completes the task: its future would never
+    /// be dropped.
     pub(super) unsafe fn into_ref(self) -> TaskRef {
         // SAFETY: the reference of the `Task` that ends here.
         unsafe { TaskRef::from_raw(self.into_raw()) }
@@ -206,7 +211,8 @@ impl Task {
     }
 
     pub(super) fn set_class(&mut self, class: TaskClass) {
-        // SAFETY: nobody gets RUNNING without a `Task` but a shutdown, which enters the task in no registry.
+        // SAFETY: nobody gets RUNNING without a `Task` but a shutdown, which enters the task in no
+        // registry.
         unsafe { self.0.meta.set_class(class) };
     }
 }
@@ -387,8 +393,9 @@ const BOXED: usize = 1;
 
 /// The waker of a join handle, in one word.
 ///
-/// Nearly always it is that of another task of a runtime: then the word is the address of that task's header,
-/// with one reference to it. Other executors' wakers are boxed, and the lowest bit is set.
+/// Nearly always it is that of another task of a runtime: then the word is the address of that
+/// task's header, with one reference to it. Other executors' wakers are boxed, and the lowest bit
+/// is set.
 pub(super) struct JoinWaker(NonNull<Header>);
 
 const _: () = assert!(align_of::<Header>() > BOXED && align_of::<Waker>() > BOXED);

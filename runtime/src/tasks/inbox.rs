@@ -1,9 +1,9 @@
 //! Where tasks come in from threads that are not workers of the lane.
 //!
-//! A Treiber stack linked through the tasks themselves. A push is one compare-exchange: it has happened
-//! or it has not, so a preempted thread of low priority never leaves a half-written place behind that a
-//! worker would have to wait for (crossbeam's `Injector` and `SegQueue` have such places). Workers take
-//! everything with one exchange, so there is no ABA either.
+//! A Treiber stack linked through the tasks themselves. A push is one compare-exchange: it has
+//! happened or it has not. So a preempted thread of low priority never leaves a half-written place
+//! behind that a worker would have to wait for, as there are in crossbeam's `Injector` and
+//! `SegQueue`. Workers take everything with one exchange, so there is no ABA problem either.
 //!
 //! ```text
 //! push                                      take_all / close
@@ -19,12 +19,12 @@ use crate::sync::atomic::{AtomicPtr, Ordering};
 use std::mem;
 use std::ptr::{self, NonNull};
 
-/// A stack of tasks that anybody pushes on and that is taken whole.
+/// A stack of tasks on which any thread may push, and which is taken as a whole.
 pub(crate) struct Inbox {
     head: AtomicPtr<Header>,
 }
 
-/// The head of an inbox that takes no more tasks. Not an address of anything.
+/// The head of an inbox that takes no more tasks: not the address of anything.
 fn closed() -> *mut Header {
     ptr::without_provenance_mut(1)
 }
@@ -65,7 +65,7 @@ impl Inbox {
         head.is_null() || head == closed()
     }
 
-    /// Everything that was pushed so far, oldest first.
+    /// All that was pushed so far, the oldest first.
     pub(crate) fn take_all(&self) -> Batch {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
@@ -74,7 +74,7 @@ impl Inbox {
                     first: ptr::null_mut(),
                 };
             }
-            // Not a swap: that could wipe CLOSED out.
+            // Not a swap, which could overwrite CLOSED.
             match self.head.compare_exchange(
                 head,
                 ptr::null_mut(),
@@ -87,7 +87,7 @@ impl Inbox {
         }
     }
 
-    /// Takes no more tasks from now on, and returns what is there.
+    /// Takes no more tasks, and returns those that are there.
     pub(crate) fn close(&self) -> Batch {
         let taken = self.head.swap(closed(), Ordering::Acquire);
         if taken == closed() {
@@ -106,13 +106,13 @@ impl Drop for Inbox {
     }
 }
 
-/// Tasks taken from an inbox. Those that are not iterated over are dropped, and so cancelled.
+/// Tasks taken from an inbox. Those that are not taken out of it are dropped, and so cancelled.
 pub(crate) struct Batch {
     first: *mut Header,
 }
 
 impl Batch {
-    /// Turns a taken chain round, so that the oldest comes first.
+    /// Reverses a taken chain, so that the oldest comes first.
     fn reversed(newest: *mut Header) -> Batch {
         let mut batch = Batch {
             first: ptr::null_mut(),

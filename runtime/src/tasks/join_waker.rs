@@ -47,8 +47,8 @@ impl Header {
         }
         if seen.has(JOIN_WAKER) {
             let same = self.join_waker.with(|slot| {
-                // SAFETY: JOIN_WAKER is set and only this handle clears it before COMPLETE, so nobody
-                // writes the slot.
+                // SAFETY: JOIN_WAKER is set and only this handle clears it before COMPLETE, so
+                // nobody writes the slot.
                 unsafe { &*slot }
                     .as_ref()
                     .is_some_and(|old| old.will_wake(waker))
@@ -62,7 +62,8 @@ impl Header {
         }
         let new = waker.clone();
         let old = self.join_waker.with_mut(|slot| {
-            // SAFETY: JOIN_WAKER is clear and COMPLETE was not set, so the slot is the handle's alone.
+            // SAFETY: JOIN_WAKER is clear and COMPLETE was not set, so the slot is the handle's
+            // alone.
             unsafe { &mut *slot }.replace(JoinWaker::new(new))
         });
         drop_quietly(old);

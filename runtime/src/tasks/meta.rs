@@ -1,4 +1,5 @@
-//! The id of a task, its class, and the registry that holds it, in one word, which keeps the cells small.
+//! The id of a task, its class, and the registry that holds it, in one word, which keeps the cells
+//! small.
 
 use super::class::TaskClass;
 use super::id::Id;
@@ -18,8 +19,8 @@ const NO_SHARD: u64 = Shard::COUNT_MAX as u64;
 const SHARD_START: u32 = Id::BITS + TaskClass::BITS;
 const CLASS_MASK: u64 = (1 << TaskClass::BITS) - 1;
 
-/// Written by whoever polls the task, or has its `Task`, without read-modify-write: two writers at a time could
-/// undo each other's change.
+/// Written by whoever polls the task, or has its `Task`, without read-modify-write: two writers at
+/// a time could undo each other's change.
 pub(super) struct TaskMeta(AtomicU64);
 
 impl TaskMeta {
@@ -54,7 +55,8 @@ impl TaskMeta {
     }
 
     /// # Safety
-    /// Nobody sets the shard at the same time. (Otherwise that may be lost, and the task enter a second registry.)
+    /// Nobody sets the shard at the same time. (Otherwise that may be lost, and the task enter a
+    /// second registry.)
     pub(super) unsafe fn set_class(&self, class: TaskClass) {
         let rest = self.load() & !(CLASS_MASK << Id::BITS);
         let word = (u64::from(class.bits()) << Id::BITS) | rest;

@@ -1,7 +1,7 @@
 //! The engine of tasks: their cells, the rights to them, and the places where they wait.
 //!
-//! What users see of it is in [`task`](crate::task) and [`join`](crate::join). It knows nothing of lanes: what a task
-//! asks of whoever schedules it is the trait [`Schedule`].
+//! What users see of it is in [`task`](crate::task) and [`join`](crate::join). It knows nothing of
+//! lanes: what a task asks of whoever schedules it is the trait [`Schedule`].
 
 mod cell;
 mod class;

@@ -1,7 +1,7 @@
 //! What the owners of a task do with it: each has one reference, and a right that goes with it.
 //!
-//! [`Task`] is a place in a queue, and the right to run; [`Running`] is the right to the future. [`JoinRef`] is
-//! the right to the output; [`AbortRef`] can abort; a waker can wake.
+//! [`Task`] is a place in a queue, and the right to run; [`Running`] is the right to the future.
+//! [`JoinRef`] is the right to the output; [`AbortRef`] can abort; a waker can wake.
 
 use super::class::TaskClass;
 use super::header::{Completed, Header, Running, Task, TaskRef};
@@ -23,8 +23,8 @@ impl Task {
         unsafe { run(self) }
     }
 
-    /// Gives up the place in the queue of a task that a registry holds: its shutdown will cancel it.
-    /// A task that no registry holds is cancelled here.
+    /// Gives up the place in the queue of a task that a registry holds: its shutdown will cancel
+    /// it. A task that no registry holds is cancelled here.
     pub(crate) fn abandon(self) {
         if self.header().shard().is_some() {
             // SAFETY: the registry completes it.
@@ -115,7 +115,7 @@ unsafe fn handed(task: TaskRef) -> Handed {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        let unpolled = !self.header().state.unhand();
+        let unpolled = !self.header().state.clear_handed();
         // SAFETY: not used after this.
         let task = unsafe { ManuallyDrop::take(&mut self.0) };
         if unpolled {
@@ -149,8 +149,8 @@ impl Running {
         unsafe { cancel(self) };
     }
 
-    /// After `Pending`: gives the right up, unless the task is cancelled. `Some` if it was woken meanwhile and has
-    /// to be queued again.
+    /// After `Pending`: gives the right up, unless the task is cancelled. `Some` if it was woken
+    /// meanwhile and has to be queued again.
     ///
     /// # Safety
     /// The task is in a registry.
@@ -197,7 +197,7 @@ impl Running {
     pub(super) fn hand_over(self) -> Task {
         // SAFETY: it goes with HANDED.
         let task = unsafe { self.into_ref() };
-        task.state.hand();
+        task.state.hand_over();
         // SAFETY: HANDED was just set for it.
         unsafe { Task::new(task) }
     }
@@ -224,7 +224,7 @@ impl Completed {
 
     /// Hands the leaving over to whoever takes the `Task` up.
     pub(super) fn hand_over(self) -> Task {
-        self.task.state.hand();
+        self.task.state.hand_over();
         // SAFETY: HANDED was just set for it.
         unsafe { Task::new(self.task) }
     }
@@ -282,8 +282,9 @@ impl<T> JoinRef<T> {
                 "a JoinHandle was polled after it had given its result"
             );
             let slot = ptr::from_mut(&mut result).cast();
-            // SAFETY: it is the task's own vtable; the output is there and ours, and CONSUMED was clear; `slot` points
-            // to a place of the type that the vtable of a task with output `T` writes.
+            // SAFETY: it is the task's own vtable; the output is there and ours, and CONSUMED was
+            // clear; `slot` points to a place of the type that the vtable of a task with output `T`
+            // writes.
             unsafe { (task.vtable.take_output)(task, slot) };
         }
         result
@@ -311,8 +312,8 @@ impl<T> Drop for JoinRef<T> {
         let task = &self.task;
         let (output_is_ours, waker_is_ours) = task.state.drop_join_handle();
         if output_is_ours {
-            // SAFETY: it is the task's own vtable; COMPLETE is set and JOIN_INTEREST was ours, so the output is too, and
-            // CONSUMED is clear.
+            // SAFETY: it is the task's own vtable; COMPLETE is set and JOIN_INTEREST was ours, so
+            // the output is too, and CONSUMED is clear.
             unsafe { (task.vtable.drop_output)(task) };
         }
         if waker_is_ours {

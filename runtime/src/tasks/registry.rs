@@ -1,17 +1,17 @@
 //! The tasks that wait, so that a shutdown can find them.
 //!
-//! A task enters the registry of the worker that polled it first, after that poll returned `Pending`;
-//! one that completes in its first poll never comes here. So a live task is always in a queue, or
-//! running, or registered, and a shutdown reaches it in each of the three. Only workers of one lane
-//! take the lock, so no thread of low priority ever holds one that an IO worker wants.
+//! A task enters the registry of the worker that polled it first, after that poll returned
+//! `Pending`. A task that completes in its first poll never enters one. So a live task is always in
+//! a queue, or running, or registered, and a shutdown reaches it in each of the three. Only workers
+//! of one lane take the lock, so no thread of low priority ever holds one that an IO worker needs.
 
 use super::header::{Completed, Header, TaskRef};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::ptr::{self, NonNull};
 
-/// The registry's reference to a task: handed over when the task enters, and given back when it leaves. A task
-/// has at most one.
+/// The registry's reference to a task: handed over when the task enters, and given back when it
+/// leaves. A task has at most one.
 pub(crate) struct Registered(TaskRef);
 
 impl Registered {
@@ -29,7 +29,7 @@ impl Registered {
 /// A list of waiting tasks, linked through the tasks.
 pub(crate) struct Registry {
     list: Mutex<List>,
-    /// For dumps, which must not take the lock from any thread.
+    /// For dumps, which must not take the lock.
     len: AtomicUsize,
 }
 
@@ -78,7 +78,8 @@ impl Registry {
         removed
     }
 
-    /// Takes no more tasks, and cancels those that are there. Futures are dropped outside the lock.
+    /// Takes no more tasks, and cancels those that are there. Futures are dropped while the lock is
+    /// free.
     pub(crate) fn close(&self) {
         self.list.lock().closed = true;
         while let Some(task) = self.pop() {

@@ -1,4 +1,4 @@
-//! What a task asks of the one who schedules it: a lane, or the blocking pool.
+//! What a task needs of its scheduler: a lane, or the blocking pool.
 
 use super::class::TaskClass;
 use super::header::{Completed, Task};
@@ -7,41 +7,42 @@ use super::meta::Shard;
 use super::registry::Registered;
 use std::task::Waker;
 
-/// Where a task goes when it is woken, and who remembers it while it waits.
+/// Where a task goes when it is woken, and what remembers it while it waits.
 ///
-/// Some steps must not be left half done: between marking a task as queued and queueing it nobody else can wake it, and a
-/// registry's lock keeps others from completing theirs. A thread that may be preempted for long at any point
-/// leaves those steps to the lane. Whether it may take them itself the scheduler says, with a [`Hold`](Schedule::Hold):
-/// for as long as that lives, the answer stays.
+/// Some steps must not be left half done. Between marking a task as queued and queueing it, nobody
+/// else can wake it; and while a registry is locked, others cannot complete their tasks. A thread
+/// that may be preempted for long at any point leaves those steps to the lane. The scheduler says
+/// whether a thread may take them, with a [`Hold`](Schedule::Hold): the answer is valid while that
+/// lives.
 pub(crate) trait Schedule: Send + Sync + 'static {
     type Hold;
 
-    /// Queues the task. The cell, and with it `self`, is kept alive by the caller.
+    /// Queues the task. The caller keeps the cell alive, and `self` with it.
     fn schedule(&self, task: Task);
 
-    /// Some on a thread that may mark the task as queued and queue it.
+    /// `Some` on a thread that may mark the task as queued, and queue it.
     fn may_wake(&self) -> Option<Self::Hold>;
 
-    /// Has the lane call `wake` on the waker. Only called where `may_wake` has refused.
+    /// Leaves the wake-up to the lane. Only called where `may_wake` has refused.
     fn defer(&self, waker: Waker);
 
-    /// Some on a thread that may enter the task in a registry, or take it out.
+    /// `Some` on a thread that may enter the task in a registry, or take it out.
     fn may_settle(&self) -> Option<Self::Hold>;
 
-    /// Queues a task that was polled where `may_settle` has refused, for a worker to do what comes after the poll; gives it
-    /// back if there are no workers any more.
+    /// Queues a task that was polled where `may_settle` has refused, so that a worker does what
+    /// comes after the poll. Gives the task back if there are no workers any more.
     fn hand_back(&self, task: Task) -> Result<(), Task>;
 
-    /// The task was woken in the midst of a poll, and possibly by that poll.
+    /// The task was woken during a poll, and possibly by that poll.
     fn woken_in_poll(&self, _task: Id) {}
 
-    /// A poll returned `Pending`. What the task is like from now on.
+    /// The class of a task from now on, after a poll that returned `Pending`.
     fn judge(&self, class: TaskClass) -> TaskClass {
         class
     }
 
-    /// The first poll returned `Pending`: enters the task in a registry, until it completes. `None` if the lane is shut
-    /// down and the task must be cancelled.
+    /// The first poll returned `Pending`: enters the task in a registry, until it completes. `None`
+    /// if the lane is shut down and the task must be cancelled.
     fn register(&self, task: Registered) -> Option<Shard>;
 
     /// Takes a task that has completed out of its registry; `None` if a shutdown has done that.

@@ -6,8 +6,9 @@
 //! 2. else swap it in, and get the other     2. swap null in, acquire; what was there is ours
 //! ```
 //!
-//! Only the owner fills it, so what it sees empty stays empty; everything else is one exchange. How often in a
-//! row a worker takes from it is bounded (`lane::worker`). Loom model: `models::inboxes`.
+//! Only the owner fills it, so what it sees empty stays empty; everything else is one exchange. A
+//! worker takes a bounded number of tasks in a row from it (`lane::worker`). Loom model:
+//! `models::inboxes`.
 
 use super::header::{Header, Task};
 use crate::sync::atomic::{AtomicPtr, Ordering};
@@ -16,13 +17,15 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-/// Emptied by anybody, and filled by its [`SlotOwner`]. On cache lines of its own: its worker writes to it all the time.
+/// Emptied by anybody, and filled by its [`SlotOwner`]. On cache lines of its own: its worker
+/// writes to it all the time.
 #[repr(align(128))]
 pub(crate) struct Slot {
     task: AtomicPtr<Header>,
 }
 
-/// The end of a slot at which it is filled. There is one, and it is not `Sync`, so one thread at a time fills the slot.
+/// The end of a slot at which it is filled. There is one, and it is not `Sync`, so one thread at a
+/// time fills the slot.
 pub(crate) struct SlotOwner {
     slot: Arc<Slot>,
     not_sync: PhantomData<Cell<()>>,
@@ -66,7 +69,8 @@ impl Slot {
         self.task.load(Ordering::Relaxed).is_null()
     }
 
-    /// The address of the task in the slot: no more than a number, since the task may be gone by now.
+    /// The address of the task in the slot: no more than a number, since the task may be gone by
+    /// now.
     pub(crate) fn peek(&self) -> Option<usize> {
         let address = self.task.load(Ordering::Relaxed).addr();
         (address != 0).then_some(address)

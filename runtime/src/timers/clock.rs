@@ -1,4 +1,4 @@
-//! The clock of the timers: nanoseconds since the process first asked, monotonic.
+//! The clock of the timers: monotonic, in nanoseconds since its first use in the process.
 
 use super::wheel::NEVER;
 #[cfg(target_os = "linux")]
@@ -16,26 +16,26 @@ pub(crate) fn now_ns() -> u64 {
     start().elapsed().as_nanos() as u64
 }
 
-/// Instants before the start are due at once; those 584 years ahead are never.
+/// Zero for instants before the start. Those more than 584 years ahead never come.
 pub(crate) fn to_ns(instant: Instant) -> u64 {
     let since = instant.saturating_duration_since(start());
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX - 1)
 }
 
-/// How long until `deadline_ns`, for a wait.
+/// The time from now to `deadline_ns`; zero if that has passed.
 pub(crate) fn until(deadline_ns: u64) -> Duration {
     Duration::from_nanos(deadline_ns.saturating_sub(now_ns()))
 }
 
-/// How long a thread may sleep whose earliest timer is due at `deadline_ns`, which may be
-/// [`NEVER`]; `None` if it has none.
+/// How long a thread may sleep whose earliest timer is due at `deadline_ns`; `None` if that is
+/// [`NEVER`].
 pub(crate) fn timeout(deadline_ns: u64) -> Option<Duration> {
     (deadline_ns != NEVER).then(|| until(deadline_ns))
 }
 
-/// Lets this thread wake up when it is to, and not up to 50 us later along with other timers of the machine, as is
-/// Linux's default. Threads that it makes inherit this, those of the blocking pool among them: it does no
-/// harm there.
+/// Turns off the timer slack of this thread, by which Linux may let it sleep up to 50 us longer, to
+/// wake it along with others. Threads that it makes inherit this, those of the blocking pool among
+/// them, where it does no harm.
 pub(crate) fn wake_on_time() {
     #[cfg(target_os = "linux")]
     {

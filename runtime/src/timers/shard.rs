@@ -1,10 +1,11 @@
 //! The timers of one thread.
 //!
-//! Every IO worker, every thread in `block_on`, and the driver thread own one shard each. Its owner fires
-//! it; the driver thread fires those of workers that are stuck in a poll. There is no global lock.
+//! Each IO worker, each thread in `block_on`, and the driver thread own one shard. The owner fires
+//! its timers; the driver thread fires those of workers that are stuck in a poll. There is no
+//! global lock.
 //!
-//! Rule: only IO workers, the owner and the driver thread take the lock. All others, which may be of
-//! low priority and preempted at any point, push an operation that the owner carries out.
+//! Rule: only IO workers, the owner and the driver thread take the lock. Other threads, which may
+//! have low priority and be preempted at any point, push an operation that the owner carries out.
 //!
 //! # Publishing the next deadline
 //!
@@ -17,10 +18,11 @@
 //! 4. sleep until the deadline
 //! ```
 //!
-//! If the remote side reads a deadline that is about to be replaced by a later one, its push came before
-//! the owner's step 2, so step 3 finds it (tokio#6682 published after the lock). Loom model:
-//! `models::timers`. A new deadline for a timer goes the same way. What is published may be too early, where
-//! the earliest timer has been removed or where the wheel does not look closer; never too late.
+//! If the remote side reads a deadline that is about to be replaced by a later one, then its push
+//! came before the owner's step 2, and step 3 finds it (tokio#6682 published after the lock). A new
+//! deadline for a timer takes the same way. The published deadline may be too early, where the
+//! earliest timer has been removed or the wheel does not look closer, but never too late. Loom
+//! model: `models::timers`.
 
 use super::wheel::{Key, NEVER, Wheel};
 use crate::panics::drop_quietly;
@@ -32,30 +34,31 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::task::Waker;
 
-/// More operations than this waiting, and the owner is woken to clear them away.
+/// The owner is woken every time that this many more operations wait.
 const OPS_MAX: u64 = 1024;
 
-/// What others ask for.
+/// What other threads ask for.
 enum Op {
     Insert(RemoteId, u64, Waker),
-    /// Take over a timer of another shard, with a new deadline.
+    /// Takes over a timer of another shard, with a new deadline.
     Adopt(RemoteId, u64, Arc<TimerShard>, Key),
     Reset(RemoteId, u64),
     Forget(RemoteId),
     Remove(Key),
 }
 
-/// A timer that was set from another thread, before there was a key for it.
+/// Names a timer that was set from another thread, which has no key for it yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RemoteId(u64);
 
-/// On cache lines of its own: a worker writes to its shard all the time.
+/// The timers of one thread. On cache lines of its own, since a worker writes to its shard all the
+/// time.
 #[repr(align(128))]
 pub(crate) struct TimerShard {
     timers: Mutex<Timers>,
     ops: Stack<Op>,
     ops_waiting: AtomicU64,
-    /// No timer is due before this; or `NEVER`. Written under the lock.
+    /// No timer is due before this moment. Written under the lock.
     next_ns: AtomicU64,
     len: AtomicUsize,
     remote_ids: AtomicU64,
@@ -63,11 +66,11 @@ pub(crate) struct TimerShard {
 
 struct Timers {
     wheel: Wheel<Waker>,
-    /// The keys of the timers set from other threads, until those threads forget them.
+    /// The keys of the timers that were set from other threads, until those threads forget them.
     remote: BTreeMap<RemoteId, Key>,
 }
 
-/// No code of others runs while anything in here is half done.
+// No foreign code runs while anything in here is half done.
 impl UnwindSafe for TimerShard {}
 impl RefUnwindSafe for TimerShard {}
 
@@ -96,7 +99,7 @@ impl TimerShard {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// More operations wait than should, because the owner sleeps.
+    /// True if more operations wait than should, because the owner sleeps.
     pub(crate) fn is_crowded(&self) -> bool {
         self.ops_waiting.load(Ordering::Relaxed) >= OPS_MAX
     }
@@ -111,14 +114,14 @@ impl TimerShard {
         key
     }
 
-    /// Makes `waker` the one of a timer. False if the timer has fired.
+    /// Replaces the waker of a timer. False if the timer has fired.
     pub(crate) fn update(&self, key: Key, waker: &Waker) -> bool {
         match self.timers.lock().wheel.get_mut(key) {
             None => return false,
             Some(present) if present.will_wake(waker) => return true,
             Some(_) => {}
         }
-        // Cloned while the lock is free. The timer may fire meanwhile.
+        // Cloned while the lock is free; the timer may fire meanwhile.
         let mut waker = waker.clone();
         let mut timers = self.timers.lock();
         let present = timers.wheel.get_mut(key);
@@ -131,7 +134,7 @@ impl TimerShard {
         known
     }
 
-    /// Gives a timer another deadline; nothing if it has fired.
+    /// Gives a timer another deadline, unless it has fired.
     pub(crate) fn reset(&self, key: Key, deadline_ns: u64) {
         let mut timers = self.timers.lock();
         timers.wheel.reset(key, deadline_ns);
@@ -140,7 +143,7 @@ impl TimerShard {
 
     // ---- for threads that may take the lock ----
 
-    /// Takes a timer back, and returns its waker if it has not fired.
+    /// Removes a timer, and returns its waker if it has not fired.
     pub(crate) fn remove(&self, key: Key) -> Option<Waker> {
         let mut timers = self.timers.lock();
         let waker = timers.wheel.remove(key);
@@ -148,7 +151,7 @@ impl TimerShard {
         waker
     }
 
-    // ---- for everybody ----
+    // ---- for all threads ----
 
     /// Sets a timer. True if the owner must be woken, because it sleeps for longer.
     pub(crate) fn insert_remote(&self, deadline_ns: u64, waker: Waker) -> (RemoteId, bool) {
@@ -157,8 +160,8 @@ impl TimerShard {
         (id, crowded || self.sleeps_beyond(deadline_ns))
     }
 
-    /// Takes over a timer of another shard with a new deadline, unless it has fired. The owner, which must
-    /// be the driver thread, is to be woken.
+    /// Takes over a timer of another shard with a new deadline, unless it has fired. The owner must
+    /// be the driver thread, and must be woken.
     pub(crate) fn adopt_remote(
         &self,
         deadline_ns: u64,
@@ -170,19 +173,19 @@ impl TimerShard {
         id
     }
 
-    /// Gives a timer another deadline; nothing if it has fired. True if the owner must be woken.
+    /// Gives a timer another deadline, unless it has fired. True if the owner must be woken.
     pub(crate) fn reset_remote(&self, id: RemoteId, deadline_ns: u64) -> bool {
         let crowded = self.push_op(Op::Reset(id, deadline_ns));
         crowded || self.sleeps_beyond(deadline_ns)
     }
 
-    /// Takes a timer back that was set by such an operation; to be called for each, fired or not. True
-    /// if the owner should be woken to clear up.
+    /// Removes a timer that was set by such an operation. To be called for each of them, fired or
+    /// not. True if the owner should be woken to clear up.
     pub(crate) fn forget_remote(&self, id: RemoteId) -> bool {
         self.push_op(Op::Forget(id))
     }
 
-    /// Takes a timer of the owner back. True if the owner should be woken to clear up.
+    /// Removes a timer that the owner has set. True if the owner should be woken to clear up.
     pub(crate) fn remove_remote(&self, key: Key) -> bool {
         self.push_op(Op::Remove(key))
     }
@@ -191,14 +194,14 @@ impl TimerShard {
         RemoteId(self.remote_ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// True if the owner may not look at the operation that was just pushed before `deadline_ns`.
+    /// True if the owner may look at the operation that was just pushed only after `deadline_ns`.
     fn sleeps_beyond(&self, deadline_ns: u64) -> bool {
         fence(Ordering::SeqCst);
         deadline_ns < self.next_ns()
     }
 
     fn push_op(&self, op: Op) -> bool {
-        // Counted first: the owner takes off what it has taken out.
+        // Counted first: the owner subtracts what it has taken out.
         let waiting = self.ops_waiting.fetch_add(1, Ordering::Relaxed) + 1;
         self.ops.push(op);
         waiting.is_multiple_of(OPS_MAX)
@@ -212,15 +215,15 @@ impl TimerShard {
         (next != NEVER && next <= now_ns()) || !self.ops.is_empty()
     }
 
-    /// Carries out what others have asked for, and returns the wakers of the timers that are due. They
-    /// are to be woken by the caller, who holds no lock.
+    /// Carries out what others have asked for, and returns the wakers of the timers that are due.
+    /// The caller has to wake them while it holds no lock.
     #[must_use = "the wakers are to be woken"]
     pub(crate) fn fire(&self, now_ns: u64) -> Vec<Waker> {
         self.take_out(|wheel| wheel.advance(now_ns))
     }
 
-    /// Fires and publishes until no operation is left; then the caller may sleep until the moment
-    /// that is returned (nanoseconds of the clock, or `NEVER`).
+    /// Fires and publishes until no operation is left. Then the caller may sleep until the moment
+    /// that is returned, in nanoseconds of the clock, or [`NEVER`].
     pub(crate) fn prepare_sleep(&self, now_ns: u64, mut wake: impl FnMut(Waker)) -> u64 {
         loop {
             self.fire(now_ns).into_iter().for_each(&mut wake);
@@ -231,7 +234,7 @@ impl TimerShard {
         }
     }
 
-    /// Takes every waker out: the owner is going away, and each timer must find another shard.
+    /// Takes out all wakers: the owner goes away, and each timer must find another shard.
     pub(crate) fn drain(&self) -> Vec<Waker> {
         self.take_out(Wheel::drain)
     }
@@ -241,7 +244,7 @@ impl TimerShard {
         let mut timers = self.timers.lock();
         self.carry_out(&mut timers, &mut dropped);
         let wakers = wakers(&mut timers.wheel);
-        // The earliest may be looked for only here, where it is about to be needed.
+        // The earliest timer is looked for here only, where it is about to be needed.
         timers.wheel.earliest_ns();
         self.publish(&timers.wheel);
         drop(timers);
@@ -249,7 +252,7 @@ impl TimerShard {
         wakers
     }
 
-    /// Does what others have asked for. Under the lock, so that the operations stay in their order.
+    /// Does what others have asked for. Under the lock, so that the operations keep their order.
     fn carry_out(&self, timers: &mut Timers, dropped: &mut Vec<Waker>) {
         if self.ops.is_empty() {
             return;
@@ -262,7 +265,7 @@ impl TimerShard {
         }
     }
 
-    /// Called with the lock held.
+    /// Publishes the earliest deadline. Called with the lock held.
     fn publish(&self, wheel: &Wheel<Waker>) {
         self.next_ns
             .store(wheel.earliest_known_ns(), Ordering::Relaxed);
@@ -276,8 +279,9 @@ impl Timers {
         match op {
             Op::Insert(id, deadline_ns, waker) => self.insert(id, deadline_ns, waker),
             Op::Adopt(id, deadline_ns, from, key) => {
-                // A lock under a lock: of the driver thread's shard, and of one that never adopts. This may be
-                // the last of that other shard, which then has no timers any more.
+                // A lock under a lock: that of the driver thread's shard, and that of one that
+                // never adopts. This may be the last reference to that other shard, which then has
+                // no timers left.
                 if let Some(waker) = from.remove(key) {
                     self.insert(id, deadline_ns, waker);
                 }
@@ -428,7 +432,7 @@ mod tests {
         }
     }
 
-    /// An owner that sleeps for long is woken before the operations of others pile up.
+    /// An owner that sleeps for long is woken before operations pile up.
     #[test]
     fn operations_do_not_pile_up() {
         let shard = TimerShard::new();
