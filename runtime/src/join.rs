@@ -1,7 +1,7 @@
 //! What users hold of a task: the handle of its result, the handle that aborts it, and the error
 //! that stands for a result.
 
-use crate::tasks::{AbortRef, Failure, Id, JoinRef, coop};
+use crate::tasks::{AbortRef, Failure, Id, JoinRef, budget};
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
@@ -87,7 +87,7 @@ impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        coop::poll_operation(cx, |cx| self.poll_result(cx.waker()))
+        budget::poll_operation(cx, |cx| self.poll_result(cx.waker()))
     }
 }
 

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use super::{AsyncFdReadyGuard, AsyncFdReadyMutGuard, Interest};
 use crate::runtime::context;
-use crate::tasks::coop::{cooperative, cooperative_output, poll_operation, poll_output};
+use crate::task::coop::{cooperative, cooperative_output};
+use crate::tasks::budget::{poll_operation, poll_output};
 
 /// Waits for a descriptor that no type of [`net`](crate::net) covers: a pipe, a device, an
 /// `eventfd`, a socket of another kind or of a C library.

@@ -8,7 +8,7 @@
 use super::elsewhere;
 use super::worker::Local;
 use super::{Kind, Lane};
-use crate::tasks::coop::take_put_off;
+use crate::tasks::budget::take_put_off;
 use crate::tasks::{Id, Length, Place, Polled, Task, TaskClass};
 use crate::timers::clock;
 use evenkeel_topology::thread_cpu_time;

@@ -3,7 +3,7 @@
 use super::long::Counted;
 use super::parker::Parker;
 use super::tenure::Tenure;
-use crate::tasks::coop::Urge;
+use crate::tasks::budget::Urge;
 use crate::tasks::{Place, Registry, Slot, SlotOwner, Task};
 use crate::timers::TimerShard;
 use crossbeam_deque::{Stealer, Worker as Deque};

@@ -7,7 +7,7 @@ use super::rest::Rest;
 use super::seat::{Ends, Seat, Tenant};
 use super::{Kind, Lane};
 use crate::panics::wake;
-use crate::tasks::coop::Urge;
+use crate::tasks::budget::Urge;
 use crate::tasks::{Place, Task};
 use crate::timers::clock;
 use crossbeam_deque::{Steal, Worker as Deque};

@@ -4,7 +4,7 @@ use super::Handle;
 use super::context::BlockOnGuard;
 use crate::lane::parker::Parker;
 use crate::panics::wake;
-use crate::tasks::coop;
+use crate::tasks::budget;
 use crate::timers::clock;
 use std::future::Future;
 use std::pin::pin;
@@ -37,7 +37,7 @@ pub(super) fn block_on<F: Future>(runtime: &Handle, future: F) -> F::Output {
     runtime.shared.want_tokio();
     runtime.shared.tokio.inside(|| {
         loop {
-            if let Poll::Ready(output) = coop::with_budget(|| future.as_mut().poll(&mut cx)) {
+            if let Poll::Ready(output) = budget::with_budget(|| future.as_mut().poll(&mut cx)) {
                 return output;
             }
             // Whatever wakes us from here on leaves its mark in the parker, so the park below returns.

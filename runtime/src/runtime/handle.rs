@@ -5,7 +5,7 @@ use crate::join::JoinHandle;
 use crate::lane::hold::hold;
 use crate::lane::worker::Local;
 use crate::lane::{Kind, Lane, LaneRef};
-use crate::tasks::{self, Id, Schedule, Task, coop};
+use crate::tasks::{self, Id, Schedule, Task, budget};
 use crate::timers::TimerShard;
 use std::fmt;
 use std::future::Future;
@@ -286,7 +286,7 @@ impl<F: FnOnce() -> R, R> Future for Once<F> {
             .take()
             .expect("a closure completes in its first poll");
         // It may drive futures itself, and cannot yield.
-        Poll::Ready(coop::with_leave_to_block(f))
+        Poll::Ready(budget::with_leave_to_block(f))
     }
 }
 

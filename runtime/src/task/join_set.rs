@@ -2,7 +2,7 @@ use crate::join::{AbortHandle, JoinError, JoinHandle};
 use crate::runtime::Handle;
 use crate::runtime::handle::Size;
 use crate::stack::Stack;
-use crate::tasks::{Id, coop};
+use crate::tasks::{Id, budget};
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -110,7 +110,7 @@ impl<T> JoinSet<T> {
         if self.is_empty() {
             return Poll::Ready(None);
         }
-        coop::poll_operation(cx, |cx| {
+        budget::poll_operation(cx, |cx| {
             self.listen(cx.waker());
             // Members take nothing from the budget. If one that has completed were put off, its
             // key would be in the stack again at once, and the search would never end.

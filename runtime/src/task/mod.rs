@@ -5,6 +5,7 @@
 //! [`spawn_compute`](crate::spawn_compute)), or a blocking closure ([`spawn_blocking`]). All four
 //! give a [`JoinHandle`].
 
+pub mod coop;
 mod join_set;
 mod yield_now;
 
@@ -12,6 +13,6 @@ pub use crate::join::{AbortHandle, JoinError, JoinHandle};
 pub use crate::runtime::takeover::in_place::block_in_place;
 pub use crate::spawn::{spawn, spawn_blocking};
 pub use crate::tasks::Id;
-pub use crate::tasks::coop::{self, Unconstrained, consume_budget, unconstrained};
+pub use coop::{Unconstrained, consume_budget, unconstrained};
 pub use join_set::JoinSet;
 pub use yield_now::yield_now;

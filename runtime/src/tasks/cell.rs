@@ -4,7 +4,7 @@
 //! stage. The rest of the runtime handles it through its [`owners`](super::owners). Who may touch
 //! which field when is written in [`state`](super::state).
 
-use super::coop;
+use super::budget;
 use super::header::{Completed, Header, Running, Task, TaskRef, Vtable};
 use super::id::Id;
 use super::owners::{Failure, JoinRef, TakenUp};
@@ -160,7 +160,7 @@ impl<F: Future, S> Cell<F, S> {
         catch_unwind(AssertUnwindSafe(|| {
             let drops = DropOnPanic(self);
             // SAFETY: as the caller's.
-            let polled = coop::with_budget(|| unsafe { self.poll(cx) });
+            let polled = budget::with_budget(|| unsafe { self.poll(cx) });
             mem::forget(drops);
             polled
         }))

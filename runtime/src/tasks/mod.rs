@@ -3,9 +3,9 @@
 //! What users see of it is in [`task`](crate::task) and [`join`](crate::join). It knows nothing of
 //! lanes: what a task asks of whoever schedules it is the trait [`Schedule`].
 
+pub(crate) mod budget;
 mod cell;
 mod class;
-pub mod coop;
 mod header;
 mod id;
 mod inbox;

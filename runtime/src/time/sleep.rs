@@ -3,7 +3,7 @@ use crate::lane::hold::hold;
 use crate::panics::drop_quietly;
 use crate::runtime::Handle;
 use crate::runtime::context::{self, ThreadHandle};
-use crate::tasks::coop;
+use crate::tasks::budget;
 use crate::timers::{Key, RemoteId, TimerShard, clock};
 use std::fmt;
 use std::future::Future;
@@ -208,7 +208,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        coop::poll_operation(cx, |cx| self.poll_elapsed(cx))
+        budget::poll_operation(cx, |cx| self.poll_elapsed(cx))
     }
 }
 

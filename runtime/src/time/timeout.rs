@@ -1,6 +1,7 @@
 use super::error::Elapsed;
 use super::{Duration, Instant, Sleep};
-use crate::tasks::coop;
+use crate::task::coop;
+use crate::tasks::budget;
 use pin_project_lite::pin_project;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -98,7 +99,7 @@ impl<F: Future> Future for Timeout<F> {
         let elapsed = if had_budget && !coop::has_budget_remaining() {
             // Otherwise a future that uses up the budget in every poll would put off its own
             // timeout for ever.
-            coop::with_unconstrained(|| Pin::new(this.sleep).poll(cx))
+            budget::with_unconstrained(|| Pin::new(this.sleep).poll(cx))
         } else {
             Pin::new(this.sleep).poll(cx)
         };

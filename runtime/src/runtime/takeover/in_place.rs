@@ -4,7 +4,7 @@ use super::Stray;
 use crate::lane::hold::leave_seat;
 use crate::lane::worker::Local;
 use crate::runtime::{Shared, context};
-use crate::tasks::coop;
+use crate::tasks::budget;
 use evenkeel_topology::thread_cpu_time;
 use std::sync::Arc;
 use std::time::Instant;
@@ -46,7 +46,7 @@ where
     F: FnOnce() -> R,
 {
     let _may_block = leave_seat().then(context::allow_blocking);
-    coop::with_leave_to_block(f)
+    budget::with_leave_to_block(f)
 }
 
 impl Shared {

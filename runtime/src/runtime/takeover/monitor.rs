@@ -7,7 +7,7 @@
 //! that dozes or works beside one that does not get on, has raised the alarm.
 //!
 //! A poll that has computed for a quarter of `after` while short tasks wait is asked to end after some more operations
-//! (`tasks::coop`): one that gets through a backlog bit by bit is not stuck. So is one that is about to be lowered.
+//! (`tasks::budget`): one that gets through a backlog bit by bit is not stuck. So is one that is about to be lowered.
 //!
 //! A long poll is one that computes or sleeps. A worker that is just kept from the CPU is not stuck: somebody in its place
 //! would not get the CPU either. The CPU clock of the thread tells the one from the other.
