@@ -1,24 +1,24 @@
 //! The compute lane: work that needs the CPU, at a priority that IO does not notice.
 //!
-//! Its threads, one a core, run only when the IO lane of their core has nothing to do (`SCHED_IDLE` on
-//! Linux), and are back within microseconds when it has. So they may be kept busy without end. Use
-//! [`spawn_compute`](crate::spawn_compute) for a closure, and [`spawn`] for a future that computes
-//! between its awaits.
+//! Its threads, one per core, run only while the IO lane of their core has nothing to do
+//! (`SCHED_IDLE` on Linux), and make way within microseconds when it has. So they may be kept busy
+//! without end. Use [`spawn_compute`](crate::spawn_compute) for a closure, and [`spawn`] for a
+//! future that computes between its awaits.
 //!
-//! One thing to know: a lock that compute code holds is held for as long as the IO lane keeps the core
-//! busy. So do not share a lock between the two lanes. Give results back by the join handle or a
-//! oneshot channel; other channels take locks inside, or claim a place before they fill it.
+//! A lock that compute code holds stays locked for as long as the IO lane keeps the core
+//! busy, so do not share a lock between the two lanes. Return results through the join handle or a
+//! oneshot channel; other channels take locks, or claim a place before they fill it.
 
+use crate::join::JoinHandle;
 use crate::runtime::Handle;
 use crate::runtime::handle::Size;
 use crate::scheduler::kind::Kind;
 use crate::scheduler::worker::Caller;
-use crate::task::JoinHandle;
 use std::future::Future;
 
-/// Spawns a future on the compute lane of the current runtime. It is polled there, and woken back to there.
+/// Spawns a future on the compute lane of the current runtime. All its polls are made there.
 ///
-/// Sockets and timers work in it; what they wait for is told to it by the driver thread.
+/// Sockets and timers work in it; the driver thread keeps its timers.
 ///
 /// # Panics
 ///
@@ -53,12 +53,12 @@ where
     Handle::current().spawn_on_compute(future)
 }
 
-/// True if the calling compute worker is in the way of IO: the IO worker of its core has work, or the
-/// thread is no compute worker at all.
+/// True if the calling compute worker is in the way of IO, because the IO worker of its core has
+/// work. Also true if the thread is not a compute worker.
 ///
-/// A [`yield_now`](crate::task::yield_now) then lets another core's compute worker, if one is free, take
-/// the rest of the task. Cheap enough (two loads of memory that is seldom written) to ask in every
-/// iteration that takes a microsecond.
+/// A [`yield_now`](crate::task::yield_now) then lets a free compute worker of another core take the
+/// rest of the task. It costs two loads of memory that is seldom written, so it may be called in
+/// every iteration that takes a microsecond.
 pub fn should_yield() -> bool {
     Caller::with(|caller| match caller.worker() {
         Some(worker) if worker.kind() == Kind::Compute => worker.partner_is_awake(),

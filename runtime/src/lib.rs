@@ -64,7 +64,8 @@ mod tokio_context;
 mod panics;
 pub(crate) mod stack;
 pub(crate) mod sync;
-pub mod task;
+mod tasks;
+mod timers;
 
 // Under loom only the modelled protocols are built: see `models`.
 #[cfg(evenkeel_loom)]
@@ -78,11 +79,6 @@ mod scheduler {
     mod wake_policy;
     pub(crate) mod watch;
 }
-#[cfg(evenkeel_loom)]
-mod time {
-    pub(crate) mod shard;
-    pub(crate) mod wheel;
-}
 #[cfg(all(evenkeel_loom, test))]
 mod models;
 
@@ -93,6 +89,8 @@ pub mod hyper;
 #[cfg(not(evenkeel_loom))]
 pub mod io;
 #[cfg(not(evenkeel_loom))]
+mod join;
+#[cfg(not(evenkeel_loom))]
 pub mod net;
 #[cfg(not(evenkeel_loom))]
 pub mod runtime;
@@ -101,12 +99,14 @@ mod scheduler;
 #[cfg(not(evenkeel_loom))]
 mod spawn;
 #[cfg(not(evenkeel_loom))]
+pub mod task;
+#[cfg(not(evenkeel_loom))]
 pub mod time;
 
 #[cfg(not(evenkeel_loom))]
-pub use spawn::{spawn, spawn_blocking, spawn_compute};
+pub use join::{JoinError, JoinHandle};
 #[cfg(not(evenkeel_loom))]
-pub use task::{JoinError, JoinHandle};
+pub use spawn::{spawn, spawn_blocking, spawn_compute};
 
 #[cfg(feature = "macros")]
 pub use evenkeel_macros::{main, test};

@@ -1,13 +1,14 @@
+use crate::join::JoinHandle;
 use crate::runtime::Handle;
 use crate::runtime::handle::{Size, spawn_current};
-use crate::task::JoinHandle;
 use std::future::Future;
 
 /// Spawns a future on the IO lane of the current runtime.
 ///
-/// It starts at once, whether or not the handle is awaited. Meant for futures that mostly wait: give
-/// what computes for longer than some tens of microseconds to [`spawn_compute`] or
-/// [`compute::spawn`](crate::compute::spawn), and what blocks to [`spawn_blocking`].
+/// It is queued at once and runs whether or not the handle is awaited. If the runtime was shut
+/// down, it never runs, and the handle gives an error. Meant for futures that mostly wait: use
+/// [`spawn_compute`] or [`compute::spawn`](crate::compute::spawn) for what computes for longer than
+/// some tens of microseconds, and [`spawn_blocking`] for what blocks.
 ///
 /// # Panics
 ///
@@ -36,13 +37,14 @@ where
 /// Runs a closure that blocks (file IO, a database client, a lock held for long) on a thread of the
 /// blocking pool.
 ///
-/// The pool grows by a thread for each call that runs at the same time, up to
+/// The pool has a thread for each call that runs at the same time, up to
 /// [`max_blocking_threads`](crate::runtime::Builder::max_blocking_threads); further calls wait in a
-/// queue. For work that keeps a CPU busy use [`spawn_compute`]: hundreds of threads do not make a core
-/// faster. A closure that has started cannot be aborted.
+/// queue. For work that keeps a CPU busy use [`spawn_compute`]: hundreds of threads do not make a
+/// core faster. A closure that has started cannot be aborted.
 ///
-/// A closure that is in the queue when the runtime is shut down still runs, and dropping the runtime waits for it, as for one
-/// that has started: for ever, if it never ends. See [`Runtime`](crate::runtime::Runtime#shutdown).
+/// A closure that is in the queue when the runtime is shut down still runs, and dropping the
+/// runtime waits for it as it does for one that has started: for ever, if the closure never ends.
+/// See [`Runtime`](crate::runtime::Runtime#shutdown).
 ///
 /// # Panics
 ///
@@ -68,9 +70,10 @@ where
     Handle::current().spawn_blocking(f)
 }
 
-/// Runs a closure that computes on the compute lane, where it takes what the IO lane leaves of the CPU.
+/// Runs a closure that computes on the compute lane, where it gets what the IO lane leaves of the
+/// CPU.
 ///
-/// There is one compute worker a core; further closures wait in its queue, or are stolen by an idle
+/// Each core has one compute worker. Further closures wait in its queue, or are stolen by an idle
 /// worker. A closure that has started cannot be aborted.
 ///
 /// # Panics

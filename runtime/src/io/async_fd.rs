@@ -4,7 +4,7 @@ use evenkeel_io_driver::{CurrentRuntime, Handle, Runtime};
 
 use super::Interest;
 use crate::runtime::context;
-use crate::task::coop::{poll_operation, poll_output};
+use crate::tasks::budget::{poll_operation, poll_output};
 
 /// Waits for a descriptor that no type of [`net`](crate::net) covers: a pipe, a device, an
 /// `eventfd`, a socket of another kind or of a C library.

@@ -1,7 +1,7 @@
-//! The task cell: `task::state`.
+//! The task cell: `tasks::state`.
 
 use super::explore;
-use crate::task::{Id, Inbox, Registry, Schedule, Shard, Task, TaskRef, new};
+use crate::tasks::{Completed, Id, Inbox, Registered, Registry, Schedule, Shard, Task, new};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
@@ -92,7 +92,7 @@ impl Drop for LaneRef {
 impl Schedule for LaneRef {
     type Caller<'a> = ();
 
-    fn with_caller<R>(&self, f: impl FnOnce(&()) -> R) -> R {
+    fn with_caller<R>(f: impl FnOnce(&()) -> R) -> R {
         f(&())
     }
 
@@ -120,12 +120,14 @@ impl Schedule for LaneRef {
         Ok(())
     }
 
-    fn register(&self, (): &(), task: TaskRef) -> Option<Shard> {
-        self.lane.registry.insert(task).then_some(Shard(0))
+    fn register(&self, (): &(), task: Registered) -> Option<Shard> {
+        self.lane.registry.insert(task).ok()?;
+        Some(Shard(0))
     }
 
-    fn unregister(&self, task: TaskRef, _: Shard) -> bool {
-        self.lane.registry.remove(task)
+    unsafe fn unregister(&self, task: &Completed) -> Option<Registered> {
+        // SAFETY: by the caller's word `register` has inserted it, and the lane has one registry.
+        unsafe { self.lane.registry.remove(task) }
     }
 }
 
@@ -153,15 +155,15 @@ pub(super) fn counter() -> (Waker, Arc<AtomicUsize>) {
 pub(super) fn spawn<F: Future<Output: Send> + Send + 'static>(
     lane: &Arc<Lane>,
     future: F,
-) -> (Task, crate::task::Handle<F::Output>) {
+) -> (Task, crate::tasks::JoinRef<F::Output>) {
     new(future, LaneRef::new(lane), Id::next(), Location::caller())
 }
 
-/// The runner completes while the handle sets its waker. Either the handle finds the output, or it is
-/// woken and finds it then.
+/// The runner completes while the handle sets its waker. Either the handle finds the output, or it
+/// is woken and finds it then.
 ///
-/// Caught: `set_join_waker` sets the bit although COMPLETE is set; `to_complete` with Relaxed in place of
-/// AcqRel.
+/// Caught: `set_join_waker` sets the bit although COMPLETE is set; `to_complete` with Relaxed in
+/// place of AcqRel.
 #[test]
 fn completion() {
     explore(None, || {
@@ -207,8 +209,8 @@ fn completion_with_another_waker() {
     });
 }
 
-/// The handle is dropped while the runner completes: the output and the waker are dropped once, by one
-/// of them.
+/// The handle is dropped while the runner completes: the output and the waker are dropped once, by
+/// one of them.
 ///
 /// Caught: `drop_join_handle` reports the waker as the handle's while JOIN_WAKER is set.
 #[test]
@@ -265,11 +267,11 @@ fn a_wake_during_the_poll() {
     });
 }
 
-/// A shutdown meets a first poll that returns `Pending`, and a wake: the future is dropped once, the
-/// handle gives an error, nothing leaks.
+/// A shutdown meets a first poll that returns `Pending`, and a wake: the future is dropped once,
+/// the handle gives an error, nothing leaks.
 ///
-/// Caught: `settle` that registers before it makes the registry's reference (loom: use after free as a
-/// leaked or doubly dropped Arc); `to_idle` that ignores CANCELLED.
+/// Caught: `register` that hands over a `Registered` without a reference of its own (loom: use
+/// after free as a leaked or doubly dropped Arc); `to_idle` that ignores CANCELLED.
 #[test]
 fn shutdown_against_a_poll_and_a_wake() {
     explore(Some(2), || {
@@ -313,7 +315,7 @@ fn abort_against_a_poll() {
     explore(Some(3), || {
         let lane = Lane::new();
         let (task, mut handle) = spawn(&lane, std::future::pending::<()>());
-        let remote = handle.remote();
+        let remote = handle.abort_ref();
         let aborter = thread::spawn(move || remote.abort());
         let _ = lane.queue.push(task);
         lane.run();

@@ -1,12 +1,14 @@
-//! Polls on threads that may not settle a task, because they have lost their seat or never had one: what comes after the poll
-//! is handed to a worker (HANDED, in `task::state` and `task::cell`).
+//! Polls on threads that may not enter a task in a registry, because they have lost their seat or
+//! never had one: what comes after the poll is handed to a worker (HANDED, in `tasks::state` and
+//! `tasks::cell`).
 //!
-//! One thread is the stray; the model's own thread is the worker, and the others. That the future is dropped shows in the count of
-//! `alive`, that it is dropped once and the cell freed in loom's own count of that.
+//! One thread is the stray; the model's own thread plays the worker and all others. The count of
+//! `alive` shows that the future is dropped; loom's own count of it shows that this happens once,
+//! and that the cell is freed.
 
 use super::cells::{Lane, astray, counter, spawn};
 use super::explore;
-use crate::task::{Handle, Task};
+use crate::tasks::{JoinRef, Task};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread::{self, JoinHandle};
@@ -22,7 +24,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn new() -> (Waiting, Task, Handle<Arc<()>>) {
+    fn new() -> (Waiting, Task, JoinRef<Arc<()>>) {
         let waiting = Waiting {
             lane: Lane::new(),
             flag: Arc::new(AtomicUsize::new(0)),
@@ -44,7 +46,7 @@ impl Waiting {
     }
 
     /// A task that is registered, and queued because it can complete.
-    fn registered() -> (Waiting, Task, Handle<Arc<()>>) {
+    fn registered() -> (Waiting, Task, JoinRef<Arc<()>>) {
         let (waiting, task, handle) = Waiting::new();
         assert!(task.run().is_none());
         waiting.wake();
@@ -71,25 +73,27 @@ impl Waiting {
     }
 
     /// Nothing is left of the task but its handle, and wakers. (Its output, if it was not read.)
-    fn end(&self, handle: Option<Handle<Arc<()>>>) {
+    fn end(&self, handle: Option<JoinRef<Arc<()>>>) {
         drop(handle);
         self.drop_waker();
         assert_eq!(Arc::strong_count(&self.alive), 1, "the future is left");
     }
 }
 
-fn is_done(handle: &mut Handle<Arc<()>>) -> bool {
+fn is_done(handle: &mut JoinRef<Arc<()>>) -> bool {
     matches!(handle.poll_result(Waker::noop()), Poll::Ready(Ok(_)))
 }
 
-fn is_cancelled(handle: &mut Handle<Arc<()>>) -> bool {
+fn is_cancelled(handle: &mut JoinRef<Arc<()>>) -> bool {
     matches!(handle.poll_result(Waker::noop()), Poll::Ready(Err(_)))
 }
 
-/// A first poll on a stray returns `Pending`, and the task is woken at any time after that: it is polled again.
+/// A first poll on a stray returns `Pending`, and the task is woken at any time after that: it is
+/// polled again.
 ///
-/// Caught: `to_running` that takes no notice of HANDED, or leaves it set; `notify` that queues a task that is handed already;
-/// `to_idle` that ignores NOTIFIED; `leave` that gives back one reference where there are two.
+/// Caught: `to_running` that takes no notice of HANDED, or leaves it set; `notify` that queues a
+/// task that is handed already; `to_idle` that ignores NOTIFIED; `leave_here` that gives back one
+/// reference where there are two.
 #[test]
 fn a_wake_of_a_handed_task() {
     explore(Some(2), || {
@@ -112,8 +116,8 @@ fn a_wake_of_a_handed_task() {
 
 /// The same with an abort in place of the wake, and with a handle that goes away.
 ///
-/// Caught: `hand_back` without a reference of its own (the scheduler is used when it is gone); one that sets HANDED when the task
-/// is queued already; `notify` that queues a task that is handed already.
+/// Caught: `hand_back` without a reference of its own (the scheduler is used when it is gone);
+/// HANDED set when the task is queued already; `notify` that queues a task that is handed already.
 #[test]
 fn an_abort_of_a_handed_task() {
     for drop_handle in [false, true] {
@@ -121,7 +125,7 @@ fn an_abort_of_a_handed_task() {
             let (waiting, task, handle) = Waiting::new();
             let mut handle = Some(handle);
             let stray = waiting.run_astray(task);
-            handle.iter().for_each(Handle::abort);
+            handle.iter().for_each(JoinRef::abort);
             if drop_handle {
                 handle = None;
                 waiting.drop_waker();
@@ -136,11 +140,12 @@ fn an_abort_of_a_handed_task() {
     }
 }
 
-/// The lane is shut down while a first poll on a stray returns `Pending`, before or after a worker has taken the task up; or
-/// while nobody does. A wake comes as well.
+/// The lane is shut down while a first poll on a stray returns `Pending`, before or after a worker
+/// has taken the task up; or while nobody does. A wake comes as well.
 ///
-/// Caught: the drop of a `Task` that takes no notice of HANDED, or that only gives its reference back; `hand_back` that loses the task
-/// when the queue is closed, or that sets HANDED when it is queued already; `hand` that gives RUNNING up.
+/// Caught: the drop of a `Task` that takes no notice of HANDED, or that only gives its reference
+/// back; `hand_back` that loses the task when the queue is closed; HANDED set when the task is
+/// queued already; `hand_over` that gives RUNNING up.
 #[test]
 fn a_shutdown_against_a_handed_task() {
     for (worker, woken) in [(false, false), (true, false), (false, true)] {
@@ -181,11 +186,12 @@ fn a_shutdown_against_the_worker_that_takes_up() {
     });
 }
 
-/// A registered task completes on a stray, while a worker takes up what comes after that, its handle reads the output, or
-/// goes away.
+/// A registered task completes on a stray, while a worker takes up what comes after that, its
+/// handle reads the output, or goes away.
 ///
-/// Caught: `take_up` that takes no notice of COMPLETE; `hand_back` without a reference of its own; one that sets HANDED when the task
-/// is queued already; `leave` that gives back one reference where there are two.
+/// Caught: `handed` that takes no notice of COMPLETE; `hand_back` without a reference of its own;
+/// HANDED set when the task is queued already; `leave_here` that gives back one reference where
+/// there are two.
 #[test]
 fn completion_on_a_stray() {
     for drop_handle in [false, true] {
@@ -213,10 +219,12 @@ fn completion_on_a_stray() {
     }
 }
 
-/// A registered task completes on a stray, or waits on, while the lane is shut down: its registry and the queue both have it.
+/// A registered task completes on a stray, or waits on, while the lane is shut down: its registry
+/// and the queue both have it.
 ///
-/// Caught: `leave` that gives back a reference too many (loom crashes) or too few; `drop_handed` that takes no notice of COMPLETE
-/// (likewise); `hand_back` that loses the task when the queue is closed.
+/// Caught: `leave_here` that gives back a reference too many (loom crashes) or too few; `handed`
+/// that takes no notice of COMPLETE (likewise); `hand_back` that loses the task when the queue is
+/// closed.
 #[test]
 fn a_shutdown_against_completion_on_a_stray() {
     for (worker, ready) in [(false, true), (true, true), (false, false), (true, false)] {
@@ -234,8 +242,8 @@ fn a_shutdown_against_completion_on_a_stray() {
     }
 }
 
-/// A registered task is cancelled by a stray that drops it from a queue of its own (a pool that is shut down), and by the shutdown
-/// of its lane.
+/// A registered task is cancelled by a stray that drops it from a queue of its own (a pool that is
+/// shut down), and by the shutdown of its lane.
 ///
 /// Caught: the same.
 #[test]
@@ -251,11 +259,12 @@ fn two_cancellations_of_which_one_is_on_a_stray() {
     });
 }
 
-/// The lane is shut down by a thread that may not settle either, while somebody runs the task or drops it: what is left to do
-/// after the cancellation is handed over while another place in a queue is still there, and either does it.
+/// The lane is shut down by a thread that may not take a task out of a registry either, while
+/// another thread runs the task or drops it: what is left to do after the cancellation is handed
+/// over while the first `Task` is still there, and either does it.
 ///
-/// Caught: the same; and `take_up` that takes no notice of COMPLETE. Not a fault: a drop that sees HANDED and does not clear it,
-/// because to leave twice is to leave once.
+/// Caught: the same; and `handed` that takes no notice of COMPLETE. Not a fault: a drop that sees
+/// HANDED and does not clear it, because to leave twice is to leave once.
 #[test]
 fn a_shutdown_on_a_thread_without_a_seat() {
     for run in [false, true] {

@@ -1,7 +1,7 @@
-//! The inbox and the next-slot: `task::{inbox, slot}`.
+//! The inbox and the next-slot: `tasks::{inbox, slot}`.
 
 use super::explore;
-use crate::task::{Id, Inbox, Schedule, Shard, Slot, Task, TaskRef, new};
+use crate::tasks::{Completed, Id, Inbox, Registered, Schedule, Shard, SlotOwner, Task, new};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ struct Nowhere;
 impl Schedule for Nowhere {
     type Caller<'a> = ();
 
-    fn with_caller<R>(&self, f: impl FnOnce(&()) -> R) -> R {
+    fn with_caller<R>(f: impl FnOnce(&()) -> R) -> R {
         f(&())
     }
 
@@ -34,12 +34,12 @@ impl Schedule for Nowhere {
         Err(task)
     }
 
-    fn register(&self, (): &(), _: TaskRef) -> Option<Shard> {
+    fn register(&self, (): &(), _: Registered) -> Option<Shard> {
         None
     }
 
-    fn unregister(&self, _: TaskRef, _: Shard) -> bool {
-        false
+    unsafe fn unregister(&self, _: &Completed) -> Option<Registered> {
+        None
     }
 }
 
@@ -137,23 +137,24 @@ fn push_and_take_against_close() {
     });
 }
 
-/// The owner of a next-slot puts two tasks in and takes what is left, while a shutdown empties it: each task comes out
-/// once, and whoever has it sees what the owner wrote before.
+/// The owner of a next-slot puts two tasks in and takes what is left, while a shutdown empties it:
+/// each task comes out once, and whoever has it sees what the owner wrote before.
 ///
-/// Caught: `put` that stores where it should swap; `put` without its release; `take` that loads and then stores.
+/// Caught: `put` that stores where it should swap; `put` without its release; `take` that loads and
+/// then stores.
 #[test]
 fn next_slot_against_shutdown() {
     explore(None, || {
-        let slot = Arc::new(Slot::new());
+        let owner = SlotOwner::new();
         let runs = Arc::new(AtomicUsize::new(0));
         let shutdown = thread::spawn({
-            let slot = slot.clone();
+            let slot = owner.slot().clone();
             move || slot.take().into_iter().for_each(run)
         });
         for _ in 0..2 {
-            slot.put(published_task(&runs)).into_iter().for_each(run);
+            owner.put(published_task(&runs)).into_iter().for_each(run);
         }
-        slot.take().into_iter().for_each(run);
+        owner.slot().take().into_iter().for_each(run);
         shutdown.join().unwrap();
         assert_eq!(runs.load(Ordering::SeqCst), 2);
     });

@@ -6,7 +6,7 @@
 use super::explore;
 use super::inboxes::{run, task};
 use crate::scheduler::lease::Lease;
-use crate::task::Slot;
+use crate::tasks::SlotOwner;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -272,6 +272,12 @@ fn surrendering_against_a_taker() {
     });
 }
 
+/// The owner's end of a LIFO slot, as in `scheduler::seat`.
+struct Lifo(SlotOwner);
+
+// SAFETY: it is used by whoever has the seat, which is what the model is about.
+unsafe impl Sync for Lifo {}
+
 /// The code of a poll wakes two tasks, while its seat is taken: they go into the LIFO slot or, once the seat is gone, to the
 /// inbox. The next owner of the slot wakes one as well, and then takes what is there. Each task comes out once.
 ///
@@ -279,14 +285,14 @@ fn surrendering_against_a_taker() {
 #[test]
 fn the_lifo_slot_of_a_seat_that_is_taken() {
     explore(Some(3), || {
-        let (lease, slot) = (Arc::new(Lease::new()), Arc::new(Slot::new()));
+        let (lease, slot) = (Arc::new(Lease::new()), Arc::new(Lifo(SlotOwner::new())));
         let runs = Arc::new(AtomicUsize::new(0));
         let taker = thread::spawn({
             let (lease, slot, runs) = (lease.clone(), slot.clone(), runs.clone());
             move || {
                 if lease.try_revoke(|| true) {
-                    slot.put(task(&runs)).into_iter().for_each(run);
-                    slot.take().into_iter().for_each(run);
+                    slot.0.put(task(&runs)).into_iter().for_each(run);
+                    slot.0.slot().take().into_iter().for_each(run);
                 } else {
                     run(task(&runs));
                 }
@@ -295,14 +301,14 @@ fn the_lifo_slot_of_a_seat_that_is_taken() {
         for _ in 0..2 {
             let task = task(&runs);
             if lease.acquire() {
-                slot.put(task).into_iter().for_each(run);
+                slot.0.put(task).into_iter().for_each(run);
                 lease.release();
             } else {
                 run(task);
             }
         }
         if lease.acquire() {
-            slot.take().into_iter().for_each(run);
+            slot.0.slot().take().into_iter().for_each(run);
         }
         taker.join().unwrap();
         assert_eq!(runs.load(Ordering::SeqCst), 3, "a task was lost");

@@ -1,7 +1,7 @@
-//! Publishing the next deadline: `time::shard`.
+//! Publishing the next deadline: `timers::shard`.
 
 use super::explore;
-use crate::time::shard::{NEVER, Shard};
+use crate::timers::{NEVER, TimerShard};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 use std::task::Waker;
@@ -9,13 +9,13 @@ use std::task::Waker;
 /// A remote insert against an owner that goes to sleep: the owner knows the timer before it sleeps
 /// for good, or is woken.
 ///
-/// Caught: `prepare_sleep` that does not look at the operations again; its fence left out, alone and with
-/// the push's SeqCst weakened; the fence of `sleeps_beyond` left out; `insert_remote` that reads the deadline
-/// before it pushes.
+/// Caught: `prepare_sleep` that does not look at the operations again; its fence left out, alone
+/// and with the push's SeqCst weakened; the fence of `sleeps_beyond` left out; `insert_remote` that
+/// reads the deadline before it pushes.
 #[test]
 fn timer_publish() {
     explore(None, || {
-        let shard = Arc::new(Shard::new());
+        let shard = Arc::new(TimerShard::new());
         let owner_wakes = Arc::new(Notify::new());
         let remote = thread::spawn({
             let (shard, owner_wakes) = (shard.clone(), owner_wakes.clone());
@@ -44,14 +44,15 @@ fn timer_publish() {
     });
 }
 
-/// A remote insert that is soon given an earlier deadline: an owner that knows only the later one by then is woken
-/// once more.
+/// A remote insert that is soon given an earlier deadline: an owner that knows only the later one
+/// by then is woken once more.
 ///
-/// Caught: `reset_remote` that never asks for a wake-up; one that reads the deadline before it pushes.
+/// Caught: `reset_remote` that never asks for a wake-up; one that reads the deadline before it
+/// pushes.
 #[test]
 fn timer_reset() {
     explore(None, || {
-        let shard = Arc::new(Shard::new());
+        let shard = Arc::new(TimerShard::new());
         let owner_wakes = Arc::new(Notify::new());
         let remote = thread::spawn({
             let (shard, owner_wakes) = (shard.clone(), owner_wakes.clone());

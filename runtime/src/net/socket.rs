@@ -18,7 +18,8 @@ use evenkeel_io_driver::{Direction, Interest, Io, Ready};
 use socket2::SockRef;
 
 use crate::runtime::context;
-use crate::task::coop::{Coop, cooperative, cooperative_output, poll_operation, poll_output};
+use crate::task::coop::{Coop, cooperative, cooperative_output};
+use crate::tasks::budget::{poll_operation, poll_output};
 
 /// A socket on which a system call can be tried.
 pub trait MioSocket: mio::event::Source + fmt::Debug {

@@ -2,7 +2,7 @@
 
 use super::context;
 use crate::scheduler::worker::leave_seat;
-use crate::task::coop;
+use crate::tasks::budget;
 
 /// Runs `f`, which may block or compute, without holding up the other tasks of the calling worker.
 ///
@@ -41,5 +41,5 @@ where
     F: FnOnce() -> R,
 {
     let _may_block = leave_seat().then(context::allow_blocking);
-    coop::with_leave_to_block(f)
+    budget::with_leave_to_block(f)
 }

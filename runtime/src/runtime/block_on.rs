@@ -2,10 +2,10 @@
 
 use super::context::BlockOnGuard;
 use super::shared::Shared;
+use crate::panics::wake;
 use crate::scheduler::parker::Parker;
-use crate::task::coop;
-use crate::time::clock;
-use crate::time::shard::wake;
+use crate::tasks::budget;
+use crate::timers::clock;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output 
     shared.want_tokio();
     shared.tokio.inside(|| {
         loop {
-            if let Poll::Ready(output) = coop::with_budget(|| future.as_mut().poll(&mut cx)) {
+            if let Poll::Ready(output) = budget::with_budget(|| future.as_mut().poll(&mut cx)) {
                 return output;
             }
             // Whatever wakes us from here on leaves its mark in the parker, so the park below returns.

@@ -15,7 +15,7 @@ use crate::scheduler::idle::Idle;
 use crate::scheduler::kind::Kind;
 use crate::scheduler::lane::{Lane, LaneParts, WORKERS_MAX};
 use crate::scheduler::tuning::Tuning;
-use crate::time::shard::Shard;
+use crate::timers::TimerShard;
 use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
 use evenkeel_topology::{
@@ -276,7 +276,7 @@ impl Builder {
             look_ups: self.pool("dns", &threads_wanted, &watch, &runtime)?,
             io_driver,
             driver_lock,
-            driver_timers: Arc::new(Shard::new()),
+            driver_timers: Arc::new(TimerShard::new()),
             watch,
             threads_wanted,
             takeover: Takeover::new(

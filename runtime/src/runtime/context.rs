@@ -1,8 +1,9 @@
 //! What a thread knows of the runtime it is in.
 
 use super::shared::Shared;
+use crate::panics::wake;
 use crate::scheduler::worker::Caller;
-use crate::time::shard::{Shard, wake};
+use crate::timers::TimerShard;
 use crossbeam_utils::CachePadded;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -37,7 +38,7 @@ struct Context {
     /// It may drive a future all the same.
     may_block: Cell<bool>,
     /// The timers of a thread in `block_on`.
-    timers: RefCell<Option<Arc<Shard>>>,
+    timers: RefCell<Option<Arc<TimerShard>>>,
 }
 
 /// Of one `enter` guard.
@@ -116,16 +117,16 @@ pub(crate) fn io_handle() -> evenkeel_io_driver::Handle {
 }
 
 /// The timers that belong to this thread, if it is an IO worker or in `block_on`.
-pub(crate) fn own_timers() -> Option<Arc<Shard>> {
+pub(crate) fn own_timers() -> Option<Arc<TimerShard>> {
     with_own_timers(Arc::clone)
 }
 
 /// True if these timers belong to this thread.
-pub(crate) fn is_own(timers: &Arc<Shard>) -> bool {
+pub(crate) fn is_own(timers: &Arc<TimerShard>) -> bool {
     with_own_timers(|own| Arc::ptr_eq(own, timers)).unwrap_or(false)
 }
 
-fn with_own_timers<R>(f: impl Fn(&Arc<Shard>) -> R) -> Option<R> {
+fn with_own_timers<R>(f: impl Fn(&Arc<TimerShard>) -> R) -> Option<R> {
     let worker = Caller::with(|caller| caller.worker()?.timers().map(&f));
     worker.or_else(|| {
         CONTEXT
@@ -135,8 +136,8 @@ fn with_own_timers<R>(f: impl Fn(&Arc<Shard>) -> R) -> Option<R> {
     })
 }
 
-/// True if this thread may take the lock of these timers: see [`shard`](crate::time::shard).
-pub(crate) fn may_lock(timers: &Arc<Shard>) -> bool {
+/// True if this thread may take the lock of these timers: see [`timers`](crate::timers).
+pub(crate) fn may_lock(timers: &Arc<TimerShard>) -> bool {
     Caller::with(|caller| caller.latency_critical().is_some()) || is_own(timers)
 }
 
@@ -240,8 +241,8 @@ impl Drop for Playing {
 /// A thread that drives one future.
 pub(crate) struct BlockOnGuard {
     /// Its own, also on a thread of the runtime: that one may be shut down while the future goes on.
-    timers: Arc<Shard>,
-    timers_before: Option<Arc<Shard>>,
+    timers: Arc<TimerShard>,
+    timers_before: Option<Arc<TimerShard>>,
     _playing: Playing,
     _entered: EnterGuard,
 }
@@ -269,7 +270,7 @@ impl BlockOnGuard {
             ),
         }
         let entered = enter(runtime);
-        let timers = Arc::new(Shard::new());
+        let timers = Arc::new(TimerShard::new());
         // Not on a thread that is ending: there it has a place among those of the driver thread.
         let timers_before = CONTEXT
             .try_with(|context| context.timers.replace(Some(timers.clone())))
@@ -284,7 +285,7 @@ impl BlockOnGuard {
         }
     }
 
-    pub(crate) fn timers(&self) -> &Shard {
+    pub(crate) fn timers(&self) -> &TimerShard {
         &self.timers
     }
 }

@@ -3,11 +3,12 @@ use super::context::{self, EnterGuard, TryCurrentError};
 use super::dump::Dump;
 use super::metrics::RuntimeMetrics;
 use super::shared::Shared;
+use crate::join::JoinHandle;
 use crate::scheduler::kind::Kind;
 use crate::scheduler::lane::Lane;
 use crate::scheduler::schedule::LaneRef;
 use crate::scheduler::worker::Caller;
-use crate::task::{self, Id, JoinHandle, Schedule, Task, coop};
+use crate::tasks::{self, Id, Schedule, Task, budget};
 use evenkeel_topology::ComputePriority;
 use std::fmt;
 use std::future::Future;
@@ -126,7 +127,7 @@ impl Handle {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let (task, handle) = task::new(Once(Some(f)), PoolRef, Id::next(), Location::caller());
+        let (task, handle) = tasks::new(Once(Some(f)), PoolRef, Id::next(), Location::caller());
         // Refused, the job is dropped, and with it the task, which cancels it.
         let _ = self.shared.blocking.execute(move || {
             let again = task.run();
@@ -253,7 +254,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let (task, handle) = task::new(future, LaneRef(lane.clone()), Id::next(), spawned_at);
+    let (task, handle) = tasks::new(future, LaneRef(lane.clone()), Id::next(), spawned_at);
     lane.schedule(caller, task);
     JoinHandle::new(handle)
 }
@@ -272,7 +273,7 @@ impl<F: FnOnce() -> R, R> Future for Once<F> {
             .take()
             .expect("a closure completes in its first poll");
         // It may drive futures itself, and cannot yield.
-        Poll::Ready(coop::with_leave_to_block(f))
+        Poll::Ready(budget::with_leave_to_block(f))
     }
 }
 
@@ -282,7 +283,7 @@ struct PoolRef;
 impl Schedule for PoolRef {
     type Caller<'a> = ();
 
-    fn with_caller<R>(&self, f: impl FnOnce(&()) -> R) -> R {
+    fn with_caller<R>(f: impl FnOnce(&()) -> R) -> R {
         f(&())
     }
 
@@ -306,11 +307,11 @@ impl Schedule for PoolRef {
         Err(task)
     }
 
-    fn register(&self, (): &(), _: task::TaskRef) -> Option<task::Shard> {
+    fn register(&self, (): &(), _: tasks::Registered) -> Option<tasks::Shard> {
         unreachable!("a closure is never pending")
     }
 
-    fn unregister(&self, _: task::TaskRef, _: task::Shard) -> bool {
-        false
+    unsafe fn unregister(&self, _: &tasks::Completed) -> Option<tasks::Registered> {
+        None
     }
 }

@@ -7,7 +7,7 @@ use crate::scheduler::hooks::LaneHooks;
 use crate::scheduler::offload;
 use crate::scheduler::seat::{FreeSeat, WorkerThread};
 use crate::scheduler::worker::Caller;
-use crate::task::{Place, Task};
+use crate::tasks::{Place, Task};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The runtime, once it is built.

@@ -30,7 +30,7 @@ pub use handle::Handle;
 pub use metrics::RuntimeMetrics;
 pub use takeover_policy::TakeoverPolicy;
 
-use crate::task::JoinHandle;
+use crate::join::JoinHandle;
 use handle::Size;
 use shared::Shared;
 use std::fmt;

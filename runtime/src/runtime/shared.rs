@@ -9,8 +9,8 @@ use super::workers_alive::WorkersAlive;
 use crate::scheduler::driver_lock::DriverLock;
 use crate::scheduler::lane::Lane;
 use crate::scheduler::tuning::Tuning;
-use crate::task::Place;
-use crate::time::shard::Shard;
+use crate::tasks::Place;
+use crate::timers::TimerShard;
 use crate::tokio_context::TokioContext;
 use evenkeel_topology::Plan;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     /// Who polls the IO driver.
     pub(super) driver_lock: Arc<DriverLock>,
     /// The timers of threads that have none of their own.
-    pub(crate) driver_timers: Arc<Shard>,
+    pub(crate) driver_timers: Arc<TimerShard>,
     pub(super) watch: Arc<Watch>,
     /// The blocking pool asks the supervisor for threads.
     pub(super) threads_wanted: Arc<AtomicBool>,

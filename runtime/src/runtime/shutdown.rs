@@ -16,7 +16,7 @@ use super::context;
 use super::handle::Handle;
 use super::shared::Shared;
 use super::workers_alive::WorkersAlive;
-use crate::time::shard::wake;
+use crate::panics::wake;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

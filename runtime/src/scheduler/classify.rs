@@ -4,8 +4,8 @@ use super::kind::Kind;
 use super::lane::Lane;
 use super::offload;
 use super::worker::WorkerState;
-use crate::task::coop::take_put_off;
-use crate::task::{Id, Length, Place, Polled, TaskClass};
+use crate::tasks::budget::take_put_off;
+use crate::tasks::{Id, Length, Place, Polled, TaskClass};
 use std::time::Duration;
 
 /// A task that has one part of so many of a core has a large share of it.

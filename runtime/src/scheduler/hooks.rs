@@ -1,7 +1,7 @@
 //! What a lane asks of its runtime.
 
 use super::seat::{FreeSeat, WorkerThread};
-use crate::task::{Place, Task};
+use crate::tasks::{Place, Task};
 use std::sync::Arc;
 
 pub(crate) trait LaneHooks: Send + Sync {

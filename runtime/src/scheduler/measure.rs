@@ -5,9 +5,9 @@
 //! kept from its CPU in the midst of any poll. To ask for that is a system call, so at the end of a poll it is left out if the
 //! poll was short by the clock on the wall.
 
-use crate::task::coop::take_put_off;
-use crate::task::{Id, Length, Task, TaskClass};
-use crate::time::clock;
+use crate::tasks::budget::take_put_off;
+use crate::tasks::{Id, Length, Task, TaskClass};
+use crate::timers::clock;
 use evenkeel_topology::thread_cpu_time;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};

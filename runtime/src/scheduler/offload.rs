@@ -8,8 +8,8 @@ use super::hooks::LaneHooks;
 use super::kind::Kind;
 use super::lane::Lane;
 use super::worker::{Caller, Worker};
-use crate::task::{Id, Place, Task, TaskClass};
-use crate::time::clock;
+use crate::tasks::{Id, Place, Task, TaskClass};
+use crate::timers::clock;
 use evenkeel_topology::{current_thread_id, thread_cpu_time};
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -123,7 +123,7 @@ impl Lane {
             (0..stealer.len()).map_while(|_| stealer.steal().success())
         });
         let mut sent = 0;
-        for task in waiting.chain(queued) {
+        for mut task in waiting.chain(queued) {
             if task.class().place() == Place::Compute {
                 self.offloaded_leaves();
                 task.forgive();

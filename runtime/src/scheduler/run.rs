@@ -4,8 +4,8 @@ use super::kind::Kind;
 use super::lane::Lane;
 use super::seat::FreeSeat;
 use super::worker::{Caller, Current, Worker, WorkerState};
-use crate::task::{Place, Task};
-use crate::time::clock;
+use crate::tasks::{Place, Task};
+use crate::timers::clock;
 use std::sync::Arc;
 
 /// A busy worker looks for IO events every so many tasks. (tokio's number; prime, so that it does not

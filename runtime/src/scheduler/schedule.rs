@@ -4,7 +4,9 @@ use super::classify;
 use super::kind::Kind;
 use super::lane::Lane;
 use super::worker::Caller;
-use crate::task::{Id, Schedule, Shard as TaskShard, Task, TaskClass, TaskRef, id_of};
+use crate::tasks::{
+    Completed, Id, Registered, Schedule, Shard as TaskShard, Task, TaskClass, id_of,
+};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
@@ -16,7 +18,7 @@ impl Schedule for LaneRef {
     type Caller<'a> = Caller<'a>;
 
     #[inline]
-    fn with_caller<R>(&self, f: impl FnOnce(&Caller<'_>) -> R) -> R {
+    fn with_caller<R>(f: impl FnOnce(&Caller<'_>) -> R) -> R {
         Caller::with(f)
     }
 
@@ -63,14 +65,16 @@ impl Schedule for LaneRef {
         }
     }
 
-    fn register(&self, caller: &Caller<'_>, task: TaskRef) -> Option<TaskShard> {
+    fn register(&self, caller: &Caller<'_>, task: Registered) -> Option<TaskShard> {
         // Only a worker of the lane settles its tasks.
         let worker = caller.worker_of(&self.0)?;
-        let registered = worker.held().registry().insert(task);
-        registered.then_some(TaskShard(worker.index()))
+        worker.held().registry().insert(task).ok()?;
+        Some(TaskShard(worker.index()))
     }
 
-    fn unregister(&self, task: TaskRef, shard: TaskShard) -> bool {
-        self.0.seat(shard.0).unregister(task)
+    unsafe fn unregister(&self, task: &Completed) -> Option<Registered> {
+        let seat = self.0.seat(task.shard().0);
+        // SAFETY: by the caller's word `register` has inserted it, in the seat that the shard names.
+        unsafe { seat.unregister(task) }
     }
 }

@@ -7,9 +7,9 @@
 use super::lease::Lease;
 use super::long_queue::Counted;
 use super::parker::Parker;
-use crate::task::coop::PreemptRequest;
-use crate::task::{Place, Registry, Slot, Task, TaskRef};
-use crate::time::shard::Shard as TimerShard;
+use crate::tasks::budget::PreemptRequest;
+use crate::tasks::{Completed, Place, Registered, Registry, Slot, SlotOwner, Task};
+use crate::timers::TimerShard;
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
 use evenkeel_topology::current_thread_id;
@@ -28,10 +28,10 @@ pub(super) struct Seat {
     /// No thread has had it.
     is_new: AtomicBool,
     pub(super) stealer: Stealer<Task>,
-    queue: Queue,
+    ends: Ends,
     /// The task that the worker's current one woke or spawned last. It runs next, while its data is
     /// in the cache. Only a shutdown takes it from the worker.
-    lifo: Slot,
+    lifo: Arc<Slot>,
     pub(super) parker: Parker,
     registry: Registry,
     pub(super) timers: Arc<TimerShard>,
@@ -50,13 +50,13 @@ pub(super) struct Seat {
 
 impl Seat {
     pub(super) fn new(index: usize, victims: Vec<Vec<usize>>) -> Self {
-        let deque = Deque::new_fifo();
+        let (deque, lifo) = (Deque::new_fifo(), SlotOwner::new());
         Seat {
             index,
             is_new: AtomicBool::new(true),
             stealer: deque.stealer(),
-            queue: Queue(UnsafeCell::new(deque)),
-            lifo: Slot::new(),
+            lifo: lifo.slot().clone(),
+            ends: Ends(UnsafeCell::new(OwnerEnds { deque, lifo })),
             parker: Parker::new(),
             registry: Registry::new(),
             timers: Arc::new(TimerShard::new()),
@@ -105,9 +105,13 @@ impl Seat {
         (id != 0).then_some(id)
     }
 
-    /// Forgets a task that was registered here. True if its reference is given back.
-    pub(super) fn unregister(&self, task: TaskRef) -> bool {
-        self.registry.remove(task)
+    /// Takes a task that has completed out of the registry; `None` if a shutdown has done that.
+    ///
+    /// # Safety
+    /// The task was registered here.
+    pub(super) unsafe fn unregister(&self, task: &Completed) -> Option<Registered> {
+        // SAFETY: by the caller's word.
+        unsafe { self.registry.remove(task) }
     }
 
     /// Cancels the tasks that are queued here, or wait. For a shutdown, on whatever thread.
@@ -124,18 +128,24 @@ impl Seat {
     }
 }
 
-/// The owner's end of a seat's deque.
-struct Queue(UnsafeCell<Deque<Task>>);
+/// The owner's ends of a seat's deque and of its LIFO slot.
+struct OwnerEnds {
+    deque: Deque<Task>,
+    lifo: SlotOwner,
+}
 
-// SAFETY: the deque is `Send`, and `get` is called by one thread at a time, which sees what the one
+/// The owner's ends, for the thread that holds the seat.
+struct Ends(UnsafeCell<OwnerEnds>);
+
+// SAFETY: the ends are `Send`, and `get` is called by one thread at a time, which sees what the one
 // before it did.
-unsafe impl Sync for Queue {}
+unsafe impl Sync for Ends {}
 
-impl Queue {
+impl Ends {
     /// # Safety
     /// The calling thread holds the seat, and uses the result no longer than that.
-    unsafe fn get(&self) -> &Deque<Task> {
-        // SAFETY: by the caller's word no other thread uses it; and only shared references are made.
+    unsafe fn get(&self) -> &OwnerEnds {
+        // SAFETY: by the caller's word no other thread uses them; and only shared references are made.
         unsafe { &*self.0.get() }
     }
 }
@@ -217,15 +227,20 @@ pub(crate) struct Held<'a>(&'a Sitting);
 
 impl<'a> Held<'a> {
     #[inline]
-    pub(super) fn queue(&self) -> &Deque<Task> {
+    fn ends(&self) -> &OwnerEnds {
         // SAFETY: this value is the proof, and outlives the result.
-        unsafe { self.0.seat.queue.get() }
+        unsafe { self.0.seat.ends.get() }
+    }
+
+    #[inline]
+    pub(super) fn queue(&self) -> &Deque<Task> {
+        &self.ends().deque
     }
 
     /// Puts a task in the LIFO slot, and returns the one that was there.
     #[inline]
     pub(super) fn put_lifo(&self, task: Task) -> Option<Task> {
-        self.0.seat.lifo.put(task)
+        self.ends().lifo.put(task)
     }
 
     #[inline]

@@ -8,7 +8,7 @@
 
 use super::lane::Lane;
 use crate::panics::drop_quietly;
-use crate::time::shard::wake;
+use crate::panics::wake;
 use std::sync::atomic::Ordering;
 
 impl Lane {

@@ -11,7 +11,7 @@ use super::kind::Kind;
 use super::lane::Lane;
 use super::seat::{FreeSeat, Poll, WorkerThread, try_take};
 use super::worker::Caller;
-use crate::task::Place;
+use crate::tasks::Place;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

@@ -6,8 +6,8 @@ use super::lane::Lane;
 use super::measure::Measure;
 use super::poll_time::Stretch;
 use super::seat::{FreeSeat, Held, Seat, Sitting, WorkerThread};
-use crate::task::coop::PreemptRequest;
-use crate::time::clock;
+use crate::tasks::budget::PreemptRequest;
+use crate::timers::clock;
 use evenkeel_sync::SpinBackoff;
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -175,7 +175,7 @@ impl<'a> Worker<'a> {
         &self.state.lane
     }
 
-    pub(crate) fn timers(&self) -> Option<&Arc<crate::time::shard::Shard>> {
+    pub(crate) fn timers(&self) -> Option<&Arc<crate::timers::TimerShard>> {
         (self.kind() == Kind::Io).then(|| self.held.timers())
     }
 

@@ -1,54 +1,57 @@
-//! The budget of a poll, by which tasks that always have something to do let the others have a turn.
+//! The budget of a poll, which makes tasks that always have something to do give others a turn.
 //!
-//! A worker runs one task until its poll returns. A task whose sources are always ready (a socket that is
-//! filled faster than it is read, say) would never return from it, and nothing else would run on that
-//! worker. So each poll of a task has a budget of 128 units, as in tokio, and so has each poll of the
-//! future in [`block_on`](crate::runtime::Runtime::block_on). An operation that completes takes a unit;
-//! one that has to wait takes none. Once there are none left, the next operation wakes its own task and
-//! returns `Pending` although it could go on: the task goes to the back of its queue, and comes back with
-//! a new budget.
+//! A worker runs a task until its poll returns. A task whose sources are always ready (a socket
+//! that is filled faster than it is read, say) would never return, and nothing else would run on
+//! that worker. So each poll of a task has a budget of 128 units, as in tokio, and so has each poll
+//! of the future in [`block_on`](crate::runtime::Runtime::block_on). An operation that completes
+//! takes a unit; one that has to wait takes none. Once there are none left, the next operation
+//! wakes its own task and returns `Pending` although it could go on: the task goes to the back of
+//! its queue, and comes back with a new budget.
 //!
-//! 128 units may take long if each comes with some work: a connection on which many requests wait, say. While short
-//! tasks wait, the budget of a poll that has computed for a quarter of a millisecond (of the policy's `after`,
-//! [`TakeoverPolicy`](crate::runtime::TakeoverPolicy)), or of any poll after 50 ms, is cut, if it has taken a unit: to one, and some
-//! more for writing. So what takes part can answer what it is at, and then ends by itself.
+//! 128 units may take long if each comes with some work, as on a connection on which many requests
+//! wait. So the budget of a poll is cut while short tasks wait: once it has computed for a quarter
+//! of the policy's `after` (a quarter of a millisecond by default, see
+//! [`TakeoverPolicy`](crate::runtime::TakeoverPolicy)), or after 50 ms in any case. One unit is
+//! left then, and some more for writing, unless the poll has not taken any yet. So a task that
+//! takes part can answer the request that it is working on, and then its poll ends by itself.
 //!
 //! The asynchronous operations of [`net`](crate::net), [`io`](crate::io), [`time`](crate::time),
-//! [`JoinHandle`](super::JoinHandle) and [`JoinSet`](super::JoinSet) take part. What does not wait does
-//! not: `try_read` and its like. Code that is no task has no limit: plain threads, other executors on
-//! them, and the closures of [`spawn_blocking`](crate::spawn_blocking) and
-//! [`spawn_compute`](crate::spawn_compute).
+//! [`JoinHandle`](crate::task::JoinHandle) and [`JoinSet`](crate::task::JoinSet) take part.
+//! Operations that never wait, like `try_read`, do not. Code outside of tasks has no limit: plain
+//! threads, other executors on them, and the closures of [`spawn_blocking`](crate::spawn_blocking)
+//! and [`spawn_compute`](crate::spawn_compute).
 //!
 //! # tokio's channels
 //!
-//! The channels and locks of `tokio::sync`, and the helpers of `tokio::io`, take from a budget of
-//! tokio's, of about as many units, which there is only inside of a runtime of tokio's. With the feature
-//! `tokio-rt` (default) there is one beside each runtime of ours, with one thread, and all polls of tasks
-//! and of the future in `block_on` are made inside of it. So
+//! The channels and locks of `tokio::sync`, and the helpers of `tokio::io`, take from tokio's own
+//! budget, which is about as large and exists only inside a tokio runtime. With the feature
+//! `tokio-rt` (default) each Evenkeel runtime has a tokio runtime of one thread beside it, and all
+//! polls of tasks and of the future in `block_on` are made inside that one. So
 //!
-//! - a loop over a channel that always has a message ends its poll, a timeout around it fires, and the
-//!   other branches of its `select!` get on;
-//! - `blocking_recv`, `blocking_lock` and their like panic in a task, where they would hold a worker up.
-//!   They work in [`spawn_blocking`](crate::spawn_blocking), in the closure of
-//!   [`spawn_compute`](crate::spawn_compute), and in [`block_in_place`](super::block_in_place);
-//! - what needs a runtime of tokio's finds this one: `send_timeout`, `tokio::time`, `tokio::spawn`,
+//! - a loop over a channel that always has a message ends its poll, a timeout around it fires, and
+//!   the other branches of its `select!` make progress;
+//! - `blocking_recv`, `blocking_lock` and their like panic in a task, where they would block a
+//!   worker. They work in [`spawn_blocking`](crate::spawn_blocking), in the closure of
+//!   [`spawn_compute`](crate::spawn_compute), and in
+//!   [`block_in_place`](crate::task::block_in_place);
+//! - code that needs a tokio runtime finds this one: `send_timeout`, `tokio::time`, `tokio::spawn`,
 //!   `tokio::io::stdout`, and libraries that use them. What they spawn runs on tokio's one thread
-//!   (`-tokio`), at normal priority, beside all else that is spawned there; their blocking calls run on
-//!   tokio's blocking threads. tokio's timers have tokio's precision of a millisecond, and locks inside,
-//!   which the compute lane had better not share: [`time`](crate::time) has none of either.
-//!   [`Handle::current`](crate::runtime::Handle::current) is this runtime there, too.
+//!   (`-tokio`), at normal priority, beside everything else that is spawned there; their blocking
+//!   calls run on tokio's blocking threads. tokio's timers have a precision of a millisecond, and
+//!   take locks, which the compute lane should not share; [`time`](crate::time) has neither limit.
+//!   There, too, [`Handle::current`](crate::runtime::Handle::current) is the Evenkeel runtime.
 //!
-//! What is left:
+//! Limits:
 //!
-//! - A thread that is in a context of another runtime of tokio's when it calls our `block_on` stays in
-//!   that one. It has no budget of tokio's in the call, and `tokio::task::yield_now` never comes back
-//!   there, since that runtime is what is blocked.
-//! - The guard of [`enter`](crate::runtime::Handle::enter) is about our runtime only.
-//! - In a `tokio::task::LocalSet`, [`block_in_place`](super::block_in_place) panics, as tokio's does;
-//!   while a guard of another runtime of tokio's is held, what blocks panics in it.
+//! - A thread that is in the context of another tokio runtime when it calls our `block_on` stays in
+//!   that context. It has no tokio budget in the call, and `tokio::task::yield_now` never returns
+//!   there, since the call blocks that very runtime.
+//! - The guard of [`enter`](crate::runtime::Handle::enter) concerns the Evenkeel runtime only.
+//! - In a `tokio::task::LocalSet`, [`block_in_place`](crate::task::block_in_place) panics, as
+//!   tokio's does; while a guard of another tokio runtime is held, blocking calls panic in it.
 //!
-//! Without the feature, `tokio::sync` has no limit here, and loops say themselves that they take part, with [`consume_budget`] or
-//! [`cooperative`]. So they do with channels of other libraries:
+//! Without the feature, `tokio::sync` has no limit, and a loop takes part by calling
+//! [`consume_budget`] or [`cooperative`]. The same is true for channels of other libraries:
 //!
 //! ```
 //! use evenkeel::task::coop::cooperative;
@@ -71,236 +74,29 @@
 //!
 //! # Executors inside a task
 //!
-//! What polls futures inside the poll of a task should return `Pending` to the task when they do: only the
-//! next poll has a new budget. A `block_on` of another library that is called in a task cannot; it blocks the worker, and
-//! polls again and again. When 1,000 operations have been put off in one poll, that poll is given a new budget, so that
-//! such a call gets on, slowly. tokio's budget has nothing of the kind: once it is used up in such a call, an operation of `tokio::sync` in
-//! it never gets on, as in tokio's own tasks. Better call it in [`spawn_blocking`](crate::spawn_blocking), or give it an
-//! [`unconstrained`] future.
+//! Code that polls futures inside the poll of a task should return `Pending` to the task when they
+//! do: only the next poll has a new budget. A `block_on` of another library cannot do that: it
+//! blocks the worker, and polls again and again. After 1,000 operations were put off in one poll,
+//! that poll gets a new budget, so that such a call makes progress, slowly. tokio's budget does no
+//! such thing: once it is used up in such a call, an operation of `tokio::sync` never completes in
+//! it, as in tokio's own tasks. Make such calls in [`spawn_blocking`](crate::spawn_blocking), or
+//! give them an [`unconstrained`] future.
 
+use crate::tasks::budget::{
+    Budget, has_remaining, poll_either, poll_operation, poll_take, with_unconstrained,
+};
 use crate::tokio_context;
 use pin_project_lite::pin_project;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
-
-/// What operations may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Budget {
-    Unlimited,
-    /// So many units; at least one.
-    Left(u8),
-    /// One, or so many for what gives something out.
-    Preempted(u8),
-    /// No more, and so many operations have been put off since.
-    Empty(u16),
-}
-
-impl Budget {
-    /// Of a poll. (tokio's number: enough to make a turn worth its cost, and a fraction of a millisecond
-    /// for most operations.)
-    const FULL: Budget = Budget::Left(Budget::FULL_UNITS);
-    const FULL_UNITS: u8 = 128;
-
-    /// When so many operations were put off and the poll has still not returned, then most likely because somebody in it polls
-    /// again and again, and is given a new budget.
-    const PUT_OFF_MAX: u16 = 1000;
-
-    /// Of this thread, at the moment.
-    #[inline]
-    fn get() -> Budget {
-        LEFT.try_with(Cell::get).unwrap_or(Budget::Unlimited)
-    }
-
-    /// Operations that give something out are let through in a poll that is to come to its end: it has to answer what it is at.
-    /// But no more than these.
-    const OUTPUTS: u8 = 16;
-
-    /// The same, and little from now on if somebody urges. Not before the poll has got something done: what computes before
-    /// its first operation, poll after poll, would never get to do one.
-    #[inline]
-    fn get_or_shorten() -> Budget {
-        match Budget::get() {
-            Budget::Left(left) if left != Budget::FULL_UNITS && PreemptRequest::take() => {
-                let budget = Budget::Preempted(left.min(Budget::OUTPUTS));
-                budget.set();
-                budget
-            }
-            budget => budget,
-        }
-    }
-
-    /// What was taken is given back; unless operations have been put off meanwhile, since the poll is to end then.
-    #[inline]
-    fn give_back(before: Budget) {
-        if !matches!(Budget::get(), Budget::Empty(1..)) {
-            before.set();
-        }
-    }
-
-    /// One more operation is put off.
-    #[cold]
-    fn put_off(count: u16) {
-        let _ = PUT_OFF.try_with(|put_off| put_off.set(true));
-        let next = if count < Budget::PUT_OFF_MAX {
-            Budget::Empty(count + 1)
-        } else {
-            Budget::FULL
-        };
-        next.set();
-    }
-
-    #[inline]
-    fn set(self) {
-        let _ = LEFT.try_with(|left| left.set(self));
-    }
-
-    /// Runs `f` with this budget. What was left before is left again afterwards, even if `f` panics.
-    #[inline]
-    fn scope<R>(self, f: impl FnOnce() -> R) -> R {
-        let _before = SetOnDrop(Budget::get());
-        self.set();
-        f()
-    }
-}
-
-thread_local! {
-    static LEFT: Cell<Budget> = const { Cell::new(Budget::Unlimited) };
-    static PUT_OFF: Cell<bool> = const { Cell::new(false) };
-    static PREEMPT: RefCell<Option<Arc<PreemptRequest>>> = const { RefCell::new(None) };
-}
-
-/// A word from another thread to the one that polls: the budget of this poll is used up now.
-#[derive(Default)]
-pub(crate) struct PreemptRequest(AtomicBool);
-
-impl PreemptRequest {
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Another poll begins, which is not meant.
-    #[inline]
-    pub(crate) fn clear(&self) {
-        if self.0.load(Ordering::Relaxed) {
-            self.0.store(false, Ordering::Relaxed);
-        }
-    }
-
-    /// What the polls of the calling thread listen to from now on.
-    pub(crate) fn listen(request: Option<Arc<PreemptRequest>>) {
-        // It may be dropped here, which runs nothing that comes back.
-        let _ = PREEMPT.try_with(|current| *current.borrow_mut() = request);
-    }
-
-    /// Once true, false until it is set again: a poll inside of this one has a budget of its own.
-    #[inline]
-    fn take() -> bool {
-        let take = |request: &RefCell<Option<Arc<PreemptRequest>>>| match &*request.borrow() {
-            Some(request) if request.0.load(Ordering::Relaxed) => {
-                request.clear();
-                true
-            }
-            _ => false,
-        };
-        PREEMPT.try_with(take).unwrap_or(false)
-    }
-}
-
-/// True if operations were put off on this thread since this was last asked: the poll has to go on later, whatever it is like.
-pub(crate) fn take_put_off() -> bool {
-    PUT_OFF.replace(false) || tokio_context::is_used_up()
-}
-
-struct SetOnDrop(Budget);
-
-impl Drop for SetOnDrop {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.set();
-    }
-}
-
-/// Runs one poll of a task.
-#[inline]
-pub(crate) fn with_budget<R>(poll: impl FnOnce() -> R) -> R {
-    tokio_context::renew();
-    Budget::FULL.scope(poll)
-}
-
-/// Runs code whose operations must not be put off.
-#[inline]
-pub(crate) fn with_unconstrained<R>(f: impl FnOnce() -> R) -> R {
-    Budget::Unlimited.scope(f)
-}
-
-/// Runs code of a task that is no poll, and may block.
-#[inline]
-pub(crate) fn with_leave_to_block<R>(f: impl FnOnce() -> R) -> R {
-    Budget::Unlimited.scope(|| tokio_context::outside(f))
-}
-
-/// Polls an operation that takes a unit if it completes.
-#[inline]
-pub(crate) fn poll_operation<R>(
-    cx: &mut Context<'_>,
-    poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
-) -> Poll<R> {
-    poll_either(cx, false, poll)
-}
-
-/// The same for an operation that gives something out: with it the task answers, and lets others go on.
-#[inline]
-pub(crate) fn poll_output<R>(
-    cx: &mut Context<'_>,
-    poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
-) -> Poll<R> {
-    poll_either(cx, true, poll)
-}
-
-#[inline]
-fn poll_either<R>(
-    cx: &mut Context<'_>,
-    is_output: bool,
-    poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
-) -> Poll<R> {
-    let before = ready!(poll_take(cx, is_output));
-    let polled = poll(cx);
-    if polled.is_pending() {
-        // Not in a drop: if it panics the poll is over, and code to unwind would be in every read.
-        Budget::give_back(before);
-    }
-    polled
-}
-
-/// Takes a unit. Ready with what was there before.
-#[inline]
-fn poll_take(cx: &mut Context<'_>, is_output: bool) -> Poll<Budget> {
-    let before = Budget::get_or_shorten();
-    match before {
-        Budget::Unlimited => {}
-        Budget::Left(1) => Budget::Empty(0).set(),
-        Budget::Left(left) => Budget::Left(left - 1).set(),
-        Budget::Preempted(outputs @ 2..) if is_output => Budget::Preempted(outputs - 1).set(),
-        Budget::Preempted(_) => Budget::Empty(0).set(),
-        Budget::Empty(count) => {
-            Budget::put_off(count);
-            // In its own poll, a task that is woken goes to the back of the queue, as in `yield_now`.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-    }
-    Poll::Ready(before)
-}
+use std::task::{Context, Poll};
 
 /// True if an operation could go on; false once the budget of this poll is used up.
 ///
-/// True where there is no limit. A future that polls several others, of which the first may use up all of the
-/// budget every time, asks this to see to it that the others get on as well.
+/// True where there is no limit. A future that polls several others, of which the first may use up
+/// all of the budget every time, can call this to make sure that the others make progress as well.
 ///
 /// # Examples
 ///
@@ -337,11 +133,11 @@ fn poll_take(cx: &mut Context<'_>, is_output: bool) -> Poll<Budget> {
 #[inline]
 #[must_use = "it tells, and takes nothing"]
 pub fn has_budget_remaining() -> bool {
-    !matches!(Budget::get_or_shorten(), Budget::Empty(_)) && !tokio_context::is_used_up()
+    has_remaining()
 }
 
-/// Takes a unit of the budget. With none left, it wakes the task and returns `Pending`, which the caller is
-/// to return as well.
+/// Takes a unit of the budget. If none is left, it wakes the task and returns `Pending`, which the
+/// caller must return as well.
 ///
 /// The unit is given back when the [`RestoreOnPending`] is dropped, unless
 /// [`made_progress`](RestoreOnPending::made_progress) was called on it.
@@ -388,16 +184,17 @@ pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
     })
 }
 
-/// A unit of the budget, given by [`poll_proceed`], that is not spent yet.
+/// A unit of the budget, taken by [`poll_proceed`], that is not spent yet.
 ///
 /// Dropping it makes the budget what it was before `poll_proceed`, whatever was spent since, unless
-/// [`made_progress`](RestoreOnPending::made_progress) was called, or an operation had to be put off.
+/// [`made_progress`](RestoreOnPending::made_progress) was called, or an operation had to be put
+/// off.
 #[derive(Debug)]
 #[must_use = "dropping it gives the unit back: call `made_progress` when the operation has completed"]
 pub struct RestoreOnPending {
-    /// No limit stands for nothing to give back, too.
+    /// [`Budget::Unlimited`] also stands for nothing to give back.
     before: Cell<Budget>,
-    /// The budget is of this thread.
+    /// The budget belongs to this thread.
     not_send: PhantomData<*mut ()>,
 }
 
@@ -419,12 +216,12 @@ impl Drop for RestoreOnPending {
     }
 }
 
-/// Takes a unit of the budget, and lets the others have a turn if there is none left.
+/// Takes a unit of the budget, and gives others a turn if none is left.
 ///
-/// For loops that use nothing that takes part by itself. It costs a nanosecond or two as long as there are
-/// units, where [`yield_now`](super::yield_now) gives up the worker each time. A task that runs on
-/// for long between two calls keeps others waiting still: on the IO lane, 128 rounds of such a loop should
-/// not take more than some tens of microseconds.
+/// For loops that contain no operation that takes part. It costs a nanosecond or two while there
+/// are units, whereas [`yield_now`](crate::task::yield_now) gives up the worker each time. A task
+/// that runs for long between two calls still keeps others waiting: on the IO lane, 128 rounds of
+/// such a loop should take at most some tens of microseconds.
 ///
 /// # Cancel safety
 ///
@@ -446,10 +243,10 @@ pub async fn consume_budget() {
     poll_fn(|cx| poll_operation(cx, |_| Poll::Ready(()))).await;
 }
 
-/// Polls `future` without a limit: it is never made to wait although it could go on.
+/// Polls `future` without a limit: it never waits where it could go on.
 ///
-/// If its sources are always ready, nothing else runs on its worker until it ends. The budget of the task
-/// around it stays as it is.
+/// If its sources are always ready, nothing else runs on its worker until it completes. The budget
+/// of the task around it is not changed.
 ///
 /// # Cancel safety
 ///
@@ -492,10 +289,11 @@ impl<F: Future> Future for Unconstrained<F> {
     }
 }
 
-/// Makes `future` take part: it takes a unit when it completes, and is not polled while there is none left.
+/// Makes `future` take part: it takes a unit when it completes, and is not polled while none is
+/// left.
 ///
-/// For a future that is the next item of something and may be ready each time, of a library that knows
-/// nothing of budgets. One that takes part already would pay twice.
+/// For a future that is the next item of something and may be ready each time, from a library that
+/// knows nothing of budgets. A future that takes part already would pay twice.
 ///
 /// # Cancel safety
 ///
@@ -511,7 +309,7 @@ pub fn cooperative<F: Future>(future: F) -> Coop<F> {
     }
 }
 
-/// As [`cooperative`], for what gives something out.
+/// As [`cooperative`], for output.
 pub(crate) fn cooperative_output<F: Future>(future: F) -> Coop<F> {
     Coop {
         future,
@@ -536,60 +334,5 @@ impl<F: Future> Future for Coop<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         poll_either(cx, self.is_output, |cx| self.project().future.poll(cx))
-    }
-}
-
-#[cfg(all(test, not(evenkeel_loom)))]
-mod tests {
-    use super::*;
-    use std::task::Waker;
-
-    fn operate(is_output: bool) -> Poll<()> {
-        poll_either(&mut Context::from_waker(Waker::noop()), is_output, |_| {
-            Poll::Ready(())
-        })
-    }
-
-    /// Polls with somebody who may urge.
-    fn preempted(poll: impl FnOnce(&PreemptRequest)) {
-        let request = Arc::new(PreemptRequest::default());
-        PreemptRequest::listen(Some(request.clone()));
-        with_budget(|| poll(&request));
-        PreemptRequest::listen(None);
-    }
-
-    #[test]
-    fn a_preempted_poll_may_answer_and_ends_at_its_second_input() {
-        preempted(|request| {
-            assert!(operate(false).is_ready());
-            request.set();
-            (0..3).for_each(|_| assert!(operate(true).is_ready()));
-            assert!(operate(false).is_ready());
-            assert!(operate(false).is_pending());
-            assert!(operate(true).is_pending());
-        });
-    }
-
-    #[test]
-    fn a_preempted_poll_that_only_writes_ends_as_well() {
-        preempted(|request| {
-            assert!(operate(true).is_ready());
-            request.set();
-            let written = (0..).take_while(|_| operate(true).is_ready()).count();
-            assert_eq!(written, usize::from(Budget::OUTPUTS));
-        });
-    }
-
-    #[test]
-    fn an_input_that_has_to_wait_leaves_a_preempted_poll_what_it_had() {
-        preempted(|request| {
-            assert!(operate(false).is_ready());
-            request.set();
-            let mut cx = Context::from_waker(Waker::noop());
-            assert!(poll_operation(&mut cx, |_| Poll::<()>::Pending).is_pending());
-            assert!(operate(true).is_ready());
-            assert!(operate(false).is_ready());
-            assert!(operate(false).is_pending());
-        });
     }
 }

@@ -1,14 +1,16 @@
-use super::{AbortHandle, Id, JoinError, JoinHandle, coop};
+use crate::join::{AbortHandle, JoinError, JoinHandle};
 use crate::runtime::Handle;
 use crate::runtime::handle::Size;
 use crate::stack::Stack;
+use crate::tasks::{Id, budget};
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-/// A set of tasks, joined in the order in which they complete. Dropping it aborts those that are left.
+/// A set of tasks, joined in the order in which they complete. Dropping it aborts the tasks that
+/// are left.
 ///
 /// # Examples
 ///
@@ -28,17 +30,17 @@ use std::task::{Context, Poll, Wake, Waker};
 pub struct JoinSet<T> {
     members: HashMap<u64, JoinHandle<T>>,
     next_key: u64,
-    /// Members that have not been polled with a waker of `ready` yet.
+    /// The members that have not been polled with a waker of `ready` yet.
     fresh: Vec<u64>,
     ready: Arc<Ready>,
 }
 
-/// Whom to wake when a member completes, and which one that was.
+/// The members that have completed, and the task that waits for them.
 ///
-/// A member that completes on the compute lane does so on a thread that may be preempted at any point.
-/// So nothing here is claimed or taken by it: a push that is complete or not there, and a waker that stays
-/// in place. (`FuturesUnordered` has a queue whose pushes are done in two steps.) For another waker
-/// there is another `Ready`.
+/// A member that completes on the compute lane does so on a thread that may be preempted at any
+/// point. So it claims or takes nothing here: a push is complete or has not happened, and the waker
+/// stays in place. (`FuturesUnordered` has a queue whose pushes take two steps.) Another waker
+/// needs another `Ready`.
 struct Ready {
     keys: Stack<u64>,
     parent: Waker,
@@ -108,16 +110,16 @@ impl<T> JoinSet<T> {
         if self.is_empty() {
             return Poll::Ready(None);
         }
-        coop::poll_operation(cx, |cx| {
+        budget::poll_operation(cx, |cx| {
             self.listen(cx.waker());
-            // Without a budget for each member: one that has completed must not be put off, for then its
+            // Members take nothing from the budget. If one that has completed were put off, its
             // key would be in the stack again at once, and the search would never end.
             self.next_completed()
                 .map_or(Poll::Pending, |completed| Poll::Ready(Some(completed)))
         })
     }
 
-    /// Makes `waker` the one that is told of completed members.
+    /// Makes `waker` the one that is woken when members complete.
     fn listen(&mut self, waker: &Waker) {
         if !self.ready.parent.will_wake(waker) {
             let parent = waker.clone();
@@ -129,16 +131,16 @@ impl<T> JoinSet<T> {
         }
     }
 
-    /// The result of a member that has completed; all others are left with a waker that tells.
+    /// The result of a member that has completed. Members that are not ready are left with a waker.
     fn next_completed(&mut self) -> Option<Result<(Id, T), JoinError>> {
         loop {
             if self.fresh.is_empty() {
                 self.fresh = self.ready.keys.take_all().collect();
-                // The next one is taken from the end.
+                // The next key is taken from the end.
                 self.fresh.reverse();
             }
             let key = self.fresh.pop()?;
-            // It may have been taken already: a waker may be called more than once.
+            // The member may have been joined already: a waker may be called more than once.
             let Some(member) = self.members.get_mut(&key) else {
                 continue;
             };
@@ -172,19 +174,27 @@ impl<T> JoinSet<T> {
         poll_fn(|cx| self.poll_join_next_with_id(cx)).await
     }
 
-    /// The result of a task that has completed already; `None` if there is none at the moment.
+    /// The result of a task that has completed already; `None` if no task has.
     pub fn try_join_next(&mut self) -> Option<Result<T, JoinError>> {
         self.next_completed()
             .map(|result| result.map(|(_, value)| value))
     }
 
-    /// Aborts all tasks and waits until every one of them is gone. Results and panics are dropped.
+    /// Aborts all tasks and waits until all of them are gone. Results and panics are dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the tasks stay aborted, and another call waits for those that are left.
     pub async fn shutdown(&mut self) {
         self.abort_all();
         while self.join_next().await.is_some() {}
     }
 
     /// Waits for all tasks, and returns their results in the order in which they completed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the results so far are lost, and the other tasks are aborted.
     ///
     /// # Panics
     ///

@@ -1,10 +1,10 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Lets the other tasks of this worker run before this one goes on.
+/// Lets the other tasks of this worker run before this task goes on.
 ///
 /// The task goes to the back of its worker's queue, on the lane it runs on. On another executor it
-/// wakes itself once, which has the same meaning there.
+/// wakes itself once, which has the same effect there.
 ///
 /// # Cancel safety
 ///

@@ -2,7 +2,10 @@ use std::fmt;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::time::Duration;
 
-/// A moment of the monotonic clock: [`std::time::Instant`] with the runtime's saturating arithmetic.
+/// A moment of the monotonic clock: [`std::time::Instant`] with tokio's interface.
+///
+/// A difference of two instants is zero where it would be negative. Adding or subtracting a
+/// [`Duration`] panics if the platform cannot express the result, as it does in `std`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(std::time::Instant);
 
@@ -12,17 +15,17 @@ impl Instant {
         Instant(std::time::Instant::now())
     }
 
-    /// From `std`'s.
+    /// Converts from `std`'s instant.
     pub fn from_std(std: std::time::Instant) -> Instant {
         Instant(std)
     }
 
-    /// To `std`'s.
+    /// Converts to `std`'s instant.
     pub fn into_std(self) -> std::time::Instant {
         self.0
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
     pub fn duration_since(&self, earlier: Instant) -> Duration {
         self.0.saturating_duration_since(earlier.0)
     }
@@ -37,7 +40,7 @@ impl Instant {
         self.0.saturating_duration_since(earlier.0)
     }
 
-    /// How long ago this was; zero if it lies ahead.
+    /// The time since this moment; zero if it lies ahead.
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
@@ -52,7 +55,7 @@ impl Instant {
         self.0.checked_sub(duration).map(Instant)
     }
 
-    /// `duration` from now; for a duration that cannot be expressed, a moment decades ahead.
+    /// The moment `duration` from now, or one decades ahead if the platform cannot express it.
     pub(crate) fn after(duration: Duration) -> Instant {
         const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
         let now = Instant::now();

@@ -42,15 +42,17 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
     }
 }
 
-/// What an [`Interval`] does when its ticks were not taken in time.
+/// What an [`Interval`] does about ticks that were not taken in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissedTickBehavior {
-    /// The missed ticks come at once, one after another, until the schedule is caught up with.
+    /// The missed ticks come at once, one after another, until the interval has caught up with its
+    /// schedule.
     #[default]
     Burst,
-    /// The next tick comes a period after the late one; the schedule moves.
+    /// The next tick comes a period after the late one, and the schedule moves.
     Delay,
-    /// The missed ticks are left out; the next one is at a multiple of the period from the start.
+    /// The missed ticks are left out, and the next one is at a multiple of the period from the
+    /// start.
     Skip,
 }
 

@@ -1,13 +1,10 @@
-use super::clock;
-use super::shard::{RemoteId, Shard};
-use super::wheel::Key;
 use super::{Duration, Instant};
 use crate::panics::drop_quietly;
-use crate::scheduler::worker::Caller;
-
 use crate::runtime::context::{self, ThreadShared};
 use crate::runtime::shared::Shared;
-use crate::task::coop;
+use crate::scheduler::worker::Caller;
+use crate::tasks::budget;
+use crate::timers::{Key, RemoteId, TimerShard, clock};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 /// Waits for `duration`.
 ///
-/// It waits at least that long. A duration that the clock cannot express waits for decades.
+/// It waits at least that long. If the clock cannot express the duration, it waits for decades.
 ///
 /// # Panics
 ///
@@ -55,8 +52,8 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 ///
 /// # Panics
 ///
-/// When polled before its deadline on a thread of no runtime, after its own runtime was shut down: nobody
-/// would wake it.
+/// If polled before its deadline on a thread outside any runtime, after its own runtime was shut
+/// down: nothing would wake it.
 #[must_use = "futures do nothing unless they are awaited or polled"]
 pub struct Sleep {
     deadline: Instant,
@@ -64,10 +61,10 @@ pub struct Sleep {
     entry: Option<Entry>,
 }
 
-/// A timer that was set. The waker is kept with it, and nowhere else.
+/// A timer that was set. The waker is kept with the timer, and nowhere else.
 enum Entry {
     /// With the thread that set it, which is an IO worker or in `block_on`.
-    Own(Arc<Shard>, Key),
+    Own(Arc<TimerShard>, Key),
     /// With the driver thread of this runtime.
     Driver(ThreadShared, RemoteId),
 }
@@ -100,8 +97,8 @@ impl Sleep {
 
     fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        // Whoever waits for the old deadline is to wait for the new one. A timer that has fired has woken
-        // them, and they will poll.
+        // A task that waits for the old deadline has to wait for the new one. If the timer has
+        // fired, the task is woken, and will poll.
         match self.entry.take() {
             None => {}
             Some(Entry::Own(shard, key)) => self.reset_own(shard, key),
@@ -113,14 +110,15 @@ impl Sleep {
         }
     }
 
-    fn reset_own(&mut self, shard: Arc<Shard>, key: Key) {
+    fn reset_own(&mut self, shard: Arc<TimerShard>, key: Key) {
         let deadline_ns = self.deadline_ns();
         if context::is_own(&shard) {
             shard.reset(key, deadline_ns);
             self.entry = Some(Entry::Own(shard, key));
             return;
         }
-        // Its thread may sleep for longer than the new deadline allows, so the timer is taken from it.
+        // The thread may sleep for longer than the new deadline allows, so the timer is taken from
+        // it.
         if context::may_lock(&shard) {
             if let Some(waker) = shard.remove(key) {
                 self.arm(waker);
@@ -138,7 +136,7 @@ impl Sleep {
         clock::to_ns(self.deadline.into_std())
     }
 
-    /// Takes the timer back.
+    /// Removes the timer.
     fn cancel(&mut self) {
         match self.entry.take() {
             None => {}
@@ -182,9 +180,9 @@ impl Sleep {
             self.cancel();
             return Poll::Ready(());
         }
-        // A timer that this thread keeps stays; only its waker may have to change. One that another thread
-        // keeps is taken along: that thread may not be there for it any more (a `block_on` that has
-        // ended, or that blocks its thread meanwhile).
+        // A timer that this thread keeps stays there; only its waker may have to change. One that
+        // another thread keeps is moved here: that thread may not fire it any more (its `block_on`
+        // has ended, or the thread is blocked).
         if let Some(Entry::Own(shard, key)) = &self.entry
             && context::is_own(shard)
             && shard.update(*key, cx.waker())
@@ -193,8 +191,8 @@ impl Sleep {
         }
         self.cancel();
         self.arm(cx.waker().clone());
-        // After the timer is set: a shutdown that has not woken it by now is seen here. A worker of a
-        // runtime that shuts down is about to cancel the task.
+        // After the timer was set, so that a shutdown either wakes it or is seen here. A worker of
+        // a runtime that shuts down is about to cancel the task.
         assert!(
             context::role() != context::Role::Outside || !self.timekeeper().is_shut_down(),
             "a Sleep was polled after its runtime had been shut down, so nobody would wake it: keep the \
@@ -215,7 +213,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // An IO worker stays one, and with it whose timers it may touch.
-        coop::poll_operation(cx, |cx| Caller::with(|_| self.poll_elapsed(cx)))
+        budget::poll_operation(cx, |cx| Caller::with(|_| self.poll_elapsed(cx)))
     }
 }
 

@@ -1,6 +1,7 @@
 use super::error::Elapsed;
 use super::{Duration, Instant, Sleep};
 use crate::task::coop;
+use crate::tasks::budget;
 use pin_project_lite::pin_project;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -8,8 +9,8 @@ use std::task::{Context, Poll};
 
 /// Awaits `future`, but no longer than `duration`.
 ///
-/// The future is polled first each time, so one that is ready completes even when the time is over. A
-/// future that computes inside a poll is not interrupted.
+/// The future is polled first each time, so a future that is ready completes even if the time is
+/// over. A future that computes inside a poll is not interrupted.
 ///
 /// # Errors
 ///
@@ -46,6 +47,10 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 /// # Panics
 ///
 /// Outside a runtime.
+///
+/// # Cancel safety
+///
+/// As cancel safe as `future`.
 #[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
     Timeout {
@@ -92,8 +97,9 @@ impl<F: Future> Future for Timeout<F> {
             return Poll::Ready(Ok(output));
         }
         let elapsed = if had_budget && !coop::has_budget_remaining() {
-            // A future that uses up the budget in every poll would otherwise put its own timeout off for ever.
-            coop::with_unconstrained(|| Pin::new(this.sleep).poll(cx))
+            // Otherwise a future that uses up the budget in every poll would put off its own
+            // timeout for ever.
+            budget::with_unconstrained(|| Pin::new(this.sleep).poll(cx))
         } else {
             Pin::new(this.sleep).poll(cx)
         };

@@ -13,7 +13,8 @@ use super::addr;
 use super::room::Room;
 use crate::io::Interest;
 use crate::net::socket::{MioSocket, NO_SIGNAL, Socket};
-use crate::task::coop::{cooperative_output, poll_output};
+use crate::task::coop::cooperative_output;
+use crate::tasks::budget::poll_output;
 
 /// A Unix datagram socket.
 ///

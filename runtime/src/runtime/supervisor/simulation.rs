@@ -4,7 +4,7 @@
 //! is lowered, and the compute lane, get what is left.
 
 use super::stuck::{Beside, Decision, Stuck, Verdict, decide};
-use crate::task::{Length, Place, Polled, TaskClass};
+use crate::tasks::{Length, Place, Polled, TaskClass};
 use std::collections::VecDeque;
 use std::time::Duration;
 

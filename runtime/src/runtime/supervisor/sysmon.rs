@@ -7,7 +7,7 @@
 //! on standby or works beside one that does not get on, has raised the alarm.
 //!
 //! A poll that has computed for a quarter of `after` while short tasks wait is asked to end after some more operations
-//! (`task::coop`): one that gets through a backlog bit by bit is not stuck. So is one that is about to be lowered.
+//! (`tasks::budget`): one that gets through a backlog bit by bit is not stuck. So is one that is about to be lowered.
 //!
 //! A long poll is one that computes or sleeps. A worker that is just kept from the CPU is not stuck: somebody in its place
 //! would not get the CPU either. The CPU clock of the thread tells the one from the other.
@@ -18,9 +18,9 @@ use crate::panics::log;
 use crate::runtime::shared::Shared;
 use crate::scheduler::seat::{Poll, WorkerThread};
 use crate::scheduler::worker::Caller;
-use crate::task::Place;
-use crate::time::clock;
-use crate::time::shard::NEVER;
+use crate::tasks::Place;
+use crate::timers::NEVER;
+use crate::timers::clock;
 use evenkeel_topology::{thread_cpu_time, thread_is_asleep, thread_wait_channel};
 use std::collections::HashSet;
 use std::panic::Location;

@@ -6,7 +6,7 @@ use crate::runtime::workers_alive::WorkersAlive;
 use crate::scheduler::measure::cpu_used;
 use crate::scheduler::seat::{Poll, WorkerThread};
 use crate::stack::Stack;
-use crate::task::Place;
+use crate::tasks::Place;
 use evenkeel_topology::{ComputePriority, CpuSet, thread_is_asleep};
 use parking_lot::{Mutex, MutexGuard};
 use std::mem;

@@ -1,14 +1,15 @@
-//! The state word of a task: nothing but its bits and the moves between them.
+//! The state word of a task: its bits, and the transitions between them.
 //!
 //! # Who may touch what
 //!
-//! - The *stage* belongs to whoever holds [`RUNNING`]: it is the future, and becomes the output before
-//!   [`COMPLETE`] is set. From then on it belongs to the [`JOIN_INTEREST`] holder, or to the completing thread
-//!   if there is none, and is nothing once that one has dropped it, or taken it and set [`CONSUMED`].
-//! - The *join waker* belongs to the join handle while [`JOIN_WAKER`] is clear; while it is set, the
-//!   handle and the completing thread may both read it and neither may write it.
-//! - Every [`Task`](super::Task) (a place in some queue), join handle, abort handle, waker and registry
-//!   entry owns one reference.
+//! - The *stage* belongs to the holder of [`RUNNING`]: it is the future, and becomes the output
+//!   before [`COMPLETE`] is set. From then on it belongs to the holder of [`JOIN_INTEREST`], or to
+//!   the completing thread if there is none. It is nothing once its owner has dropped it, or has
+//!   taken it and set [`CONSUMED`].
+//! - The *join waker* belongs to the join handle while [`JOIN_WAKER`] is clear; while it is set,
+//!   the handle and the completing thread may both read it and neither may write it.
+//! - Every [`Task`](super::Task) (a place in a queue), join handle, abort handle, waker and
+//!   registry entry owns one reference.
 //!
 //! # Completion of a handle
 //!
@@ -21,10 +22,10 @@
 //!    away meanwhile, drop the waker         COMPLETE seen: drop the output
 //! ```
 //!
-//! Both sides move the same word by read-modify-write, so one of them sees the other: either the
+//! Both sides change the same word by read-modify-write, so one of them sees the other: either the
 //! handle finds COMPLETE, or the runner finds JOIN_WAKER. Loom model: `models::cells`.
 //!
-//! # A poll on a thread that may not settle
+//! # A poll on a thread that may not enter the registry
 //!
 //! ```text
 //! the thread that polled                    a worker, or whoever drops the `Task`
@@ -36,8 +37,9 @@
 //! 4. give the reference back
 //! ```
 //!
-//! A wake in between sees RUNNING and sets NOTIFIED, so there is one `Task`. Only a shutdown makes another where one is queued
-//! still; whichever is taken out first does what was handed over, and the other is stale. Loom models: `models::strays`.
+//! A wake in between sees RUNNING and sets NOTIFIED, so there is one `Task`. Only a shutdown makes
+//! a second one while the first is still queued. The one that is taken out first does what was
+//! handed over; the other is stale. Loom models: `models::strays`.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::fmt;
@@ -46,20 +48,21 @@ use std::fmt;
 pub(super) const RUNNING: usize = 1;
 /// Set once, when the output (or the failure) is stored; the future is gone by then.
 pub(super) const COMPLETE: usize = 1 << 1;
-/// Set while a `Task` for it is in some queue; or, with RUNNING, when the runner has to queue it again.
+/// Set while a `Task` is in a queue. With RUNNING: the runner has to queue the task again.
 pub(super) const NOTIFIED: usize = 1 << 2;
 /// Set while the join handle exists.
 pub(super) const JOIN_INTEREST: usize = 1 << 3;
 /// Set while the join waker is there for the completing thread to wake.
 pub(super) const JOIN_WAKER: usize = 1 << 4;
-/// Set by an abort or a shutdown. Whoever next has RUNNING drops the future instead of polling it.
+/// Set by an abort or a shutdown. The next holder of RUNNING drops the future instead of polling
+/// it.
 pub(super) const CANCELLED: usize = 1 << 5;
 
 /// Set by the join handle when it has taken the output.
 pub(super) const CONSUMED: usize = 1 << 6;
 
-/// Set while the thread that polled the task has left what comes after a poll to a worker: either RUNNING goes with the
-/// `Task`, or the task is complete and still in a registry.
+/// Set while what comes after a poll is left to a worker: RUNNING goes with the `Task`, or the task
+/// is complete and still in a registry.
 pub(super) const HANDED: usize = 1 << 7;
 
 const REF_ONE: usize = 1 << 8;
@@ -108,11 +111,12 @@ impl fmt::Debug for Snapshot {
 pub(super) enum ToRunning {
     /// RUNNING is ours: poll.
     Poll,
-    /// RUNNING is ours, and the task was cancelled meanwhile: drop the future.
+    /// RUNNING is ours, and the task was cancelled: drop the future.
     Cancel,
-    /// A shutdown got there first; only our reference is left to give back.
+    /// A shutdown got there first: only our reference is left to give back.
     Stale,
-    /// It has been polled, and what comes after that is ours to do; RUNNING too, unless it is complete.
+    /// The task has been polled, and what comes after that is ours to do. So is RUNNING, unless the
+    /// task is complete.
     Handed,
 }
 
@@ -121,20 +125,21 @@ pub(super) enum ToRunning {
 pub(super) enum ToIdle {
     /// Nobody woke the task.
     Idle,
-    /// It was woken during the poll: the runner still holds a reference and must queue it again.
+    /// The task was woken during the poll: the runner keeps its reference and must queue the task
+    /// again.
     Notified,
-    /// It was cancelled during the poll; RUNNING is still ours.
+    /// The task was cancelled during the poll: RUNNING is still ours.
     Cancel,
 }
 
-/// What is left to do for who wakes a task.
+/// What is left to do for the thread that wakes a task.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Notified {
-    /// To queue it, with the reference that was made for that.
+    /// To queue the task, with the reference that was made for that.
     Queue,
-    /// Nothing: whoever runs it queues it after the poll.
+    /// Nothing: the runner queues the task after the poll.
     Running,
-    /// Nothing: it is queued, or complete.
+    /// Nothing: the task is queued, or complete.
     Already,
 }
 
@@ -150,8 +155,8 @@ impl State {
         Snapshot(self.0.load(Ordering::Acquire))
     }
 
-    /// Moves the word by `step` until it sticks; `step` returns its answer and the new word, or `None`
-    /// in place of the word to leave it as it is.
+    /// Applies `step` to the word until the exchange succeeds. `step` returns its answer and the
+    /// new word, or `None` to leave the word as it is.
     fn update<R>(&self, mut step: impl FnMut(Snapshot) -> (R, Option<usize>)) -> R {
         let mut current = self.0.load(Ordering::Acquire);
         loop {
@@ -189,8 +194,8 @@ impl State {
         })
     }
 
-    /// Gives RUNNING up after `Pending`, and the runner's reference with it, unless that is needed to
-    /// queue the task again. Never the last reference: the registry has one.
+    /// Gives up RUNNING after `Pending`, and the runner's reference with it, unless that is needed
+    /// to queue the task again. It is never the last reference: the registry has one.
     pub(super) fn to_idle(&self) -> ToIdle {
         self.update(|s| {
             debug_assert!(s.has(RUNNING), "left a poll that was not running: {s:?}");
@@ -204,17 +209,18 @@ impl State {
         })
     }
 
-    /// What comes after the poll goes to whoever runs the caller's `Task` next.
-    pub(super) fn hand(&self) {
+    /// Hands what comes after the poll over to the next holder of the `Task`.
+    pub(super) fn hand_over(&self) {
         self.0.fetch_or(HANDED, Ordering::AcqRel);
     }
 
-    /// The holder of a `Task` asks whether it was handed what comes after a poll; from then on it has to do that.
-    pub(super) fn unhand(&self) -> bool {
+    /// True if what comes after a poll was handed over with the caller's `Task`; the caller then
+    /// has to do it.
+    pub(super) fn clear_handed(&self) -> bool {
         Snapshot(self.0.fetch_and(!HANDED, Ordering::AcqRel)).has(HANDED)
     }
 
-    /// Publishes the output. The snapshot is the word as it was at that moment.
+    /// Publishes the output. Returns the word as it was before.
     pub(super) fn to_complete(&self) -> Snapshot {
         let before = Snapshot(self.0.fetch_xor(RUNNING | COMPLETE, Ordering::AcqRel));
         debug_assert!(
@@ -229,7 +235,7 @@ impl State {
             if s.has(COMPLETE) {
                 (Notified::Already, None)
             } else if s.has(NOTIFIED) {
-                // Written even so: what the caller did before is to be seen by the poll that comes.
+                // Written all the same, so that the next poll sees what the caller did before.
                 (Notified::Already, Some(s.0))
             } else if s.has(RUNNING) {
                 (Notified::Running, Some(s.0 | NOTIFIED))
@@ -239,13 +245,13 @@ impl State {
         })
     }
 
-    /// Asks for cancellation. The task has to be woken after that, so that somebody carries it out.
+    /// Asks for cancellation. The task has to be woken afterwards, so that somebody carries it out.
     pub(super) fn cancel(&self) {
         self.0.fetch_or(CANCELLED, Ordering::AcqRel);
     }
 
-    /// Cancels here and now, wherever the task is queued. True if RUNNING is ours; false if somebody
-    /// else is at it and will see CANCELLED, or it is done.
+    /// Cancels at once, even if the task is queued. True if RUNNING is ours. False if the task is
+    /// running, and its runner will see CANCELLED, or if it is complete.
     pub(super) fn shutdown(&self) -> bool {
         self.update(|s| {
             if s.has(COMPLETE) {
@@ -258,7 +264,8 @@ impl State {
         })
     }
 
-    /// The handle has written the waker. False if the task completed first: the waker is the handle's.
+    /// The handle has written its waker. False if the task completed first: the waker stays the
+    /// handle's.
     pub(super) fn set_join_waker(&self) -> bool {
         self.update(|s| {
             debug_assert!(s.has(JOIN_INTEREST) && !s.has(JOIN_WAKER));
@@ -282,20 +289,22 @@ impl State {
         })
     }
 
-    /// The completing thread has woken the handle. True if the handle is gone and the waker is ours.
+    /// The completing thread has woken the handle. True if the handle is gone and the waker is
+    /// ours.
     pub(super) fn join_woken(&self) -> bool {
         let before = Snapshot(self.0.fetch_and(!JOIN_WAKER, Ordering::AcqRel));
         !before.has(JOIN_INTEREST)
     }
 
-    /// The handle, to which the output belongs, takes it; false if it has done so before.
+    /// The handle takes the output, which belongs to it. False if it has done so before.
     pub(super) fn consume(&self) -> bool {
         let before = Snapshot(self.0.fetch_or(CONSUMED, Ordering::Relaxed));
         debug_assert!(before.has(COMPLETE) && before.has(JOIN_INTEREST));
         !before.has(CONSUMED)
     }
 
-    /// The handle goes away. Returns (the output is the handle's to drop, the waker is the handle's).
+    /// The handle is dropped. Returns whether the output is the handle's to drop, and whether the
+    /// waker is.
     pub(super) fn drop_join_handle(&self) -> (bool, bool) {
         self.update(|s| {
             debug_assert!(s.has(JOIN_INTEREST));
@@ -318,7 +327,7 @@ impl State {
         }
     }
 
-    /// Gives `n` references back. True if they were the last.
+    /// Gives back `n` references. True if they were the last.
     pub(super) fn ref_dec(&self, n: usize) -> bool {
         let before = Snapshot(self.0.fetch_sub(n * REF_ONE, Ordering::AcqRel));
         debug_assert!(before.refs() >= n, "reference count underflow: {before:?}");

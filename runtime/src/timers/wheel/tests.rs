@@ -4,8 +4,8 @@ use super::*;
 
 const DAY: u64 = 86_400_000_000_000;
 
-/// The boundaries at which wheels and timeouts of 32 bits have wrapped: tokio#8334 (12 days), mio#1948
-/// (24.8 days), 49 days; those of the levels; and the ends of the range.
+/// The boundaries at which wheels and timeouts of 32 bits have wrapped: tokio#8334 (12 days),
+/// mio#1948 (24.8 days), 49 days; those of the levels; and the ends of the range.
 fn boundaries() -> Vec<u64> {
     let days = [0, 1, 12, 13, 24, 25, 49, 50, 365, 200 * 365].map(|days| days * DAY);
     let tokio = [1 << 30, 1 << 36, 1 << 42].map(|ms: u64| ms * 1_000_000);

@@ -1,10 +1,11 @@
 //! The timers of one thread.
 //!
-//! Every IO worker, every thread in `block_on`, and the driver thread own one shard each. Its owner fires
-//! it; the driver thread fires those of workers that are stuck in a poll. There is no global lock.
+//! Each IO worker, each thread in `block_on`, and the driver thread own one shard. The owner fires
+//! its timers; the driver thread fires those of workers that are stuck in a poll. There is no
+//! global lock.
 //!
-//! Rule: only IO workers, the owner and the driver thread take the lock. All others, which may be of
-//! low priority and preempted at any point, push an operation that the owner carries out.
+//! Rule: only IO workers, the owner and the driver thread take the lock. Other threads, which may
+//! have low priority and be preempted at any point, push an operation that the owner carries out.
 //!
 //! # Publishing the next deadline
 //!
@@ -17,13 +18,14 @@
 //! 4. sleep until the deadline
 //! ```
 //!
-//! If the remote side reads a deadline that is about to be replaced by a later one, its push came before
-//! the owner's step 2, so step 3 finds it (tokio#6682 published after the lock). Loom model:
-//! `models::timers`. A new deadline for a timer goes the same way. What is published may be too early, where
-//! the earliest timer has been removed or where the wheel does not look closer; never too late.
+//! If the remote side reads a deadline that is about to be replaced by a later one, then its push
+//! came before the owner's step 2, and step 3 finds it (tokio#6682 published after the lock). A new
+//! deadline for a timer takes the same way. The published deadline may be too early, where the
+//! earliest timer has been removed or the wheel does not look closer, but never too late. Loom
+//! model: `models::timers`.
 
-use super::wheel::{Key, Wheel};
-use crate::panics::{contain, drop_quietly, log};
+use super::wheel::{Key, NEVER, Wheel};
+use crate::panics::drop_quietly;
 use crate::stack::Stack;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
@@ -32,32 +34,31 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::task::Waker;
 
-pub(crate) use super::wheel::NEVER;
-
-/// More operations than this waiting, and the owner is woken to clear them away.
+/// The owner is woken every time that this many more operations wait.
 const OPS_MAX: u64 = 1024;
 
-/// What others ask for.
+/// What other threads ask for.
 enum Op {
     Insert(RemoteId, u64, Waker),
-    /// Take over a timer of another shard, with a new deadline.
-    Adopt(RemoteId, u64, Arc<Shard>, Key),
+    /// Takes over a timer of another shard, with a new deadline.
+    Adopt(RemoteId, u64, Arc<TimerShard>, Key),
     Reset(RemoteId, u64),
     Forget(RemoteId),
     Remove(Key),
 }
 
-/// A timer that was set from another thread, before there was a key for it.
+/// Names a timer that was set from another thread, which has no key for it yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RemoteId(u64);
 
-/// On cache lines of its own: a worker writes to its shard all the time.
+/// The timers of one thread. On cache lines of its own, since a worker writes to its shard all the
+/// time.
 #[repr(align(128))]
-pub(crate) struct Shard {
+pub(crate) struct TimerShard {
     timers: Mutex<Timers>,
     ops: Stack<Op>,
     ops_waiting: AtomicU64,
-    /// No timer is due before this; or `NEVER`. Written under the lock.
+    /// No timer is due before this moment. Written under the lock.
     next_ns: AtomicU64,
     len: AtomicUsize,
     remote_ids: AtomicU64,
@@ -65,17 +66,17 @@ pub(crate) struct Shard {
 
 struct Timers {
     wheel: Wheel<Waker>,
-    /// The keys of the timers set from other threads, until those threads forget them.
+    /// The keys of the timers that were set from other threads, until those threads forget them.
     remote: BTreeMap<RemoteId, Key>,
 }
 
-/// No code of others runs while anything in here is half done.
-impl UnwindSafe for Shard {}
-impl RefUnwindSafe for Shard {}
+// No foreign code runs while anything in here is half done.
+impl UnwindSafe for TimerShard {}
+impl RefUnwindSafe for TimerShard {}
 
-impl Shard {
+impl TimerShard {
     pub(crate) fn new() -> Self {
-        Shard {
+        TimerShard {
             timers: Mutex::new(Timers {
                 wheel: Wheel::new(),
                 remote: BTreeMap::new(),
@@ -98,7 +99,7 @@ impl Shard {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// More operations wait than should, because the owner sleeps.
+    /// True if more operations wait than should, because the owner sleeps.
     pub(crate) fn is_crowded(&self) -> bool {
         self.ops_waiting.load(Ordering::Relaxed) >= OPS_MAX
     }
@@ -113,14 +114,14 @@ impl Shard {
         key
     }
 
-    /// Makes `waker` the one of a timer. False if the timer has fired.
+    /// Replaces the waker of a timer. False if the timer has fired.
     pub(crate) fn update(&self, key: Key, waker: &Waker) -> bool {
         match self.timers.lock().wheel.get_mut(key) {
             None => return false,
             Some(present) if present.will_wake(waker) => return true,
             Some(_) => {}
         }
-        // Cloned while the lock is free. The timer may fire meanwhile.
+        // Cloned while the lock is free; the timer may fire meanwhile.
         let mut waker = waker.clone();
         let mut timers = self.timers.lock();
         let present = timers.wheel.get_mut(key);
@@ -133,7 +134,7 @@ impl Shard {
         known
     }
 
-    /// Gives a timer another deadline; nothing if it has fired.
+    /// Gives a timer another deadline, unless it has fired.
     pub(crate) fn reset(&self, key: Key, deadline_ns: u64) {
         let mut timers = self.timers.lock();
         timers.wheel.reset(key, deadline_ns);
@@ -142,7 +143,7 @@ impl Shard {
 
     // ---- for threads that may take the lock ----
 
-    /// Takes a timer back, and returns its waker if it has not fired.
+    /// Removes a timer, and returns its waker if it has not fired.
     pub(crate) fn remove(&self, key: Key) -> Option<Waker> {
         let mut timers = self.timers.lock();
         let waker = timers.wheel.remove(key);
@@ -150,7 +151,7 @@ impl Shard {
         waker
     }
 
-    // ---- for everybody ----
+    // ---- for all threads ----
 
     /// Sets a timer. True if the owner must be woken, because it sleeps for longer.
     pub(crate) fn insert_remote(&self, deadline_ns: u64, waker: Waker) -> (RemoteId, bool) {
@@ -159,27 +160,32 @@ impl Shard {
         (id, crowded || self.sleeps_beyond(deadline_ns))
     }
 
-    /// Takes over a timer of another shard with a new deadline, unless it has fired. The owner, which must
-    /// be the driver thread, is to be woken.
-    pub(crate) fn adopt_remote(&self, deadline_ns: u64, from: Arc<Shard>, key: Key) -> RemoteId {
+    /// Takes over a timer of another shard with a new deadline, unless it has fired. The owner must
+    /// be the driver thread, and must be woken.
+    pub(crate) fn adopt_remote(
+        &self,
+        deadline_ns: u64,
+        from: Arc<TimerShard>,
+        key: Key,
+    ) -> RemoteId {
         let id = self.remote_id();
         self.push_op(Op::Adopt(id, deadline_ns, from, key));
         id
     }
 
-    /// Gives a timer another deadline; nothing if it has fired. True if the owner must be woken.
+    /// Gives a timer another deadline, unless it has fired. True if the owner must be woken.
     pub(crate) fn reset_remote(&self, id: RemoteId, deadline_ns: u64) -> bool {
         let crowded = self.push_op(Op::Reset(id, deadline_ns));
         crowded || self.sleeps_beyond(deadline_ns)
     }
 
-    /// Takes a timer back that was set by such an operation; to be called for each, fired or not. True
-    /// if the owner should be woken to clear up.
+    /// Removes a timer that was set by such an operation. To be called for each of them, fired or
+    /// not. True if the owner should be woken to clear up.
     pub(crate) fn forget_remote(&self, id: RemoteId) -> bool {
         self.push_op(Op::Forget(id))
     }
 
-    /// Takes a timer of the owner back. True if the owner should be woken to clear up.
+    /// Removes a timer that the owner has set. True if the owner should be woken to clear up.
     pub(crate) fn remove_remote(&self, key: Key) -> bool {
         self.push_op(Op::Remove(key))
     }
@@ -188,14 +194,14 @@ impl Shard {
         RemoteId(self.remote_ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// True if the owner may not look at the operation that was just pushed before `deadline_ns`.
+    /// True if the owner may look at the operation that was just pushed only after `deadline_ns`.
     fn sleeps_beyond(&self, deadline_ns: u64) -> bool {
         fence(Ordering::SeqCst);
         deadline_ns < self.next_ns()
     }
 
     fn push_op(&self, op: Op) -> bool {
-        // Counted first: the owner takes off what it has taken out.
+        // Counted first: the owner subtracts what it has taken out.
         let waiting = self.ops_waiting.fetch_add(1, Ordering::Relaxed) + 1;
         self.ops.push(op);
         waiting.is_multiple_of(OPS_MAX)
@@ -203,21 +209,21 @@ impl Shard {
 
     // ---- firing ----
 
-    /// True if [`fire`](Shard::fire) has something to do at `now_ns`.
+    /// True if [`fire`](TimerShard::fire) has something to do at `now_ns`.
     pub(crate) fn is_due(&self, now_ns: impl FnOnce() -> u64) -> bool {
         let next = self.next_ns();
         (next != NEVER && next <= now_ns()) || !self.ops.is_empty()
     }
 
-    /// Carries out what others have asked for, and returns the wakers of the timers that are due. They
-    /// are to be woken by the caller, who holds no lock.
+    /// Carries out what others have asked for, and returns the wakers of the timers that are due.
+    /// The caller has to wake them while it holds no lock.
     #[must_use = "the wakers are to be woken"]
     pub(crate) fn fire(&self, now_ns: u64) -> Vec<Waker> {
         self.take_out(|wheel| wheel.advance(now_ns))
     }
 
-    /// Fires and publishes until no operation is left; then the caller may sleep until the moment
-    /// that is returned (nanoseconds of the clock, or `NEVER`).
+    /// Fires and publishes until no operation is left. Then the caller may sleep until the moment
+    /// that is returned, in nanoseconds of the clock, or [`NEVER`].
     pub(crate) fn prepare_sleep(&self, now_ns: u64, mut wake: impl FnMut(Waker)) -> u64 {
         loop {
             self.fire(now_ns).into_iter().for_each(&mut wake);
@@ -228,7 +234,7 @@ impl Shard {
         }
     }
 
-    /// Takes every waker out: the owner is going away, and each timer must find another shard.
+    /// Takes out all wakers: the owner goes away, and each timer must find another shard.
     pub(crate) fn drain(&self) -> Vec<Waker> {
         self.take_out(Wheel::drain)
     }
@@ -238,7 +244,7 @@ impl Shard {
         let mut timers = self.timers.lock();
         self.carry_out(&mut timers, &mut dropped);
         let wakers = wakers(&mut timers.wheel);
-        // The earliest may be looked for only here, where it is about to be needed.
+        // The earliest timer is looked for here only, where it is about to be needed.
         timers.wheel.earliest_ns();
         self.publish(&timers.wheel);
         drop(timers);
@@ -246,7 +252,7 @@ impl Shard {
         wakers
     }
 
-    /// Does what others have asked for. Under the lock, so that the operations stay in their order.
+    /// Does what others have asked for. Under the lock, so that the operations keep their order.
     fn carry_out(&self, timers: &mut Timers, dropped: &mut Vec<Waker>) {
         if self.ops.is_empty() {
             return;
@@ -259,7 +265,7 @@ impl Shard {
         }
     }
 
-    /// Called with the lock held.
+    /// Publishes the earliest deadline. Called with the lock held.
     fn publish(&self, wheel: &Wheel<Waker>) {
         self.next_ns
             .store(wheel.earliest_known_ns(), Ordering::Relaxed);
@@ -273,8 +279,9 @@ impl Timers {
         match op {
             Op::Insert(id, deadline_ns, waker) => self.insert(id, deadline_ns, waker),
             Op::Adopt(id, deadline_ns, from, key) => {
-                // A lock under a lock: of the driver thread's shard, and of one that never adopts. This may be
-                // the last of that other shard, which then has no timers any more.
+                // A lock under a lock: that of the driver thread's shard, and that of one that
+                // never adopts. This may be the last reference to that other shard, which then has
+                // no timers left.
                 if let Some(waker) = from.remove(key) {
                     self.insert(id, deadline_ns, waker);
                 }
@@ -299,20 +306,13 @@ impl Timers {
     }
 }
 
-/// Wakes, and keeps a panic of the waker, which may be any executor's, from the runtime's thread.
-pub(crate) fn wake(waker: Waker) {
-    if !contain(|| waker.wake()) {
-        log(|| tracing::error!("a waker panicked"));
-    }
-}
-
 #[cfg(all(test, not(evenkeel_loom)))]
 mod tests {
     use super::*;
+    use crate::panics::wake;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
-    use std::time::Duration;
 
     struct Count(AtomicUsize);
 
@@ -322,7 +322,7 @@ mod tests {
         }
     }
 
-    fn fire(shard: &Shard, now_ns: u64) -> usize {
+    fn fire(shard: &TimerShard, now_ns: u64) -> usize {
         let due = shard.fire(now_ns);
         let count = due.len();
         due.into_iter().for_each(wake);
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn the_deadline_that_is_published_is_never_too_late() {
-        let shard = Shard::new();
+        let shard = TimerShard::new();
         for deadline in [30, 10, 20, 40] {
             shard.insert(deadline, noop());
         }
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn equal_deadlines_are_different_timers() {
-        let shard = Shard::new();
+        let shard = TimerShard::new();
         let first = shard.insert(10, noop());
         let second = shard.insert(10, noop());
         assert_ne!(first, second);
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn the_waker_that_was_set_last_is_woken() {
         let (old, new) = (Arc::new(Count(0.into())), Arc::new(Count(0.into())));
-        let shard = Shard::new();
+        let shard = TimerShard::new();
         let key = shard.insert(10, old.clone().into());
         assert!(shard.update(key, &new.clone().into()));
         assert_eq!(fire(&shard, 10), 1);
@@ -381,7 +381,7 @@ mod tests {
     fn the_same_waker_again_is_not_cloned() {
         let count = Arc::new(Count(0.into()));
         let waker = Waker::from(count.clone());
-        let shard = Shard::new();
+        let shard = TimerShard::new();
         let key = shard.insert(10, waker.clone());
         let before = Arc::strong_count(&count);
         assert!(shard.update(key, &waker));
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn operations_of_other_threads_are_carried_out_in_their_order() {
-        let shard = Shard::new();
+        let shard = TimerShard::new();
         let (id, wake) = shard.insert_remote(10, noop());
         assert!(wake, "the owner sleeps for ever");
         shard.forget_remote(id);
@@ -411,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_timer_that_is_adopted_fires_once_and_at_its_new_deadline() {
-        let (old, new) = (Arc::new(Shard::new()), Shard::new());
+        let (old, new) = (Arc::new(TimerShard::new()), TimerShard::new());
         let count = Arc::new(Count(0.into()));
         for fires_first in [false, true] {
             let key = old.insert(10, count.clone().into());
@@ -432,10 +432,10 @@ mod tests {
         }
     }
 
-    /// An owner that sleeps for long is woken before the operations of others pile up.
+    /// An owner that sleeps for long is woken before operations pile up.
     #[test]
     fn operations_do_not_pile_up() {
-        let shard = Shard::new();
+        let shard = TimerShard::new();
         shard.insert(1, noop());
         let wakes = (0..5 * OPS_MAX)
             .filter(|_| {
@@ -454,7 +454,7 @@ mod tests {
     /// tokio#4129, #5578: a waker that calls back while it is dropped or woken.
     #[test]
     fn wakers_are_dropped_and_woken_outside_the_lock() {
-        struct Reenter(Arc<Shard>);
+        struct Reenter(Arc<TimerShard>);
         impl Wake for Reenter {
             fn wake(self: Arc<Self>) {
                 self.0.insert(u64::MAX - 1, noop());
@@ -465,7 +465,7 @@ mod tests {
                 self.0.insert(u64::MAX - 1, noop());
             }
         }
-        let shard = Arc::new(Shard::new());
+        let shard = Arc::new(TimerShard::new());
         let waker = || Waker::from(Arc::new(Reenter(shard.clone())));
         let removed = shard.insert(10, waker());
         shard.remove(removed);
@@ -477,33 +477,5 @@ mod tests {
         shard.insert(10, waker());
         assert_eq!(fire(&shard, 20), 1);
         assert!(shard.len() >= 5);
-    }
-
-    #[test]
-    fn a_waker_that_panics_is_kept_from_the_owner() {
-        struct Panics;
-        impl Wake for Panics {
-            fn wake(self: Arc<Self>) {
-                panic!("from a waker");
-            }
-        }
-        wake(Waker::from(Arc::new(Panics)));
-    }
-
-    #[test]
-    fn the_clock_takes_every_instant() {
-        use crate::time::clock;
-        let now = std::time::Instant::now();
-        assert!(clock::to_ns(now) <= clock::now_ns());
-        let year = Duration::from_secs(365 * 86_400);
-        assert!(clock::to_ns(now + 500 * year) > clock::to_ns(now + 499 * year));
-        if let Some(before) = now.checked_sub(year) {
-            assert_eq!(
-                clock::to_ns(before),
-                0,
-                "what lies before the start is due at once"
-            );
-        }
-        assert_eq!(clock::until(0), Duration::ZERO);
     }
 }

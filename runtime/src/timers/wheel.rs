@@ -1,44 +1,47 @@
 //! Timers in the order of their deadlines: a hierarchical timing wheel (Varghese and Lauck, 1987).
 //!
-//! It knows neither clock nor lock, and is told what time it is. A deadline is read as digits: the lowest
-//! 16 bits are not one, the 48 above them are eight of 6 bits each. A timer is in the wheel's level of the
-//! highest digit in which its deadline differs from the wheel's time, in the slot of that digit. So
-//! each slot of a level is a span of time, all of a level comes before all of the next one, the slots are
-//! only ever passed in one direction, and the 64 bits of nanoseconds fit: there is nothing that wraps.
-//! When the time enters a slot, its timers move down to lower levels. In the lowest level, where the spans are
-//! 65 us, deadlines are compared to the nanosecond.
+//! It has neither clock nor lock, and is told what time it is. The upper 48 bits of a deadline are
+//! read as eight digits of 6 bits each; the lowest 16 bits are below the resolution of the slots. A
+//! timer is in the level of the highest digit in which its deadline differs from the wheel's time,
+//! and there in the slot of that digit. So each slot of a level is a span of time, a whole level
+//! comes before the whole next one, the slots are passed in one direction only, and 64 bits of
+//! nanoseconds fit without wrapping. When the time enters a slot, its timers move down to lower
+//! levels. In the lowest level, where a span is 65 us, deadlines are compared to the nanosecond.
 //!
 //! Setting and removing a timer takes constant time.
 //!
 //! # Memory
 //!
-//! The timers are in one vector, and the slots are lists of indexes into it. Vacant places at its end are
-//! cut off, and when less than a quarter of the capacity is in use, the rest but as much again is given back. So that
-//! the end does become vacant after a burst, vacant places of the lower half are taken again before
-//! those of the upper one: what a burst leaves behind is held up only by the timers of the burst itself.
+//! The timers are in one vector, and the slots are lists of indexes into it. Vacant places at its
+//! end are cut off, and when less than a quarter of the capacity is in use, the capacity shrinks to
+//! twice what is. Vacant places of the lower half are reused before those of the upper half, so
+//! that the end does become vacant after a burst: only the timers of the burst itself keep its
+//! memory.
 
 use std::mem;
 
 /// No deadline at all.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// The spans of the lowest level are so many bits of nanoseconds.
+/// A span of the lowest level is 2^16 ns.
 const SPAN_BITS: u32 = 16;
 const DIGIT_BITS: u32 = 6;
 const SLOTS: usize = 1 << DIGIT_BITS;
 const LEVELS: usize = 8;
 
-/// So many timers of the first slot are looked at for the earliest. With more of them the slot's
-/// beginning has to do: to wake up for it is little beside what those timers do.
+/// At most this many timers of the first slot are searched for the earliest. If there are more, the
+/// beginning of the slot is taken instead: a wake-up for it costs little beside what those timers
+/// do.
 const SCAN_MAX: usize = 64;
 
-/// The capacity for so many timers is always kept.
+/// The capacity for this many timers is always kept.
 const KEEP: usize = 256;
 
-/// The end of a list, and an empty one.
+/// The end of a list, or an empty list.
 const NONE: u32 = u32::MAX;
 
-/// A timer in a wheel. Once the timer is gone, its key means nothing, and never another timer.
+/// Names a timer in a wheel. Once the timer is gone, its key names nothing, and never another
+/// timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     index: u32,
@@ -48,7 +51,7 @@ pub(crate) struct Key {
 /// A place for a timer, which is in the list of a slot, or vacant.
 struct Node<T> {
     deadline_ns: u64,
-    /// No other timer of the wheel ever has the same; zero if vacant.
+    /// Unique among all timers that the wheel ever has; zero if the place is vacant.
     number: u64,
     value: Option<T>,
     prev: u32,
@@ -56,20 +59,22 @@ struct Node<T> {
 }
 
 pub(super) struct Wheel<T> {
-    /// The time that the levels refer to. It does not go back.
+    /// The time that the levels refer to. It never goes back.
     now_ns: u64,
     nodes: Vec<Node<T>>,
-    /// Vacant places that were in the lower half, and those that were in the upper one. Some may have been
-    /// cut off; there is no new place at the end before they have been taken from here.
+    /// The places that were in the lower half when they became vacant, and those that were in the
+    /// upper half. Some may have been cut off since; they are removed from here before a new place
+    /// is made at the end.
     vacant: [Vec<u32>; 2],
     len: usize,
-    /// The first timer of each slot. A level is made when it is needed, so a wheel without timers is small.
+    /// The first timer of each slot. A level is made when it is needed, so that a wheel without
+    /// timers is small.
     levels: Vec<[u32; SLOTS]>,
     /// A bit for each slot that is not empty.
     occupied: [u64; LEVELS],
     /// No timer is due before this.
     earliest_ns: u64,
-    /// A timer has gone since, and a search may find that it takes longer.
+    /// A timer has gone since `earliest_ns` was found, and a search may find a later deadline.
     is_stale: bool,
     numbers: u64,
 }
@@ -160,7 +165,7 @@ impl<T> Wheel<T> {
         true
     }
 
-    /// No timer is due before what is returned, which is the earliest deadline except where many timers are
+    /// A moment before which no timer is due: the earliest deadline, except where many timers are
     /// close together far ahead. It is after the time of the last [`advance`](Wheel::advance).
     pub(super) fn earliest_ns(&mut self) -> u64 {
         if mem::take(&mut self.is_stale) {
@@ -174,20 +179,20 @@ impl<T> Wheel<T> {
         self.earliest_ns
     }
 
-    /// Takes out the timers that are due at `now_ns`: the earliest first, and of the same deadline the one that
-    /// was set first.
+    /// Takes out the timers that are due at `now_ns`, in the order of their deadlines, and for
+    /// equal deadlines in the order in which they were set.
     pub(super) fn advance(&mut self, now_ns: u64) -> Vec<T> {
         if self.earliest_ns() > now_ns {
             return Vec::new();
         }
         self.is_stale = true;
         let before_ns = self.now_ns;
-        // Whoever read the clock first may get here last.
+        // The thread that read the clock first may get here last.
         self.now_ns = before_ns.max(now_ns);
         let mut due = Vec::new();
         for level in 0..self.levels.len() {
             let digits = (before_ns ^ self.now_ns) >> shift_of(level);
-            // A higher digit is another one: the whole level is over.
+            // A higher digit has changed: the whole level is over.
             let is_over = digits >> DIGIT_BITS != 0;
             let reached = if is_over {
                 u64::MAX
@@ -217,7 +222,7 @@ impl<T> Wheel<T> {
         nodes.into_iter().filter_map(|node| node.value).collect()
     }
 
-    /// Takes the timers that are due out of a slot, and places the others by the present time.
+    /// Takes the timers that are due out of a slot, and places the others anew by the present time.
     fn empty(&mut self, level: usize, slot: usize, now_ns: u64, due: &mut Vec<((u64, u64), T)>) {
         let mut index = mem::replace(&mut self.levels[level][slot], NONE);
         self.occupied[level] &= !(1 << slot);
@@ -238,9 +243,10 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// Where a timer of this deadline is. The time only changes along with the places that depend on it.
+    /// The level and slot of a timer with this deadline. The time changes only along with the
+    /// places that depend on it.
     fn slot_of(&self, deadline_ns: u64) -> (usize, usize) {
-        // One that is due already is in the slot of the present.
+        // A timer that is due already is in the slot of the present.
         let at_ns = deadline_ns.max(self.now_ns);
         let digits = (at_ns ^ self.now_ns) >> SPAN_BITS;
         let level = ((digits | 1).ilog2() / DIGIT_BITS) as usize;
@@ -280,7 +286,7 @@ impl<T> Wheel<T> {
         self.is_stale |= deadline_ns == self.earliest_ns;
     }
 
-    /// A timer of this deadline has come.
+    /// Takes note of a new deadline.
     fn expect(&mut self, deadline_ns: u64) {
         self.earliest_ns = self.earliest_ns.min(deadline_ns);
     }
@@ -293,7 +299,7 @@ impl<T> Wheel<T> {
         let shift = shift_of(level);
         let higher = self.now_ns >> shift & !(SLOTS as u64 - 1);
         let start_ns = (higher | u64::from(slot)) << shift;
-        // For the slot of the present there is no way around it.
+        // The slot of the present has to be searched in any case.
         let scan_max = if start_ns > self.now_ns {
             SCAN_MAX
         } else {
@@ -312,7 +318,7 @@ impl<T> Wheel<T> {
         start_ns
     }
 
-    /// Makes the place of a timer that is in no slot any more a vacant one.
+    /// Makes the place of a timer vacant, which is in no slot any more.
     fn vacate(&mut self, index: u32) -> Option<T> {
         let node = &mut self.nodes[index as usize];
         node.number = 0;
@@ -346,7 +352,7 @@ fn digit_of(at_ns: u64, level: usize) -> usize {
     (at_ns >> shift_of(level)) as usize % SLOTS
 }
 
-/// The places of the bits that are set.
+/// The positions of the bits that are set.
 fn bits(mut set: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let bit = set.trailing_zeros() as usize;

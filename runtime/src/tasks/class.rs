@@ -1,32 +1,40 @@
-//! What a task's polls have been like, and so where it is polled and what it waits behind.
+//! Classifies tasks by their recent polls, to choose where the next poll is made and what it waits
+//! behind.
 //!
-//! On the IO lane a task whose last polls were long (or short) is expected to have another one like them: *long* tasks wait in
-//! a queue of their own, so that short ones need not wait behind them (`lane::long`). Three polls in a row settle it, and
-//! one that was otherwise opens it again. Of a task that is not settled the lane knows no more than what others like it did.
+//! On the IO lane a task is expected to go on as it did: one whose last polls were long is taken
+//! for *long*, and waits in a queue of its own, so that short tasks need not wait behind it
+//! (`lane::long`). Three polls in a row settle what is expected, and one that differs opens the
+//! question again. For a task that is not settled, the lane goes by what other such tasks did.
 //!
-//! Two things have a task polled elsewhere:
-//! - it *hogs*: poll after poll it computes for long, waits for nothing in between, and few others want the CPU as it does, so
-//!   that it has a large share of a core. After twice 10 ms or more of that it is polled on the compute lane;
-//! - it *blocks*: its worker was asleep in its poll, and was replaced. After the second time it is polled on a thread of the
-//!   blocking pool. The first is forgotten after some hundred polls.
+//! Two kinds of tasks are polled elsewhere:
+//! - A task that *hogs* computes for long in poll after poll without waiting for anything in
+//!   between, and has a large share of a core. After two such polls of 10 ms or more it is polled
+//!   on the compute lane.
+//! - A task that *blocks* has slept in a poll, and its worker was replaced. After the second time
+//!   it is polled on a thread of the blocking pool. The first time is forgotten after some hundred
+//!   polls.
 //!
-//! It comes back after a row of calm polls: seven on the compute lane; some hundred from the blocking pool, since one that
-//! blocks now and then does no harm there, and each time that it blocks a worker those behind it wait.
+//! Such a task comes back after a run of calm polls: seven on the compute lane, some hundred on the
+//! blocking pool. A task that blocks now and then does no harm there, but on the IO lane others
+//! wait behind it each time.
 //!
-//! Seven bits of the task's label, written by whoever polls it.
+//! A class is seven bits of the task's meta word, written by whoever polls the task.
 
-/// So many polls in a row settle what a task is expected to do.
+/// The number of like polls in a row that settle what a task is expected to do.
 const SETTLED: u8 = 3;
 
-/// So many polls in which a task hogs send it to the compute lane, if it waits for nothing in between.
+/// The number of polls in which a task hogs, without waiting in between, that send it to the
+/// compute lane.
 const BUSY_MAX: u8 = 2;
 
-/// So many calm polls in a row bring a task back to the IO lane.
+/// The number of calm polls in a row that bring a task back to the IO lane.
 pub(crate) const CALM_ROW: u8 = 7;
 
-/// Of the polls of a task that has blocked, one in so many counts. [`BLOCKED_ROW`] of these clear a task that has
-/// blocked once, and [`CALM_ROW`] bring one back that has done so twice.
+/// Every 61st poll of a task that has blocked counts towards forgetting that.
 const FORGET_COUNTED_IN: u32 = 61;
+
+/// The number of counted polls that clear a task that has blocked once. (One that has blocked twice
+/// comes back after [`CALM_ROW`] of them.)
 const BLOCKED_ROW: u8 = 7;
 
 /// Where a task is to be polled.
@@ -41,23 +49,23 @@ pub(crate) enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Length {
     Short,
-    /// So near to the border that it says nothing. A task whose polls all take about as long is not to be taken now for the one,
-    /// now for the other.
+    /// Too near to the border to say anything. Otherwise a task whose polls all take about that
+    /// long would be short one time and long the next.
     Between,
     Long,
 }
 
-/// A poll on the IO lane that is over, but not the task.
+/// What is known of a poll on the IO lane that returned `Pending`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Polled {
     pub(crate) length: Length,
-    /// The worker was asleep in it, and was replaced.
+    /// The worker slept in the poll, and was replaced.
     pub(crate) blocked: bool,
-    /// It was long, and the task goes on without waiting for anything,
+    /// The poll was long, and the task goes on without waiting for anything.
     pub(crate) busy: bool,
-    /// and has computed for some time by now, with a large share of a core.
+    /// The task is busy, and has computed for some time by now, with a large share of a core.
     pub(crate) hogs: bool,
-    /// It is one of those that count when something is to be forgotten.
+    /// The poll counts towards forgetting that the task has blocked.
     pub(crate) counts: bool,
 }
 
@@ -65,19 +73,19 @@ pub(crate) struct Polled {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TaskClass(u8);
 
-/// The same, spelt out.
+/// A [`TaskClass`], decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Io {
         run: Run,
         strike: Strike,
     },
-    /// How many calm polls there were in a row.
+    /// The number of calm polls in a row.
     Compute(u8),
     Blocking(u8),
 }
 
-/// How many polls in a row were alike, up to [`SETTLED`].
+/// The number of like polls in a row, at most [`SETTLED`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Run {
     None,
@@ -88,9 +96,10 @@ enum Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Strike {
     None,
-    /// Its last poll was long, and it went on without waiting; it hogged in so many since it waited last.
+    /// The last poll was long, and the task went on without waiting. The number of polls in which
+    /// it has hogged since it last waited.
     Busy(u8),
-    /// Once, and so much is left of it.
+    /// The task has blocked once. The number of counted polls until that is forgotten.
     Blocked(u8),
 }
 
@@ -113,7 +122,7 @@ impl TaskClass {
         self.0
     }
 
-    /// Nothing is known of the task, or nothing but that its polls are short.
+    /// Nothing is known of the task, except perhaps that its polls are short.
     #[inline]
     pub(crate) fn is_calm(self) -> bool {
         self.0 == 0 || self.0 == SETTLED
@@ -131,7 +140,7 @@ impl TaskClass {
     /// What its next poll on the IO lane is expected to be. `None` if that is not settled.
     pub(crate) fn expected(self) -> Option<Length> {
         match self.decode() {
-            // It goes on where it was.
+            // It goes on where the long poll ended.
             Class::Io {
                 strike: Strike::Busy(_),
                 ..
@@ -141,18 +150,18 @@ impl TaskClass {
                 Run::Long(SETTLED) => Some(Length::Long),
                 _ => None,
             },
-            // It is only sent on.
+            // The IO lane only sends it on.
             Class::Compute(_) | Class::Blocking(_) => Some(Length::Short),
         }
     }
 
-    /// It has been polled on the IO lane.
+    /// The class after a poll on the IO lane.
     pub(crate) fn polled(self, polled: Polled) -> TaskClass {
         let Class::Io { run, strike } = self.decode() else {
             return self;
         };
         let run = match strike {
-            // The rest of what the long one before it was to do.
+            // The rest of what the long poll before it had to do.
             Strike::Busy(_) if polled.length == Length::Short => run,
             _ => run.polled(polled.length),
         };
@@ -171,19 +180,19 @@ impl TaskClass {
         class.encode()
     }
 
-    /// It is not polled elsewhere any more, whatever it was like.
+    /// The class of a task that is polled on the IO lane again, whatever it was like.
     pub(crate) fn back(self) -> TaskClass {
         let (run, strike) = match self.decode() {
             Class::Io { run, strike } => (run, strike),
-            // The next one that is like those before counts at once.
+            // One more poll like those before sends it away again.
             Class::Compute(_) => (Run::None, Strike::Busy(BUSY_MAX - 1)),
             Class::Blocking(_) => (Run::None, Strike::Blocked(BLOCKED_ROW)),
         };
         Class::Io { run, strike }.encode()
     }
 
-    /// A poll that was not on the IO lane is over. A calm one was short; or it was made on the compute lane, and the task waits
-    /// for something now.
+    /// The class after a poll that was not on the IO lane. The poll was `calm` if it was short, or,
+    /// on the compute lane, if the task now waits for something.
     pub(crate) fn polled_elsewhere(self, calm: bool, counts: bool) -> TaskClass {
         match self.decode() {
             Class::Io { .. } => self,
@@ -196,7 +205,7 @@ impl TaskClass {
         }
     }
 
-    /// Of the polls that may let something be forgotten, one in so many counts.
+    /// One in this many polls counts towards forgetting that a task has blocked.
     pub(crate) const fn counted_in() -> u32 {
         FORGET_COUNTED_IN
     }
@@ -244,7 +253,7 @@ impl Class {
 }
 
 impl Run {
-    /// A run of the other kind starts anew once it is three polls long; before that it only ends the one there was.
+    /// A poll of the other kind ends the run, and starts another.
     fn polled(self, length: Length) -> Run {
         match (self, length) {
             (_, Length::Between) => self,
@@ -257,12 +266,12 @@ impl Run {
 }
 
 impl Strike {
-    /// What is left of it after a poll that did not block.
+    /// What is left of the strike after a poll that did not block.
     fn polled(self, polled: Polled) -> Strike {
         match self {
             Strike::Blocked(1) if polled.counts => Strike::None,
             Strike::Blocked(left) if polled.counts => Strike::Blocked(left - 1),
-            // Whatever else it does.
+            // Whatever else the poll did.
             Strike::Blocked(left) => Strike::Blocked(left),
             Strike::Busy(times) if polled.busy => Strike::Busy(times + u8::from(polled.hogs)),
             Strike::None if polled.busy => Strike::Busy(polled.hogs.into()),
@@ -339,13 +348,13 @@ mod tests {
             (&[SHORT, SHORT, SHORT], Some(Length::Short)),
             (&[LONG, SHORT, LONG, SHORT, LONG], None),
             (&[LONG, LONG, SHORT, LONG], None),
-            // What lies between says nothing.
+            // A poll between short and long says nothing.
             (&[LONG, LONG, BETWEEN, LONG], Some(Length::Long)),
             (&[SHORT, SHORT, BETWEEN, SHORT], Some(Length::Short)),
-            // Nor does what is left for after a long one that had to end.
+            // Nor does a short poll that ends what a long one began.
             (&[LONG, LONG, HOGS, SHORT, LONG], Some(Length::Long)),
             (&[LONG, LONG, LONG, SHORT, SHORT], None),
-            // One that was otherwise makes it open again.
+            // One poll that differs opens the question again.
             (&[LONG, LONG, LONG, SHORT], None),
             (
                 &[LONG, LONG, LONG, SHORT, SHORT, SHORT],

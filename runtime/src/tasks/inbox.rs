@@ -1,9 +1,9 @@
 //! Where tasks come in from threads that are not workers of the lane.
 //!
-//! A Treiber stack linked through the tasks themselves. A push is one compare-exchange: it has happened
-//! or it has not, so a preempted thread of low priority never leaves a half-written place behind that a
-//! worker would have to wait for (crossbeam's `Injector` and `SegQueue` have such places). Workers take
-//! everything with one exchange, so there is no ABA either.
+//! A Treiber stack linked through the tasks themselves. A push is one compare-exchange: it has
+//! happened or it has not. So a preempted thread of low priority never leaves a half-written place
+//! behind that a worker would have to wait for, as there are in crossbeam's `Injector` and
+//! `SegQueue`. Workers take everything with one exchange, so there is no ABA problem either.
 //!
 //! ```text
 //! push                                      take_all / close
@@ -14,17 +14,17 @@
 //!
 //! Loom models: `models::inboxes`.
 
-use super::cell::{Header, TaskRef};
-use super::owners::Task;
+use super::header::{Header, Task};
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use std::ptr;
+use std::mem;
+use std::ptr::{self, NonNull};
 
-/// A stack of tasks that anybody pushes on and that is taken whole.
+/// A stack of tasks on which any thread may push, and which is taken as a whole.
 pub(crate) struct Inbox {
     head: AtomicPtr<Header>,
 }
 
-/// The head of an inbox that takes no more tasks. Not an address of anything.
+/// The head of an inbox that takes no more tasks: not the address of anything.
 fn closed() -> *mut Header {
     ptr::without_provenance_mut(1)
 }
@@ -38,23 +38,23 @@ impl Inbox {
 
     /// Gives the task back if the inbox is closed.
     pub(crate) fn push(&self, task: Task) -> Result<(), Task> {
-        let raw = task.into_raw();
-        // SAFETY: alive until it is pushed, by the reference of `task`.
-        let header = unsafe { raw.header() };
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             if head == closed() {
-                // SAFETY: from `into_raw` above, and not pushed.
-                return Err(unsafe { Task::from_raw(raw) });
+                return Err(task);
             }
-            header.queue_next.store(head, Ordering::Relaxed);
+            task.header().queue_next.store(head, Ordering::Relaxed);
             match self.head.compare_exchange(
                 head,
-                raw.as_ptr(),
+                task.as_raw().as_ptr(),
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    // It belongs to the inbox, or to whoever has taken it out by now.
+                    mem::forget(task);
+                    return Ok(());
+                }
                 Err(seen) => head = seen,
             }
         }
@@ -65,7 +65,7 @@ impl Inbox {
         head.is_null() || head == closed()
     }
 
-    /// Everything that was pushed so far, oldest first.
+    /// All that was pushed so far, the oldest first.
     pub(crate) fn take_all(&self) -> Batch {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
@@ -74,7 +74,7 @@ impl Inbox {
                     first: ptr::null_mut(),
                 };
             }
-            // Not a swap: that could wipe CLOSED out.
+            // Not a swap, which could overwrite CLOSED.
             match self.head.compare_exchange(
                 head,
                 ptr::null_mut(),
@@ -87,7 +87,7 @@ impl Inbox {
         }
     }
 
-    /// Takes no more tasks from now on, and returns what is there.
+    /// Takes no more tasks, and returns those that are there.
     pub(crate) fn close(&self) -> Batch {
         let taken = self.head.swap(closed(), Ordering::Acquire);
         if taken == closed() {
@@ -106,24 +106,24 @@ impl Drop for Inbox {
     }
 }
 
-/// Tasks taken from an inbox. Those that are not iterated over are dropped, and so cancelled.
+/// Tasks taken from an inbox. Those that are not taken out of it are dropped, and so cancelled.
 pub(crate) struct Batch {
     first: *mut Header,
 }
 
 impl Batch {
-    /// Turns a taken chain round, so that the oldest comes first.
-    fn reversed(mut newest: *mut Header) -> Batch {
-        let mut first = ptr::null_mut();
-        // SAFETY: a chain of pushed tasks, each alive by the reference that was pushed with it.
-        while let Some(raw) = unsafe { TaskRef::from_ptr(newest) } {
-            // SAFETY: as above.
-            let header = unsafe { raw.header() };
-            newest = header.queue_next.load(Ordering::Relaxed);
-            header.queue_next.store(first, Ordering::Relaxed);
-            first = raw.as_ptr();
+    /// Reverses a taken chain, so that the oldest comes first.
+    fn reversed(newest: *mut Header) -> Batch {
+        let mut batch = Batch {
+            first: ptr::null_mut(),
+        };
+        for task in (Batch { first: newest }) {
+            task.header()
+                .queue_next
+                .store(batch.first, Ordering::Relaxed);
+            batch.first = task.into_raw().as_ptr();
         }
-        Batch { first }
+        batch
     }
 }
 
@@ -131,13 +131,11 @@ impl Iterator for Batch {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
-        // SAFETY: what is left of the chain is alive by the references that were pushed with it.
-        let raw = unsafe { TaskRef::from_ptr(self.first) }?;
-        // SAFETY: as above.
-        let header = unsafe { raw.header() };
-        self.first = header.queue_next.load(Ordering::Relaxed);
-        // SAFETY: pushed by `into_raw`, and unlinked here.
-        Some(unsafe { Task::from_raw(raw) })
+        let first = NonNull::new(self.first)?;
+        // SAFETY: pushed by `Inbox::push`, and unlinked here.
+        let task = unsafe { Task::from_raw(first) };
+        self.first = task.header().queue_next.load(Ordering::Relaxed);
+        Some(task)
     }
 }
 

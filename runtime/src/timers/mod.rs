@@ -1,0 +1,10 @@
+//! The engine of timers: who keeps them, in what order they fire, and what time it is.
+//!
+//! What users see of it is in [`time`](crate::time).
+
+pub(crate) mod clock;
+mod shard;
+mod wheel;
+
+pub(crate) use shard::{RemoteId, TimerShard};
+pub(crate) use wheel::{Key, NEVER};
