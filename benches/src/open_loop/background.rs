@@ -50,7 +50,7 @@ impl<R: Runtime> Background<R> {
     pub(crate) const TOKIO_IDLE: Self = Self::counted(|runtime, work, jobs| {
         spawn_on_tokio(runtime, work, jobs, sys::schedule_as_idle)
     });
-    /// Tasks that run job after job and yield only between them.
+    /// CPU jobs in plain tasks ([`inline_jobs`]).
     pub(crate) const INLINE_JOBS: Self = Self::counted(inline_jobs);
     /// Tasks that sleep with `std::thread::sleep`.
     pub(crate) const BLOCKING_SLEEPS: Self = Self {
@@ -67,8 +67,8 @@ impl<R: Runtime> Background<R> {
     }
 }
 
-/// Spawns tasks that do this over and over.
-fn repeat<R, F>(
+/// Spawns tasks that do this over and over, and returns at once.
+pub(crate) fn repeat<R, F>(
     runtime: &'static R,
     tasks: usize,
     once: impl Fn() -> F + Clone + Send + 'static,
@@ -100,7 +100,8 @@ fn spawn<R: Runtime>(runtime: &'static R, work: CountedWork, jobs: usize) -> Res
     })
 }
 
-pub(super) fn inline_jobs<R: Runtime>(
+/// Tasks that run job after job and yield only between them.
+pub(crate) fn inline_jobs<R: Runtime>(
     runtime: &'static R,
     work: CountedWork,
     jobs: usize,

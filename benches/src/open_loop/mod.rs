@@ -17,7 +17,7 @@ mod session;
 mod traffic;
 mod work;
 
-pub(crate) use self::background::Background;
+pub(crate) use self::background::{Background, inline_jobs, repeat};
 pub(crate) use self::client::{ClientOptions, GRACE, client};
 pub(crate) use self::column::{ANSWERED, Column, JOBS, P50, P90, P99, metrics, values};
 pub(crate) use self::message::MESSAGE_BYTES;

@@ -26,10 +26,11 @@ impl<W: Workload> On<W> {
         Self::runtime::<Smol>(),
     ];
 
-    /// On those that the case has a bar for.
+    /// Evenkeel and its closest peer, for cases that say nothing about others.
     pub(crate) const EVENKEEL_AND_TOKIO: &'static [Contender] =
         &[Self::runtime::<Evenkeel>(), Self::runtime::<Tokio>()];
 
+    /// On one of them.
     pub(crate) const fn runtime<R: Runtime>() -> Contender {
         Contender::new(R::NAME, W::run::<R>)
     }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::harness::{Bar, Case, Contender, EVENKEEL, Layout, Limit, Metric, Row, Suite, Template};
 use crate::harness::{InChild, Measurement, Turn, Twin};
 use crate::machine::Fact;
@@ -59,7 +61,9 @@ const BESIDE_JOBS: &[Contender] = &[
     Contender::new(ALONE, |setup| {
         serve(setup, Evenkeel::new, Background::NOTHING)
     }),
-    evenkeel(|setup| serve(setup, Evenkeel::new, Background::COMPUTE)),
+    Contender::new(EVENKEEL, |setup| {
+        serve(setup, Evenkeel::new, Background::COMPUTE)
+    }),
     per_core(|setup| serve(setup, Evenkeel::per_core, Background::COMPUTE)),
     unpinned(|setup| serve(setup, Evenkeel::unpinned, Background::COMPUTE)),
     Contender::new("tokio-alone", |setup| {
@@ -83,7 +87,9 @@ const BESIDE_JOBS: &[Contender] = &[
 ];
 
 const INLINE: &[Contender] = &[
-    evenkeel(|setup| serve(setup, Evenkeel::new, Background::INLINE_JOBS)),
+    Contender::new(EVENKEEL, |setup| {
+        serve(setup, Evenkeel::new, Background::INLINE_JOBS)
+    }),
     per_core(|setup| serve(setup, Evenkeel::per_core, Background::INLINE_JOBS)),
     unpinned(|setup| serve(setup, Evenkeel::unpinned, Background::INLINE_JOBS)),
     Contender::new("tokio", |setup| {
@@ -95,7 +101,9 @@ const INLINE: &[Contender] = &[
 ];
 
 const BLOCKED: &[Contender] = &[
-    evenkeel(|setup| serve(setup, Evenkeel::new, Background::BLOCKING_SLEEPS)),
+    Contender::new(EVENKEEL, |setup| {
+        serve(setup, Evenkeel::new, Background::BLOCKING_SLEEPS)
+    }),
     per_core(|setup| serve(setup, Evenkeel::per_core, Background::BLOCKING_SLEEPS)),
     unpinned(|setup| serve(setup, Evenkeel::unpinned, Background::BLOCKING_SLEEPS)),
     Contender::new("tokio", |setup| {
@@ -106,28 +114,23 @@ const BLOCKED: &[Contender] = &[
     }),
 ];
 
-const fn evenkeel(run: InChild) -> Contender {
-    Contender::new(EVENKEEL, run)
+/// Not measured where it is what Evenkeel's default turns out to be.
+const fn variant(name: &'static str, is_default: fn(&Value) -> bool, run: InChild) -> Contender {
+    Contender {
+        twin: Some(Twin {
+            name: EVENKEEL,
+            is_same: is_default,
+        }),
+        ..Contender::new(name, run)
+    }
 }
 
 const fn per_core(run: InChild) -> Contender {
-    Contender {
-        twin: Some(Twin {
-            name: EVENKEEL,
-            is_same: |details| details["pinned"] == true,
-        }),
-        ..Contender::new("evenkeel:per-core", run)
-    }
+    variant("evenkeel:per-core", |seen| seen["pinned"] == true, run)
 }
 
 const fn unpinned(run: InChild) -> Contender {
-    Contender {
-        twin: Some(Twin {
-            name: EVENKEEL,
-            is_same: |details| details["pinned"] == false,
-        }),
-        ..Contender::new("evenkeel:none", run)
-    }
+    variant("evenkeel:none", |seen| seen["pinned"] == false, run)
 }
 
 const MIXED: Template = Template {

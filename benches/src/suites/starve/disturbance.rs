@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
 use crate::harness::Setup;
-use crate::open_loop::{self, Background, CountedWork};
+use crate::open_loop::{self, Background, CountedWork, inline_jobs, repeat};
 use crate::runtimes::{self, Runtime, Workload};
 use crate::sys;
 
@@ -194,23 +194,7 @@ pub(super) struct AllStuck;
 
 impl Disturbance for AllStuck {
     fn begin<R: Runtime>(runtime: &'static R, work: CountedWork) -> Result<(), String> {
-        compute_in_tasks(runtime, workers() + 2, work);
-        Ok(())
-    }
-}
-
-/// How long the tasks of [`compute_in_tasks`] compute in a poll.
-const POLL_MS: u64 = 20;
-
-/// Spawns tasks that compute for ever, and yield now and then.
-pub(super) fn compute_in_tasks<R: Runtime>(runtime: &'static R, tasks: usize, work: CountedWork) {
-    for _ in 0..tasks {
-        R::detach(runtime.spawn(async move {
-            loop {
-                work.compute(POLL_MS);
-                R::yield_now().await;
-            }
-        }));
+        inline_jobs(runtime, work, workers() + 2)
     }
 }
 
@@ -222,16 +206,11 @@ pub(super) struct Blocked1000;
 
 impl Disturbance for Blocked1000 {
     fn begin<R: Runtime>(runtime: &'static R, work: CountedWork) -> Result<(), String> {
-        for _ in 0..BLOCKED_TASKS {
-            R::detach(runtime.spawn(async move {
-                loop {
-                    thread::sleep(BLOCK);
-                    work.count();
-                    R::yield_now().await;
-                }
-            }));
-        }
-        Ok(())
+        repeat(runtime, BLOCKED_TASKS, move || async move {
+            thread::sleep(BLOCK);
+            work.count();
+            R::yield_now().await;
+        })
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::disturbance::{compute_in_tasks, workers};
+use super::disturbance::workers;
 use crate::child;
 use crate::harness::Setup;
 use crate::histogram::Times;
-use crate::open_loop::CountedWork;
+use crate::open_loop::{CountedWork, inline_jobs};
 use crate::runtimes::{self, Runtime, Workload};
 
 /// How many tasks sleep.
@@ -19,6 +19,7 @@ const SLEEPS_MS: std::ops::RangeInclusive<u64> = 1..=10;
 const WARM_UP: Duration = Duration::from_millis(300);
 /// Tasks per worker that keep it from them.
 const COMPUTING: usize = 2;
+
 pub(super) struct Sleepers;
 
 impl Workload for Sleepers {
@@ -44,7 +45,7 @@ fn watch<R: Runtime>(
         sleeper.change(|sleeping| sleeping.lateness.clear());
     }
     let begin = Instant::now();
-    compute_in_tasks(runtime, COMPUTING * workers(), work);
+    inline_jobs(runtime, work, COMPUTING * workers())?;
     thread::sleep(window);
 
     let work_per_s = work.done() / begin.elapsed().as_secs_f64();
