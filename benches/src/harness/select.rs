@@ -40,16 +40,9 @@ pub(crate) fn select(
 
 /// Whether the pattern is a name of the row's case, or of its contender in it.
 fn is_named(row: &Row, pattern: &str) -> bool {
-    let rest = match pattern.split_once('/') {
-        Some((suite, rest)) if suite == row.case.suite => rest,
-        _ => pattern,
-    };
-    [pattern, rest].iter().any(|name| {
-        let contender = name.strip_prefix(row.case.name);
-        contender.is_some_and(|rest| match rest.strip_prefix('/') {
-            Some(contender) => contender == row.contender.name,
-            None => rest.is_empty(),
-        })
+    [row.case.to_string(), row.name()].iter().any(|name| {
+        let in_suite = name.split_once('/').map(|(_, rest)| rest);
+        name == pattern || in_suite == Some(pattern)
     })
 }
 
