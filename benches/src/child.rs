@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::sys;
@@ -73,6 +74,12 @@ impl Child {
         told.map_err(|_| self.epitaph("went away"))
     }
 
+    /// Sends a line of JSON to the child.
+    pub(crate) fn tell_json(&mut self, value: &impl Serialize) -> Result<(), String> {
+        let line = serde_json::to_string(value).map_err(|error| error.to_string())?;
+        self.tell(&line)
+    }
+
     /// Waits for the child's next line.
     pub(crate) fn next_line(&mut self, patience: Duration) -> Result<String, String> {
         match self.lines.recv_timeout(patience) {
@@ -134,6 +141,16 @@ impl Child {
         self.stderr()
     }
 
+    /// [`finish`](Self::finish) for a child that should have written nothing there: a panic of a
+    /// task, say, and what was measured is not the case.
+    pub(crate) fn finish_silent(self) -> Result<(), String> {
+        let role = self.role;
+        match self.finish() {
+            stderr if stderr.is_empty() => Ok(()),
+            stderr => Err(format!("the {role} process wrote: {stderr}")),
+        }
+    }
+
     /// Waits for the end of the child's standard error; empty the second time.
     fn stderr(&mut self) -> String {
         self.stderr
@@ -182,4 +199,15 @@ pub(crate) fn say(line: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")?;
     stdout.flush()
+}
+
+/// [`next_command`] for a line of JSON that has to come.
+pub(crate) fn next_json<T: DeserializeOwned>() -> io::Result<T> {
+    let line = next_command()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+/// [`say`] in JSON.
+pub(crate) fn say_json(value: &impl Serialize) -> io::Result<()> {
+    say(&serde_json::to_string(value)?)
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use crate::mixed::{ClientOptions, MixedOptions, ServeOptions};
-use crate::suite::{Form, MeasureOptions, Suite, SuiteOptions};
+use crate::harness::{Case, Form, Options, RunOptions, Setup, Suite};
+use crate::open_loop::ClientOptions;
+use crate::suites::{self, SUITES};
 
 /// The text of `--help`.
 pub(crate) const HELP: &str = "\
@@ -16,10 +17,9 @@ of one subsystem each.
 
 Usage: evenkeel-bench [SUITES] [OPTIONS]
 
-Without a suite, runs every case of the `light`, `busy`, `inline` and `blocked` workloads, in about
-two minutes.
-
-Suites, any number of them, run in the order given:
+Suites, any number of them, run in the order given; `mixed` if none is:
+  mixed     the main job, a server with CPU work: workloads `light`, `busy`, `inline` and `blocked`,
+            in about two minutes
   micro     spawning, yielding, waking, blocking calls: time per operation
   echo      TCP echo: requests/s, server CPU per request, latencies
   timers    timers set and cancelled, lateness
@@ -30,15 +30,15 @@ Suites, any number of them, run in the order given:
   handlers  latencies of requests that need CPU, beside CPU jobs, in under three minutes
 
 Options:
-      --only PATTERNS  run only the cases that match one of these, separated by commas: the name
-                       of one case (`busy/tokio+rayon`, `micro/spawn_join`) or a part of names
-                       (`light`, `spawn`)
+      --only PATTERNS  run only what matches one of these, separated by commas: the name of a case
+                       (`busy`, `micro/spawn_join`), or of one contender in it
+                       (`busy/tokio+rayon`), or a part of such names (`spawn`)
       --long           all cases of `handlers`, each for at least 500 requests or 30 s, in three
                        quarters of an hour
-      --secs N         measure each case for N seconds, fractions allowed [default: 3.5; for the
-                       suites 1 per contender, for `handlers` 1.5]
-      --repeat N       N rounds over the cases; reports medians and their spread [default: 1; for
-                       the suites 3, for `handlers` 1]
+      --secs N         measure each contender in each case for N seconds, fractions allowed
+                       [default: 1; `mixed` 3.5, `handlers` 1.5]
+      --repeat N       N rounds over the cases; reports medians and their spread [default: 3;
+                       `mixed` and `handlers` 1]
       --json FILE      also write everything that was measured to FILE
       --list           list the cases and end
   -h, --help           show this text and end
@@ -56,16 +56,16 @@ const ROUNDS: std::ops::RangeInclusive<u32> = 1..=1000;
 #[derive(Debug)]
 pub(crate) enum Command {
     Help,
-    /// The cases of these suites, or without any those of the main job.
     List(Vec<&'static Suite>, Form),
-    Mixed(MixedOptions),
-    Suites(SuiteOptions),
-    /// Hidden: this process is the server of one case.
-    Serve(ServeOptions),
-    /// Hidden: this process is the load generator of one case.
+    Run(RunOptions),
+    /// Hidden: this process measures one contender in one case.
+    Measure {
+        case: &'static Case,
+        contender: String,
+        setup: Setup,
+    },
+    /// Hidden: this process is the load generator of an open loop.
     Client(ClientOptions),
-    /// Hidden: this process measures one contender in one case of a suite.
-    Measure(MeasureOptions),
 }
 
 /// Reads the command line.
@@ -74,9 +74,8 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
     let (mut form, mut window, mut rounds, mut json) = (Form::Short, None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
-            Value(name) if name == "serve" => return serve(parser).map(Command::Serve),
             Value(name) if name == "client" => return client(parser).map(Command::Client),
-            Value(name) if name == "measure" => return measure(parser).map(Command::Measure),
+            Value(name) if name == "measure" => return measure(parser),
             Value(name) => suites.push(suite(&name, &suites)?),
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("list") => list = true,
@@ -88,31 +87,24 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             other => return Err(other.unexpected()),
         }
     }
+    if suites.is_empty() {
+        suites.push(&SUITES[0]);
+    }
     if form == Form::Long && !suites.iter().any(|suite| suite.has_long_form()) {
         return Err("--long needs the suite 'handlers'".into());
     }
     if list {
         return Ok(Command::List(suites, form));
     }
-    if suites.is_empty() {
-        let default = MixedOptions::default();
-        return Ok(Command::Mixed(MixedOptions {
-            only,
-            window: window.unwrap_or(default.window),
-            rounds: rounds.unwrap_or(default.rounds),
-            json,
-        }));
-    }
     // What the most thorough of the suites needs.
     let default_window = suites.iter().map(|suite| suite.window).max();
     let default_rounds = suites.iter().map(|suite| suite.rounds).max();
-    let default = SuiteOptions::default();
-    Ok(Command::Suites(SuiteOptions {
-        suites,
+    Ok(Command::Run(RunOptions {
         form,
         only,
-        window: window.or(default_window).unwrap_or(default.window),
-        rounds: rounds.or(default_rounds).unwrap_or(default.rounds),
+        window: window.or(default_window).expect("there is a suite"),
+        rounds: rounds.or(default_rounds).expect("there is a suite"),
+        suites,
         json,
     }))
 }
@@ -122,7 +114,7 @@ fn suite(name: &OsStr, given: &[&Suite]) -> Result<&'static Suite, lexopt::Error
     if given.iter().any(|suite| suite.name == name) {
         return Err(format!("suite '{name}' is given twice").into());
     }
-    Suite::named(&name).ok_or_else(|| format!("there is no suite '{name}'").into())
+    suites::named(&name).ok_or_else(|| format!("there is no suite '{name}'").into())
 }
 
 fn patterns(value: OsString) -> Result<Vec<String>, lexopt::Error> {
@@ -161,21 +153,6 @@ fn count_of_rounds(value: &str) -> Result<u32, String> {
     }
 }
 
-fn serve(mut parser: lexopt::Parser) -> Result<ServeOptions, lexopt::Error> {
-    let (mut case, mut iterations_per_us) = (None, None);
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("case") => case = Some(parser.value()?.string()?),
-            Long("iterations-per-us") => iterations_per_us = Some(parser.value()?.parse()?),
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(ServeOptions {
-        case: required(case, "--case")?,
-        iterations_per_us: required(iterations_per_us, "--iterations-per-us")?,
-    })
-}
-
 fn client(mut parser: lexopt::Parser) -> Result<ClientOptions, lexopt::Error> {
     let (mut port, mut window, mut traffic) = (None, None, None);
     while let Some(argument) = parser.next()? {
@@ -199,7 +176,7 @@ fn client(mut parser: lexopt::Parser) -> Result<ClientOptions, lexopt::Error> {
     })
 }
 
-fn measure(mut parser: lexopt::Parser) -> Result<MeasureOptions, lexopt::Error> {
+fn measure(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let (mut case, mut contender, mut window) = (None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
@@ -209,10 +186,14 @@ fn measure(mut parser: lexopt::Parser) -> Result<MeasureOptions, lexopt::Error> 
             other => return Err(other.unexpected()),
         }
     }
-    Ok(MeasureOptions {
-        case: required(case, "--case")?,
+    let case = required(case, "--case")?;
+    Ok(Command::Measure {
+        case: suites::case(&case).ok_or_else(|| format!("there is no case '{case}'"))?,
         contender: required(contender, "--on")?,
-        window: required(window, "--secs")?,
+        setup: Setup {
+            window: required(window, "--secs")?,
+            options: Options::from_env(),
+        },
     })
 }
 
@@ -223,19 +204,24 @@ fn required<T>(value: Option<T>, option: &str) -> Result<T, lexopt::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mixed::{Rate, Traffic};
+    use crate::open_loop::{Rate, Traffic};
 
-    fn mixed(arguments: &[&str]) -> Result<MixedOptions, String> {
+    fn run(arguments: &[&str]) -> Result<RunOptions, String> {
         match parse(lexopt::Parser::from_args(arguments)) {
-            Ok(Command::Mixed(options)) => Ok(options),
+            Ok(Command::Run(options)) => Ok(options),
             Ok(other) => Err(format!("{other:?}")),
             Err(error) => Err(error.to_string()),
         }
     }
 
+    fn names(suites: &[&Suite]) -> Vec<&'static str> {
+        suites.iter().map(|suite| suite.name).collect()
+    }
+
     #[test]
-    fn no_arguments_run_everything() {
-        let options = mixed(&[]).unwrap();
+    fn no_arguments_run_the_main_job() {
+        let options = run(&[]).unwrap();
+        assert_eq!(names(&options.suites), ["mixed"]);
         assert!(options.only.is_empty());
         assert_eq!(options.window, Duration::from_millis(3500));
         assert_eq!(options.rounds, 1);
@@ -244,7 +230,7 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        let options = mixed(&[
+        let options = run(&[
             "--only",
             "light, busy/tokio+rayon",
             "--secs=1.5",
@@ -263,7 +249,7 @@ mod tests {
     #[test]
     fn only_may_be_given_twice() {
         assert_eq!(
-            mixed(&["--only", "light", "--only", "busy"]).unwrap().only,
+            run(&["--only", "light", "--only", "busy"]).unwrap().only,
             ["light", "busy"]
         );
     }
@@ -277,15 +263,15 @@ mod tests {
             (["--repeat", "0"], "not a number of rounds"),
             (["--only", ","], "--list"),
         ] {
-            let error = mixed(&arguments).unwrap_err();
+            let error = run(&arguments).unwrap_err();
             assert!(error.contains(expected), "{arguments:?}: {error}");
         }
     }
 
     #[test]
     fn unknown_arguments_are_refused() {
-        assert!(mixed(&["--fast"]).unwrap_err().contains("--fast"));
-        assert!(mixed(&["everything"]).unwrap_err().contains("everything"));
+        assert!(run(&["--fast"]).unwrap_err().contains("--fast"));
+        assert!(run(&["everything"]).unwrap_err().contains("everything"));
     }
 
     #[test]
@@ -296,7 +282,7 @@ mod tests {
         ));
         assert!(matches!(
             parse(lexopt::Parser::from_args(["--list"])),
-            Ok(Command::List(suites, Form::Short)) if suites.is_empty()
+            Ok(Command::List(suites, Form::Short)) if names(&suites) == ["mixed"]
         ));
     }
 
@@ -323,26 +309,17 @@ mod tests {
         }
     }
 
-    fn suites(arguments: &[&str]) -> Result<SuiteOptions, String> {
-        match parse(lexopt::Parser::from_args(arguments)) {
-            Ok(Command::Suites(options)) => Ok(options),
-            Ok(other) => Err(format!("{other:?}")),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
     #[test]
     fn suites_keep_their_order_and_have_defaults_of_their_own() {
-        let options = suites(&["timers", "micro"]).unwrap();
-        let names: Vec<_> = options.suites.iter().map(|suite| suite.name).collect();
-        assert_eq!(names, ["timers", "micro"]);
+        let options = run(&["timers", "micro"]).unwrap();
+        assert_eq!(names(&options.suites), ["timers", "micro"]);
         assert_eq!(options.window, Duration::from_secs(1));
         assert_eq!(options.rounds, 3);
     }
 
     #[test]
-    fn suites_take_the_options_of_the_main_job_wherever_they_are() {
-        let options = suites(&[
+    fn options_may_stand_anywhere() {
+        let options = run(&[
             "--secs",
             "0.5",
             "micro",
@@ -363,21 +340,21 @@ mod tests {
 
     #[test]
     fn handlers_run_once_and_longer() {
-        let options = suites(&["handlers"]).unwrap();
+        let options = run(&["handlers"]).unwrap();
         assert_eq!(options.window, Duration::from_millis(1_500));
         assert_eq!((options.rounds, options.form), (1, Form::Short));
         // Together with others, what the most thorough of them needs.
-        let options = suites(&["micro", "handlers"]).unwrap();
+        let options = run(&["micro", "handlers"]).unwrap();
         assert_eq!(options.window, Duration::from_millis(1_500));
         assert_eq!(options.rounds, 3);
     }
 
     #[test]
     fn only_a_suite_with_a_long_form_takes_long() {
-        let options = suites(&["--long", "handlers", "--repeat=2"]).unwrap();
+        let options = run(&["--long", "handlers", "--repeat=2"]).unwrap();
         assert_eq!((options.form, options.rounds), (Form::Long, 2));
         for arguments in [&["--long"][..], &["micro", "--long", "--list"]] {
-            let error = suites(arguments).unwrap_err();
+            let error = run(arguments).unwrap_err();
             assert!(error.contains("'handlers'"), "{arguments:?}: {error}");
         }
     }
@@ -385,12 +362,12 @@ mod tests {
     #[test]
     fn a_suite_is_known_and_given_once() {
         assert!(
-            suites(&["micro", "everything"])
+            run(&["micro", "everything"])
                 .unwrap_err()
                 .contains("'everything'")
         );
         assert!(
-            suites(&["micro", "echo", "micro"])
+            run(&["micro", "echo", "micro"])
                 .unwrap_err()
                 .contains("twice")
         );
@@ -407,7 +384,7 @@ mod tests {
 
     #[test]
     fn the_help_names_every_suite() {
-        for suite in crate::suite::SUITES {
+        for suite in SUITES {
             assert!(
                 HELP.contains(&format!("\n  {} ", suite.name)),
                 "{}",

@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use crate::sys;
 
+/// What a reader of numbers has to know, with its heading.
+pub(crate) type Fact = (&'static str, String);
+
 /// The machine and the system on it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
@@ -36,7 +39,7 @@ impl Machine {
     }
 
     /// What it is, in lines with a heading each.
-    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn facts(&self) -> Vec<Fact> {
         let Self {
             cpus,
             cpus_online,
@@ -201,10 +204,7 @@ impl Others {
 pub(crate) const QUIET_PERCENT: f64 = 5.0;
 
 /// Who else was running over the whole run and in each of its cases, in lines with a heading each.
-pub(crate) fn facts_of_others(
-    whole: Others,
-    cases: impl Iterator<Item = Others>,
-) -> Vec<(&'static str, String)> {
+pub(crate) fn facts_of_others(whole: Others, cases: impl Iterator<Item = Others>) -> Vec<Fact> {
     let (steal, processes) = (whole.steal_percent, whole.processes_percent);
     let worst = cases.map(Others::total_percent).fold(0.0, f64::max);
     let mut facts = vec![

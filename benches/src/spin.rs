@@ -7,8 +7,11 @@
 
 use std::hint::black_box;
 use std::io;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use crate::stats;
 use crate::sys;
@@ -19,21 +22,31 @@ const CALIBRATION: Duration = Duration::from_millis(200);
 const CHUNK: u64 = 200_000;
 
 /// How much work this machine does in a microsecond of CPU time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Spin {
     iterations_per_us: f64,
 }
 
 impl Spin {
-    /// Takes the speed over from the process that measured it.
-    pub(crate) fn new(iterations_per_us: f64) -> Self {
-        Self { iterations_per_us }
+    /// This machine's. It is measured once, so that every contender does the same work.
+    pub(crate) fn of_machine() -> Result<Self, String> {
+        static SPIN: OnceLock<Result<Spin, String>> = OnceLock::new();
+        let calibrate = || Self::calibrate().map_err(|error| format!("calibration: {error}"));
+        SPIN.get_or_init(calibrate).clone()
+    }
+
+    /// Work that takes no time at all.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self {
+            iterations_per_us: 0.0,
+        }
     }
 
     /// Measures the speed with all CPUs busy, as they are in the workloads: one of two hyperthreads
     /// alone would be faster. The clock is the thread's own CPU time, so that other processes do
     /// not count.
-    pub(crate) fn calibrate() -> io::Result<Self> {
+    fn calibrate() -> io::Result<Self> {
         let cpus = thread::available_parallelism()?.get();
         let threads: Vec<_> = (0..cpus).map(|_| thread::spawn(sample_speed)).collect();
         let mut samples = Vec::new();
@@ -42,11 +55,6 @@ impl Spin {
         }
         let iterations_per_us = stats::median(&samples).expect("every thread takes a sample");
         Ok(Self { iterations_per_us })
-    }
-
-    /// Iterations in a microsecond.
-    pub(crate) fn iterations_per_us(self) -> f64 {
-        self.iterations_per_us
     }
 
     /// Does the work of `us` microseconds.

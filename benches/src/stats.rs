@@ -43,6 +43,11 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
+/// One digit after the point.
+pub(crate) fn one_decimal(value: f64) -> String {
+    format!("{value:.1}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

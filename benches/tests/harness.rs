@@ -25,24 +25,36 @@ fn measure(name: &str, only: &str, rounds: &str) -> (String, Value) {
 }
 
 fn assert_sane(round: &Value, expects_jobs: bool) {
-    let number = |name: &str| {
-        round[name]
+    let number = |of: &str, name: &str| {
+        round[of][name]
             .as_f64()
             .unwrap_or_else(|| panic!("{name} in {round}"))
     };
-    assert_eq!(number("requests"), 1000.0);
-    assert!(
-        number("answered") > 0.0 && number("answered") <= 1000.0,
-        "{round}"
-    );
-    let latencies = ["p50_us", "p90_us", "p99_us", "p999_us", "max_us"].map(number);
+    assert_eq!(number("details", "requests"), 1000.0);
+    let answered = number("details", "answered");
+    assert!(answered > 0.0 && answered <= 1000.0, "{round}");
+    let latencies = ["p50_us", "p90_us", "p99_us", "p999_us", "max_us"];
+    let latencies = latencies.map(|name| number("details", name));
     assert!(latencies[0] > 0.0 && latencies.is_sorted(), "{round}");
+    let shown = ["p50", "p90", "p99", "p99.9", "max"].map(|name| number("values", name));
+    // Numbers are not read from JSON to the last bit.
+    let is_same = |(ms, us): (&f64, &f64)| (1e3 * ms / us - 1.0).abs() < 1e-9;
+    assert!(shown.iter().zip(&latencies).all(is_same), "{round}");
     assert_eq!(
-        round["jobs_per_s"].as_f64().is_some_and(|jobs| jobs > 0.0),
+        round["values"]["jobs"]
+            .as_f64()
+            .is_some_and(|jobs| jobs > 0.0),
         expects_jobs,
         "{round}"
     );
-    assert!(number("server_cpus") > 0.0);
+    assert!(number("details", "server_cpus") > 0.0);
+}
+
+/// The rounds of the only contender that was measured.
+fn rounds<'a>(json: &'a Value, contender: &str) -> &'a [Value] {
+    let contenders = json["cases"][0]["contenders"].as_object().unwrap();
+    assert_eq!(contenders.len(), 1, "{json}");
+    contenders[contender]["rounds"].as_array().unwrap()
 }
 
 #[test]
@@ -52,7 +64,7 @@ fn tokio_with_rayon_is_measured() {
         text.contains("tokio+rayon") && text.contains("machine:"),
         "{text}"
     );
-    let rounds = json["cases"][0]["rounds"].as_array().unwrap();
+    let rounds = rounds(&json, "tokio+rayon");
     assert_eq!(rounds.len(), 2);
     rounds.iter().for_each(|round| assert_sane(round, true));
     assert!(json["machine"]["cpus"].as_u64().unwrap() >= 1);
@@ -61,15 +73,15 @@ fn tokio_with_rayon_is_measured() {
 #[test]
 fn smol_without_jobs_in_flight_counts_none() {
     let (_, json) = measure("smol.json", "blocked/smol", "1");
-    assert_sane(&json["cases"][0]["rounds"][0], false);
+    assert_sane(&rounds(&json, "smol")[0], false);
 }
 
 #[test]
 fn evenkeel_is_measured_and_judged() {
     let (text, json) = measure("evenkeel.json", "light/evenkeel", "1");
-    let round = &json["cases"][0]["rounds"][0];
+    let round = &rounds(&json, "evenkeel")[0];
     assert_sane(round, true);
-    assert!(round["compute_priority"].is_string());
+    assert!(round["details"]["compute_priority"].is_string());
     assert!(text.contains("compute lane's priority"), "{text}");
     assert!(text.contains("light p50"), "{text}");
 }
@@ -156,6 +168,25 @@ fn the_list_shows_the_cases_and_runs_none() {
         text.contains("busy/tokio+rayon-nice19") && text.contains("blocked/evenkeel"),
         "{text}"
     );
+    let named = harness(&["mixed", "--list"]);
+    assert_eq!(String::from_utf8(named.stdout).unwrap(), text);
+}
+
+#[test]
+fn a_child_refuses_what_is_not_in_the_table() {
+    for (case, contender) in [
+        ("micro/fibers", "tokio"),
+        ("fibers/yield_many", "tokio"),
+        ("micro/yield_many", "go"),
+        ("micro/yield_many", "load"),
+    ] {
+        let output = harness(&[
+            "measure", "--case", case, "--on", contender, "--secs", "0.1",
+        ]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && output.stdout.is_empty());
+        assert!(stderr.contains(case), "{case} on {contender}: {stderr}");
+    }
 }
 
 #[test]

@@ -5,29 +5,52 @@ use std::net;
 use std::time::Duration;
 
 use evenkeel::net::{TcpListener, TcpStream};
+use evenkeel::runtime::{Builder, Pinning, TakeoverPolicy};
 use evenkeel::{runtime, task, time};
 
-use super::Runtime;
+use super::runtime::Runtime;
+use crate::harness::{EVENKEEL, Options};
 
 pub(crate) struct Evenkeel(runtime::Runtime);
 
-/// The defaults, but for what the environment asks for (see the help text).
-pub(crate) fn evenkeel_builder() -> runtime::Builder {
-    let mut builder = runtime::Builder::new();
-    if std::env::var_os("EVENKEEL_TAKEOVER").is_some_and(|takeover| takeover == "off") {
-        builder.takeover(runtime::TakeoverPolicy::disabled());
+/// The defaults, but for the options. All contenders that run on Evenkeel begin here.
+fn builder(options: &Options) -> Builder {
+    let mut builder = Builder::new();
+    if !options.takeover {
+        builder.takeover(TakeoverPolicy::disabled());
     }
     builder
 }
 
+impl Evenkeel {
+    /// With a worker pinned to each core, whatever the default is.
+    pub(crate) fn per_core(options: &Options) -> io::Result<Self> {
+        builder(options).pinning(Pinning::PerCore).build().map(Self)
+    }
+
+    /// With workers that the kernel may move.
+    pub(crate) fn unpinned(options: &Options) -> io::Result<Self> {
+        builder(options).pinning(Pinning::None).build().map(Self)
+    }
+
+    /// Without the replacing of workers that are stuck.
+    pub(crate) fn without_takeover(options: &Options) -> io::Result<Self> {
+        let off = TakeoverPolicy::disabled();
+        builder(options).takeover(off).build().map(Self)
+    }
+}
+
 impl Runtime for Evenkeel {
+    const NAME: &'static str = EVENKEEL;
+
     type Handle<T: Send + 'static> = task::JoinHandle<T>;
     type Sleep = time::Sleep;
     type Listener = TcpListener;
     type Stream = TcpStream;
+    type Io = TcpStream;
 
-    fn new() -> io::Result<Self> {
-        evenkeel_builder().build().map(Self)
+    fn new(options: &Options) -> io::Result<Self> {
+        builder(options).build().map(Self)
     }
 
     fn spawn<F>(&self, future: F) -> Self::Handle<F::Output>
@@ -38,16 +61,36 @@ impl Runtime for Evenkeel {
         self.0.spawn(future)
     }
 
+    fn spawn_in_task<F>(&self, future: F) -> Self::Handle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        evenkeel::spawn(future)
+    }
+
     fn detach<T: Send + 'static>(handle: Self::Handle<T>) {
         drop(handle);
+    }
+
+    async fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T {
+        handle.await.expect("a task")
+    }
+
+    fn yield_now() -> impl Future<Output = ()> + Send {
+        task::yield_now()
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {
         time::sleep(duration)
     }
 
-    async fn blocking(job: impl FnOnce() + Send + 'static) {
-        evenkeel::spawn_blocking(job).await.expect("job");
+    fn spawn_blocking<T, C>(call: C) -> Self::Handle<T>
+    where
+        T: Send + 'static,
+        C: FnOnce() -> T + Send + 'static,
+    {
+        evenkeel::spawn_blocking(call)
     }
 
     async fn compute(job: impl FnOnce() + Send + 'static) {
@@ -60,6 +103,7 @@ impl Runtime for Evenkeel {
 
     async fn accept(listener: &Self::Listener) -> io::Result<Self::Stream> {
         let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
         Ok(stream)
     }
 
@@ -69,5 +113,17 @@ impl Runtime for Evenkeel {
 
     fn try_read(stream: &Self::Stream, buffer: &mut [u8]) -> io::Result<usize> {
         stream.try_read(buffer)
+    }
+
+    fn io(stream: Self::Stream) -> Self::Io {
+        stream
+    }
+
+    fn takeovers(&self) -> u64 {
+        self.0.metrics().takeovers()
+    }
+
+    fn compute_priority(&self) -> Option<String> {
+        Some(format!("{:?}", self.0.handle().compute_priority()))
     }
 }

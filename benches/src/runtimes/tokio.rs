@@ -7,17 +7,21 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::{runtime, task, time};
 
-use super::Runtime;
+use super::runtime::Runtime;
+use crate::harness::Options;
 
 pub(crate) struct Tokio(runtime::Runtime);
 
 impl Runtime for Tokio {
+    const NAME: &'static str = "tokio";
+
     type Handle<T: Send + 'static> = task::JoinHandle<T>;
     type Sleep = time::Sleep;
     type Listener = TcpListener;
     type Stream = TcpStream;
+    type Io = TcpStream;
 
-    fn new() -> io::Result<Self> {
+    fn new(_: &Options) -> io::Result<Self> {
         runtime::Runtime::new().map(Self)
     }
 
@@ -29,16 +33,36 @@ impl Runtime for Tokio {
         self.0.spawn(future)
     }
 
+    fn spawn_in_task<F>(&self, future: F) -> Self::Handle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        task::spawn(future)
+    }
+
     fn detach<T: Send + 'static>(handle: Self::Handle<T>) {
         drop(handle);
+    }
+
+    async fn join<T: Send + 'static>(handle: Self::Handle<T>) -> T {
+        handle.await.expect("a task")
+    }
+
+    fn yield_now() -> impl Future<Output = ()> + Send {
+        task::yield_now()
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {
         time::sleep(duration)
     }
 
-    async fn blocking(job: impl FnOnce() + Send + 'static) {
-        task::spawn_blocking(job).await.expect("job");
+    fn spawn_blocking<T, C>(call: C) -> Self::Handle<T>
+    where
+        T: Send + 'static,
+        C: FnOnce() -> T + Send + 'static,
+    {
+        task::spawn_blocking(call)
     }
 
     async fn compute(job: impl FnOnce() + Send + 'static) {
@@ -51,6 +75,7 @@ impl Runtime for Tokio {
 
     async fn accept(listener: &Self::Listener) -> io::Result<Self::Stream> {
         let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
         Ok(stream)
     }
 
@@ -60,5 +85,9 @@ impl Runtime for Tokio {
 
     fn try_read(stream: &Self::Stream, buffer: &mut [u8]) -> io::Result<usize> {
         stream.try_read(buffer)
+    }
+
+    fn io(stream: Self::Stream) -> Self::Io {
+        stream
     }
 }

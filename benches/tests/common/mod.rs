@@ -57,8 +57,9 @@ pub(crate) fn json_path(name: &str) -> PathBuf {
     file
 }
 
-/// Runs one case of a suite on all contenders, very briefly, and returns what the JSON has on it. The
-/// status is left to what is found there, since a peer that cannot run here counts as a failure.
+/// Runs one case of a suite on all contenders, very briefly, and returns what the JSON has on it.
+/// The status is left to what is found there, since a peer that cannot run here counts as a
+/// failure.
 pub(crate) fn case(suite: &str, case: &str) -> Value {
     case_for(suite, case, "0.1")
 }

@@ -1,0 +1,143 @@
+//! A server and its load, each in a fresh process.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::client::{Client, GRACE, Protocol, WARM_UP};
+use crate::harness::{Case, Measurement, Metric, Turn, process};
+use crate::{child, proc, sys};
+
+/// What is measured on each contender.
+pub(crate) const METRICS: &[Metric] = &[
+    Metric::new("requests", "/s"),
+    Metric::new("server_cpu", "us/request"),
+    Metric::new("p50", "us"),
+    Metric::new("p99", "us"),
+    Metric::new("p99.9", "us"),
+    // How often a thread of the server went to sleep.
+    Metric::new("switches", "/request"),
+];
+
+/// How long a child may take for what should take it milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the server is, as it says itself and the load is told.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Target {
+    port: u16,
+    process: u32,
+}
+
+/// The parent's side: one measurement, in the order of [`METRICS`].
+pub(crate) fn measure(case: &'static Case, turn: Turn) -> Result<Measurement, String> {
+    let mut server = process::start(case, turn)?;
+    let target: Target = server.expect_json(PATIENCE)?;
+    let mut load = process::start_load(case, turn)?;
+    load.tell_json(&target)?;
+    let values = load.expect_json(WARM_UP + turn.window + GRACE + PATIENCE);
+    let stderr = server.finish();
+    match (values, stderr.is_empty()) {
+        (values, true) => values.map(|values: Vec<f64>| values.into()),
+        // A panic of a task, say: what was measured then is not the case.
+        (Ok(_), false) => Err(format!("the server wrote: {stderr}")),
+        (Err(error), false) => Err(format!("{error}; the server wrote: {stderr}")),
+    }
+}
+
+/// The server's side, which serves at this port: runs until the parent closes its end. Returns only
+/// for an error.
+pub(crate) fn host(port: u16) -> Result<Vec<f64>, String> {
+    let target = Target {
+        port,
+        process: std::process::id(),
+    };
+    let run = || -> io::Result<()> {
+        child::say_json(&target)?;
+        while child::next_command()?.is_some() {}
+        Ok(())
+    };
+    run().map_err(|error| error.to_string())?;
+    std::process::exit(0)
+}
+
+/// The load's side. The values are in the order of [`METRICS`].
+pub(crate) fn generate_load(
+    protocol: &'static Protocol,
+    connections: usize,
+    window: Duration,
+) -> Result<Vec<f64>, String> {
+    let run = || -> io::Result<Vec<f64>> {
+        let target: Target = child::next_json()?;
+        let mut client = Client::connect(protocol, target.port, connections)?;
+        client.warm_up()?;
+        let begin = Mark::of(target.process)?;
+        let answers = client.measure(begin.at + window)?;
+        let end = Mark::of(target.process)?;
+        let latencies = client.finish()?;
+        if answers == 0 {
+            return Err(io::Error::other("no answer came in the whole window"));
+        }
+        let answers = answers as f64;
+        Ok(vec![
+            answers / (end.at - begin.at).as_secs_f64(),
+            end.cpu.saturating_sub(begin.cpu).as_secs_f64() * 1e6 / answers,
+            latencies.us(0.5),
+            latencies.us(0.99),
+            latencies.us(0.999),
+            end.switches.saturating_sub(begin.switches) as f64 / answers,
+        ])
+    };
+    run().map_err(|error| error.to_string())
+}
+
+/// What the server had used at a time. The load reads it itself, so that it belongs exactly to the
+/// answers of the window.
+struct Mark {
+    at: Instant,
+    cpu: Duration,
+    switches: u64,
+}
+
+impl Mark {
+    fn of(process: u32) -> io::Result<Self> {
+        Ok(Self {
+            at: Instant::now(),
+            cpu: sys::cpu_time_of(process)?,
+            switches: voluntary_switches(process)?,
+        })
+    }
+}
+
+/// How often the threads of a process have gone to sleep.
+fn voluntary_switches(process: u32) -> io::Result<u64> {
+    let threads = proc::threads(&process.to_string())?;
+    let mut switches = threads.iter().map(|(_, status)| proc::switches(status));
+    let sum = switches.try_fold(0, |sum, switches| Some(sum + switches?.0));
+    sum.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_of_this_process_grows() {
+        let process = std::process::id();
+        let begin = Mark::of(process).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // The clock of a running thread is brought up to date now and then.
+        while Mark::of(process).unwrap().cpu <= begin.cpu {
+            assert!(Instant::now() < deadline, "the clock stands still");
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_no_mark() {
+        let mut process = std::process::Command::new("true").spawn().unwrap();
+        let id = process.id();
+        process.wait().unwrap();
+        assert!(Mark::of(id).is_err());
+    }
+}

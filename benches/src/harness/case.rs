@@ -1,0 +1,233 @@
+//! What a case is, as data. Everything else in the harness is about these.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::setup::Setup;
+use crate::stats::short;
+
+/// The contender that all bars are about.
+pub(crate) const EVENKEEL: &str = "evenkeel";
+
+/// Something that is measured on several contenders.
+pub(crate) struct Case {
+    pub(crate) suite: &'static str,
+    /// Unique in the suite.
+    pub(crate) name: &'static str,
+    /// One line.
+    pub(crate) about: &'static str,
+    pub(crate) metrics: &'static [Metric],
+    /// Who is measured.
+    pub(crate) contenders: &'static [Contender],
+    pub(crate) bars: &'static [Bar],
+    /// The shortest window that it makes sense in, whatever is asked for.
+    pub(crate) window_min: Duration,
+    pub(crate) measure: Measure,
+    /// What the process does that loads the contender's, where the two are not the same.
+    pub(crate) load: Option<InChild>,
+}
+
+/// Measures a contender once, in the parent process; most start a child.
+pub(crate) type Measure =
+    &'static (dyn Fn(&'static Case, Turn) -> Result<Measurement, String> + Sync);
+
+/// Measures in this process, which is a child that was started for it, or serves until the parent
+/// has measured. The values are in the order of the case's metrics.
+pub(crate) type InChild = fn(&Setup) -> Result<Vec<f64>, String>;
+
+/// Who is measured in a case.
+#[derive(Debug)]
+pub(crate) struct Contender {
+    /// Unique in the case.
+    pub(crate) name: &'static str,
+    pub(crate) run: InChild,
+    pub(crate) twin: Option<Twin>,
+}
+
+/// Another contender of the case that may turn out to be the same. This one is not measured then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Twin {
+    pub(crate) name: &'static str,
+    /// Whether it is, by the [details](Measurement::details) of its measurement.
+    pub(crate) is_same: fn(&Value) -> bool,
+}
+
+/// One contender's turn in a round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) contender: &'static Contender,
+    pub(crate) window: Duration,
+    /// From 0. What is left to chance is the same for all contenders of a round.
+    pub(crate) round: u32,
+}
+
+/// What a measurement found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measurement {
+    /// In the order of the case's metrics; `None` where there is nothing to measure, such as the
+    /// latency of requests that were never answered.
+    pub(crate) values: Vec<Option<f64>>,
+    /// What else is known, for the JSON and for who knows the case; null if nothing.
+    pub(crate) details: Value,
+    /// What a reader of the numbers has to know.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// What several cases of a suite have in common.
+pub(crate) struct Template {
+    pub(crate) suite: &'static str,
+    pub(crate) measure: Measure,
+}
+
+/// One number of a measurement.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Metric {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) format: fn(f64) -> String,
+    /// What is shown where there is no number.
+    pub(crate) absent: &'static str,
+}
+
+/// A requirement on what Evenkeel reaches in a case. Bars are never loosened: one that is not met
+/// is reported so.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    /// The name of the metric.
+    pub(crate) metric: &'static str,
+    pub(crate) limit: Limit,
+}
+
+/// Peers are contenders of the same case, or `case/contender` in another one of the suite.
+#[derive(Debug)]
+pub(crate) enum Limit {
+    /// At most the given multiple of the best (lowest) of these peers.
+    AtMost(f64, &'static [&'static str]),
+    /// At least the given multiple of the best (highest) of these peers.
+    AtLeast(f64, &'static [&'static str]),
+    /// At least the given multiple of the value of that one of these peers which is the best
+    /// (lowest) by another metric.
+    AtLeastOfBest(f64, &'static str, &'static [&'static str]),
+    /// At most this, in the metric's unit.
+    Absolute(f64),
+}
+
+impl Case {
+    pub(crate) fn contender(&self, name: &str) -> Option<&'static Contender> {
+        let mut contenders = self.contenders.iter();
+        contenders.find(|contender| contender.name == name)
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.suite, self.name)
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Template {
+    pub(crate) const fn case(
+        &self,
+        name: &'static str,
+        about: &'static str,
+        metrics: &'static [Metric],
+        contenders: &'static [Contender],
+        bars: &'static [Bar],
+    ) -> Case {
+        Case {
+            suite: self.suite,
+            name,
+            about,
+            metrics,
+            contenders,
+            bars,
+            window_min: Duration::ZERO,
+            measure: self.measure,
+            load: None,
+        }
+    }
+}
+
+impl Contender {
+    pub(crate) const fn new(name: &'static str, run: InChild) -> Self {
+        Self {
+            name,
+            run,
+            twin: None,
+        }
+    }
+}
+
+impl Metric {
+    pub(crate) const fn new(name: &'static str, unit: &'static str) -> Self {
+        Metric {
+            name,
+            unit,
+            format: short,
+            absent: "-",
+        }
+    }
+}
+
+impl Bar {
+    pub(crate) const fn new(metric: &'static str, limit: Limit) -> Self {
+        Bar { metric, limit }
+    }
+
+    /// The unit of what it is about: a ratio's, or else the metric's.
+    pub(crate) fn unit(&self, case: &Case) -> &'static str {
+        match self.limit {
+            Limit::AtMost(..) | Limit::AtLeast(..) | Limit::AtLeastOfBest(..) => "x",
+            Limit::Absolute(_) => {
+                let mut metrics = case.metrics.iter();
+                let metric = metrics.find(|metric| metric.name == self.metric);
+                metric.map_or("", |metric| metric.unit)
+            }
+        }
+    }
+}
+
+impl Limit {
+    /// Who Evenkeel is compared with.
+    pub(crate) fn peers(&self) -> &'static [&'static str] {
+        match self {
+            Self::AtMost(_, peers) | Self::AtLeast(_, peers) | Self::AtLeastOfBest(_, _, peers) => {
+                peers
+            }
+            Self::Absolute(_) => &[],
+        }
+    }
+
+    pub(crate) fn number(&self) -> f64 {
+        match *self {
+            Self::AtMost(number, _)
+            | Self::AtLeast(number, _)
+            | Self::AtLeastOfBest(number, ..)
+            | Self::Absolute(number) => number,
+        }
+    }
+
+    pub(crate) fn is_met_by(&self, value: f64) -> bool {
+        match self {
+            Self::AtMost(..) | Self::Absolute(_) => value <= self.number(),
+            Self::AtLeast(..) | Self::AtLeastOfBest(..) => value >= self.number(),
+        }
+    }
+}
+
+impl From<Vec<f64>> for Measurement {
+    fn from(values: Vec<f64>) -> Self {
+        Self {
+            values: values.into_iter().map(Some).collect(),
+            ..Self::default()
+        }
+    }
+}

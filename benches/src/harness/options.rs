@@ -1,0 +1,21 @@
+//! What the command line asks of the suites.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::suite::{Form, Suite};
+
+#[derive(Debug)]
+pub(crate) struct RunOptions {
+    /// In this order.
+    pub(crate) suites: Vec<&'static Suite>,
+    pub(crate) form: Form,
+    /// Patterns of names; empty for all.
+    pub(crate) only: Vec<String>,
+    /// For how long each contender is measured in each case.
+    pub(crate) window: Duration,
+    /// How many times over.
+    pub(crate) rounds: u32,
+    /// Where everything measured goes.
+    pub(crate) json: Option<PathBuf>,
+}

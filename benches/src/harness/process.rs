@@ -1,0 +1,62 @@
+//! Measuring in a process of its own, so that contenders do not disturb each other.
+
+use std::time::Duration;
+
+use super::case::{Case, Measurement, Turn};
+use super::setup::Setup;
+use crate::child::{self, Child};
+use crate::spin::Spin;
+
+/// The word that makes a child process the load of a case, in the place of a contender.
+const LOAD: &str = "load";
+
+/// How long a child may take beside its window. Some cases have much to build before it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Has the contender measure itself in a fresh process.
+pub(crate) fn in_child(case: &'static Case, turn: Turn) -> Result<Measurement, String> {
+    values_of(start(case, turn)?, turn)
+}
+
+/// [`in_child`] for one that computes in units of this machine, which it is told first.
+pub(crate) fn in_computing_child(case: &'static Case, turn: Turn) -> Result<Measurement, String> {
+    let spin = Spin::of_machine()?;
+    let mut child = start(case, turn)?;
+    child.tell_json(&spin)?;
+    values_of(child, turn)
+}
+
+fn values_of(mut child: Child, turn: Turn) -> Result<Measurement, String> {
+    let values: Vec<f64> = child.expect_json(turn.window + PATIENCE)?;
+    child.finish_silent()?;
+    Ok(values.into())
+}
+
+/// Starts a fresh process that runs the contender. For cases whose parent has more to do than wait:
+/// until the line with the values, parent and child may talk as they like.
+pub(crate) fn start(case: &Case, turn: Turn) -> Result<Child, String> {
+    start_as(turn.contender.name, case, turn)
+}
+
+/// Starts a fresh process that runs the load of the case.
+pub(crate) fn start_load(case: &Case, turn: Turn) -> Result<Child, String> {
+    start_as(LOAD, case, turn)
+}
+
+fn start_as(name: &str, case: &Case, turn: Turn) -> Result<Child, String> {
+    let (case, secs) = (case.to_string(), turn.window.as_secs_f64().to_string());
+    let arguments = ["--case", &case, "--on", name, "--secs", &secs];
+    Child::start("measure", &arguments).map_err(|error| error.to_string())
+}
+
+/// The child's side.
+pub(crate) fn measure(case: &Case, contender: &str, setup: &Setup) -> Result<(), String> {
+    let run = match case.contender(contender) {
+        Some(contender) => Some(contender.run),
+        None => case.load.filter(|_| contender == LOAD),
+    };
+    let run = run.ok_or_else(|| format!("nobody measures '{case}' on '{contender}'"))?;
+    child::tie_to_parent().map_err(|error| error.to_string())?;
+    let values = run(setup)?;
+    child::say_json(&values).map_err(|error| error.to_string())
+}

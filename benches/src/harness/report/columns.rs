@@ -1,0 +1,178 @@
+//! A table with a line for each metric, and a column for each contender.
+
+use std::fmt::{self, Write as _};
+
+use super::super::case::{Bar, Case, Limit, Metric};
+use super::super::row::{Row, by_case};
+use super::super::verdict::{Verdict, describe, judge};
+use crate::stats::{Spread, short};
+
+/// Writes the rows of a suite, and what failed.
+pub(super) fn write(f: &mut fmt::Formatter<'_>, rows: &[Row], rounds: u32) -> fmt::Result {
+    write!(f, "{}", table(rows, rounds))?;
+    write_failures(f, rows)
+}
+
+/// Cells, to be written in columns as wide as they need.
+#[derive(Default)]
+struct Table {
+    lines: Vec<Vec<String>>,
+    /// Which columns hold numbers.
+    numbers: std::ops::Range<usize>,
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.lines.first().map_or(0, Vec::len);
+        let width = |column: usize| {
+            let widths = self.lines.iter().map(|line| line[column].chars().count());
+            widths.max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for line in &self.lines {
+            let mut text = String::new();
+            for (column, (cell, &width)) in line.iter().zip(&widths).enumerate() {
+                if self.numbers.contains(&column) {
+                    write!(text, "{cell:>width$}  ")?;
+                } else {
+                    write!(text, "{cell:<width$}  ")?;
+                }
+            }
+            writeln!(f, "{}", text.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// The columns before those of the contenders: case, metric, unit.
+const NAME_COLUMNS: usize = 3;
+
+/// A line for each metric of each case, more where there are extremes or several bars to show.
+fn table(rows: &[Row], rounds: u32) -> Table {
+    let mut contenders: Vec<&str> = Vec::new();
+    for row in rows {
+        if !contenders.contains(&row.contender.name) {
+            contenders.push(row.contender.name);
+        }
+    }
+    let numbers = NAME_COLUMNS..NAME_COLUMNS + contenders.len();
+    let mut header = vec![String::new(); NAME_COLUMNS];
+    header.extend(contenders.iter().map(ToString::to_string));
+    header.extend(["found", "bar", ""].map(str::to_owned));
+    let mut lines = vec![header];
+    for of_case in by_case(rows) {
+        let case = of_case[0].case;
+        let first = lines.len();
+        for metric in case.metrics {
+            let judged = |bar: &Bar| judgement(bar, case, rows, rounds);
+            lines.extend(metric_lines(metric, of_case, &contenders, rounds, judged));
+        }
+        lines[first][0] = case.name.to_owned();
+    }
+    Table { lines, numbers }
+}
+
+fn metric_lines(
+    metric: &Metric,
+    rows: &[Row],
+    contenders: &[&str],
+    rounds: u32,
+    judged: impl Fn(&Bar) -> [String; 3],
+) -> Vec<Vec<String>> {
+    let spreads = contenders.iter().map(|contender| {
+        let row = rows.iter().find(|row| row.contender.name == *contender)?;
+        row.spread(metric)
+    });
+    let spreads: Vec<Option<Spread>> = spreads.collect();
+    let cells = |cell: &dyn Fn(Spread) -> String, none: &str| {
+        let cells = spreads
+            .iter()
+            .map(|spread| spread.map_or_else(|| none.to_owned(), cell));
+        cells.collect::<Vec<_>>()
+    };
+    let mut bars = rows[0]
+        .case
+        .bars
+        .iter()
+        .filter(|bar| bar.metric == metric.name);
+    let judged = |bar: Option<&Bar>| bar.map(&judged).unwrap_or_default();
+
+    let mut line = vec![
+        String::new(),
+        metric.name.to_owned(),
+        metric.unit.to_owned(),
+    ];
+    line.extend(cells(
+        &|spread| (metric.format)(spread.median),
+        metric.absent,
+    ));
+    line.extend(judged(bars.next()));
+    let mut lines = vec![line];
+    if rounds > 1 {
+        let mut line = vec![String::new(); NAME_COLUMNS];
+        let range = |spread: Spread| {
+            let [min, max] = [spread.min, spread.max].map(metric.format);
+            format!("{min}-{max}")
+        };
+        line.extend(cells(&range, ""));
+        line.extend(judged(bars.next()));
+        lines.push(line);
+    }
+    for bar in bars {
+        let mut line = vec![String::new(); NAME_COLUMNS + contenders.len()];
+        line.extend(judged(Some(bar)));
+        lines.push(line);
+    }
+    lines
+}
+
+/// What was found, the limit, and the verdict.
+fn judgement(bar: &Bar, case: &Case, rows: &[Row], rounds: u32) -> [String; 3] {
+    let times = match bar.limit {
+        Limit::AtMost(..) | Limit::AtLeast(..) | Limit::AtLeastOfBest(..) => "x",
+        Limit::Absolute(_) => "",
+    };
+    let found = |spread: Spread| {
+        let median = format!("{}{times}", short(spread.median));
+        match rounds {
+            1 => median,
+            _ => format!("{median} ({} to {})", short(spread.min), short(spread.max)),
+        }
+    };
+    let (found, verdict) = match judge(bar, case, rows) {
+        Verdict::Met { measured } => (found(measured), "met"),
+        Verdict::NotMet { measured } => (found(measured), "NOT MET"),
+        Verdict::NoResult => ("failed".to_owned(), "NOT MET"),
+        Verdict::NotMeasured => (String::new(), "not measured"),
+    };
+    [found, describe(bar, case), verdict.to_owned()]
+}
+
+fn write_failures(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+    for row in rows {
+        let failures = row.failures().count();
+        if let Some(failure) = row.failures().next() {
+            let (name, contender, rounds) = (row.case.name, row.contender.name, row.rounds.len());
+            writeln!(
+                f,
+                "{name} on {contender} failed in {failures} of {rounds} rounds: {failure}"
+            )?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::row::tests::row;
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [row("evenkeel", &[5.0]), row("tokio", &[123_456.0])];
+        let table = table(&rows, 1).to_string();
+        let lines: Vec<_> = table.lines().collect();
+        let end = lines[0].find("tokio").unwrap() + "tokio".len();
+        assert_eq!(&lines[1][end - "123456".len()..end], "123456");
+    }
+}

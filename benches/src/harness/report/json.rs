@@ -1,0 +1,73 @@
+//! The report as JSON.
+
+use serde_json::{Map, Value, json};
+
+use super::super::case::{Bar, Case};
+use super::super::row::{Measured, Row, by_case};
+use super::super::verdict::{describe, judge};
+use super::data::Report;
+use crate::peers;
+
+impl Report<'_> {
+    pub(in crate::harness) fn to_json(&self) -> Value {
+        let window = self.options.window;
+        let cases = by_case(self.rows).map(|rows| {
+            let case = rows[0].case;
+            let metrics = case.metrics.iter();
+            let metrics = metrics.map(|metric| json!({ "name": metric.name, "unit": metric.unit }));
+            let contenders = rows.iter();
+            let contenders = contenders.map(|row| (row.contender.name.to_owned(), contender(row)));
+            let bars = case.bars.iter().map(|one| bar(one, case, self.rows));
+            json!({
+                "suite": case.suite,
+                "case": case.name,
+                "window_s": window.max(case.window_min).as_secs_f64(),
+                "metrics": metrics.collect::<Vec<_>>(),
+                "contenders": contenders.collect::<Map<_, _>>(),
+                "bars": bars.collect::<Vec<_>>(),
+            })
+        });
+        json!({
+            "machine": self.machine,
+            "others": self.others,
+            "peers": peers::versions(),
+            "window_s": window.as_secs_f64(),
+            "rounds": self.options.rounds,
+            "cases": cases.collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn contender(row: &Row) -> Value {
+    let rounds = row.measured().map(|measured| round(row, measured));
+    let mut contender = json!({
+        "rounds": rounds.collect::<Vec<_>>(),
+        "failures": row.failures().collect::<Vec<_>>(),
+    });
+    if let Some(twin) = row.same_as {
+        contender["same_as"] = twin.into();
+    }
+    contender
+}
+
+fn round(row: &Row, measured: &Measured) -> Value {
+    let metrics = row.case.metrics.iter().zip(&measured.found.values);
+    let values = metrics.map(|(metric, value)| (metric.name.to_owned(), json!(value)));
+    let mut round = json!({
+        "values": values.collect::<Map<_, _>>(),
+        "others": measured.others,
+    });
+    if !measured.found.details.is_null() {
+        round["details"] = measured.found.details.clone();
+    }
+    round
+}
+
+fn bar(bar: &Bar, case: &Case, rows: &[Row]) -> Value {
+    json!({
+        "metric": bar.metric,
+        "limit": describe(bar, case),
+        "unit": bar.unit(case),
+        "result": judge(bar, case, rows),
+    })
+}

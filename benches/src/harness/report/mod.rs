@@ -1,0 +1,12 @@
+//! The tables, what surrounds them, and the same as JSON.
+
+mod columns;
+mod data;
+mod json;
+mod lines;
+mod quote;
+mod text;
+
+pub(super) use self::data::Report;
+pub(crate) use self::text::list;
+pub(super) use self::text::summary;

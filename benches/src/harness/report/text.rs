@@ -1,0 +1,290 @@
+//! The report as text, and the other texts about cases.
+
+use std::fmt::{self, Write as _};
+
+use super::super::case::Case;
+use super::super::row::{Measured, Row};
+use super::super::suite::{Form, Layout, Suite};
+use super::data::Report;
+use super::{columns, lines, quote};
+use crate::machine::{self, Fact};
+use crate::peers;
+
+/// A measurement in a line.
+pub(in crate::harness) fn summary(case: &Case, measured: &Measured) -> String {
+    let metrics = case.metrics.iter().zip(&measured.found.values);
+    let metrics = metrics.filter_map(|(metric, value)| {
+        let text = format!(
+            "{} {} {}",
+            metric.name,
+            (metric.format)((*value)?),
+            metric.unit
+        );
+        Some(text.trim_end().to_owned())
+    });
+    let metrics: Vec<_> = metrics.chain(measured.found.remarks.clone()).collect();
+    metrics.join(", ")
+}
+
+/// The text of `--list` after these suites.
+pub(crate) fn list(suites: &[&Suite], form: Form) -> String {
+    let mut text = String::new();
+    for suite in suites {
+        let _ = writeln!(text, "{}: {}", suite.name, suite.about);
+        for case in (suite.cases)(form) {
+            let (name, about) = (case.to_string(), case.about);
+            let _ = writeln!(text, "  {name:<32} {about}");
+            if suite.layout == Layout::Lines {
+                list_contenders(&mut text, case);
+            }
+        }
+    }
+    text
+}
+
+fn list_contenders(text: &mut String, case: &Case) {
+    for contender in case.contenders {
+        let name = format!("{}/{}", case.name, contender.name);
+        let note = contender
+            .twin
+            .map(|twin| format!("not run where it is what {} is", twin.name));
+        let line = format!("    {name:<30} {}", note.unwrap_or_default());
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (about, fact) in self.facts() {
+            writeln!(f, "{about:<11} {fact}")?;
+        }
+        for suite in &self.options.suites {
+            let rows = self.rows_of(suite);
+            if rows.is_empty() {
+                continue;
+            }
+            writeln!(f, "\n{}: {}", suite.name, suite.about)?;
+            match suite.layout {
+                Layout::Columns => columns::write(f, rows, self.options.rounds)?,
+                Layout::ColumnsAndQuote => {
+                    columns::write(f, rows, self.options.rounds)?;
+                    write!(f, "{}", quote::table(rows))?;
+                }
+                Layout::Lines => {
+                    let cases = (suite.cases)(self.options.form);
+                    lines::write(f, cases, rows, self.options.rounds)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Report<'_> {
+    /// What a reader has to know before the numbers.
+    fn facts(&self) -> Vec<Fact> {
+        let measured = self.rows.iter().flat_map(Row::measured);
+        let mut facts = self.machine.facts();
+        facts.extend(machine::facts_of_others(
+            self.others,
+            measured.map(|round| round.others),
+        ));
+        for suite in &self.options.suites {
+            facts.extend((suite.facts)(self.rows_of(suite)));
+        }
+        facts.push(("peers:", peers::versions()));
+        let (window_s, rounds) = (self.options.window.as_secs_f64(), self.options.rounds);
+        facts.push((
+            "each:",
+            format!("{window_s} s, or what the case needs, x {rounds}; the contenders in turn"),
+        ));
+        let ratios = "to the best of the bar's peers, each within its round";
+        facts.push(("ratios:", ratios.to_owned()));
+        if rounds > 1 {
+            facts.push((
+                "numbers:",
+                "medians of the rounds, and their extremes".to_owned(),
+            ));
+        }
+        facts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice;
+    use std::time::Duration;
+
+    use serde_json::Value;
+
+    use super::super::super::case::EVENKEEL;
+    use super::super::super::options::RunOptions;
+    use super::super::super::row::tests::{NAP, QUIET, SILENT, failed, row};
+    use super::*;
+    use crate::machine::Machine;
+
+    fn report(layout: Layout, rows: &[Row], rounds: u32) -> (String, Value) {
+        let suite = Suite::new("micro", "small", |_| slice::from_ref(&NAP));
+        let suite = Suite { layout, ..suite };
+        let options = RunOptions {
+            suites: vec![Box::leak(Box::new(suite))],
+            form: Form::Short,
+            only: Vec::new(),
+            window: Duration::from_secs(4),
+            rounds,
+            json: None,
+        };
+        let report = Report {
+            machine: Machine::read(),
+            others: QUIET,
+            options: &options,
+            rows,
+        };
+        (report.to_string(), report.to_json())
+    }
+
+    /// The lines from the first that starts so.
+    fn lines_from(text: &str, start: &str) -> Vec<String> {
+        let lines = text.lines().skip_while(|line| !line.starts_with(start));
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let lines: Vec<_> = lines.map(words).collect();
+        assert!(!lines.is_empty(), "no line {start:?} in {text}");
+        lines
+    }
+
+    #[test]
+    fn a_line_shows_every_contender_and_the_bar() {
+        let rows = [
+            row("evenkeel", &[50.0]),
+            row("tokio", &[100.0]),
+            row("smol", &[200.0]),
+        ];
+        let (text, _) = report(Layout::Columns, &rows, 1);
+        let expected = [
+            "nap time ns 50.0 100 200 0.500x <= 0.8 x tokio|smol met",
+            "rate /s 100 200 400 0.500x >= 1.2 x tokio NOT MET",
+            "100 <= 7 NOT MET",
+        ];
+        assert_eq!(lines_from(&text, "nap")[..3], expected);
+    }
+
+    #[test]
+    fn rounds_show_their_median_and_extremes() {
+        let rows = [
+            row("evenkeel", &[50.0, 90.0, 70.0]),
+            row("tokio", &[100.0; 3]),
+            row("smol", &[200.0; 3]),
+        ];
+        let (text, _) = report(Layout::Columns, &rows, 3);
+        let lines = lines_from(&text, "nap");
+        assert!(lines[0].contains("70.0 100 200 0.700x (0.500 to 0.900)"));
+        assert!(lines[1].starts_with("50.0-90.0 100-100"));
+    }
+
+    #[test]
+    fn a_failure_is_shown_and_loses_no_other_row() {
+        let mut tokio = row("tokio", &[]);
+        tokio.rounds.push(failed());
+        let (text, json) = report(Layout::Columns, &[row("evenkeel", &[50.0]), tokio], 1);
+        assert!(text.contains("nap on tokio failed in 1 of 1 rounds: it went away"));
+        let lines = lines_from(&text, "nap");
+        assert!(lines[0].starts_with("nap time ns 50.0 - "));
+        assert!(lines[0].ends_with("not measured"));
+        let contenders = &json["cases"][0]["contenders"];
+        assert_eq!(contenders["tokio"]["failures"][0], "it went away");
+        assert_eq!(contenders["evenkeel"]["rounds"][0]["values"]["time"], 50.0);
+    }
+
+    #[test]
+    fn a_row_shows_its_ratio_to_evenkeel() {
+        let rows = [row("evenkeel", &[50.0]), row("tokio", &[100.0])];
+        let (text, _) = report(Layout::Lines, &rows, 1);
+        let expected = [
+            "time rate/s",
+            "evenkeel 50.0 100",
+            "tokio 100 200",
+            "/ evenkeel 2.00x 2.00x",
+        ];
+        assert_eq!(lines_from(&text, "nap: sleeps")[1..5], expected);
+    }
+
+    #[test]
+    fn a_row_shows_its_median_and_extremes() {
+        let rows = [row("tokio", &[100.0, 300.0, 200.0])];
+        let (text, _) = report(Layout::Lines, &rows, 3);
+        let expected = ["tokio 200 400", "from 100 200", "to 300 600"];
+        assert_eq!(lines_from(&text, "tokio")[..3], expected);
+    }
+
+    #[test]
+    fn a_failed_row_is_shown_and_loses_no_other() {
+        let mut tokio = row("tokio", &[]);
+        tokio.rounds.push(failed());
+        let (text, _) = report(Layout::Lines, &[tokio, row("smol", &[9.0])], 1);
+        let lines = lines_from(&text, "tokio");
+        assert_eq!(lines[..2], ["tokio failed: it went away", "smol 9.00 18.0"]);
+    }
+
+    #[test]
+    fn a_silent_row_shows_no_number() {
+        let (text, json) = report(Layout::Lines, &[row("tokio", &[SILENT])], 1);
+        assert_eq!(lines_from(&text, "tokio")[0], "tokio - -");
+        let contender = &json["cases"][0]["contenders"]["tokio"];
+        assert_eq!(contender["rounds"][0]["values"]["time"], Value::Null);
+    }
+
+    #[test]
+    fn remarks_and_a_loud_machine_are_told_below_the_row() {
+        let mut loud = row("tokio", &[9.0]);
+        let measured = loud.rounds[0].as_mut().unwrap();
+        measured.others.processes_percent = 50.0;
+        measured.found.remarks = vec!["1 connections lost".into(), "it wrote: why".into()];
+        let (text, _) = report(Layout::Lines, &[loud], 1);
+        let lines = lines_from(&text, "tokio");
+        assert!(lines[1].starts_with("NOT QUIET: others took 50%"));
+        assert_eq!(lines[2..4], ["1 connections lost", "it wrote: why"]);
+    }
+
+    #[test]
+    fn what_a_twin_came_to_is_said_once() {
+        let mut twin = row("tokio", &[]);
+        twin.same_as = Some(EVENKEEL);
+        let (text, json) = report(Layout::Lines, &[row("evenkeel", &[9.0]), twin], 1);
+        assert!(lines_from(&text, "tokio")[0].contains("as evenkeel"));
+        let contenders = &json["cases"][0]["contenders"];
+        assert_eq!(contenders["tokio"]["same_as"], EVENKEEL);
+        assert!(contenders["evenkeel"].get("same_as").is_none());
+    }
+
+    #[test]
+    fn an_unmet_bar_is_shouted() {
+        let (text, _) = report(Layout::Lines, &[row("evenkeel", &[300.0])], 1);
+        let expected = [
+            "nap time: <= 0.8 x tokio|smol not measured",
+            "nap rate/s: >= 1.2 x tokio not measured",
+            "nap rate/s: <= 7 NOT MET 600.000 /s",
+        ];
+        assert_eq!(lines_from(&text, "bars for evenkeel")[1..], expected);
+    }
+
+    #[test]
+    fn a_summary_has_the_numbers_and_the_remarks() {
+        let mut row = row("tokio", &[9.0]);
+        let measured = row.rounds[0].as_mut().unwrap();
+        measured.found.remarks.push("odd".into());
+        measured.found.values[0] = None;
+        assert_eq!(summary(&NAP, measured), "rate 18.0 /s, odd");
+    }
+
+    #[test]
+    fn the_list_names_every_case() {
+        let suite = Suite::new("micro", "small", |_| slice::from_ref(&NAP));
+        let plain = list(&[&suite], Form::Short);
+        assert!(plain.contains("micro/nap") && !plain.contains("nap/tokio"));
+        let lines = Suite {
+            layout: Layout::Lines,
+            ..suite
+        };
+        assert!(list(&[&lines], Form::Short).contains("nap/tokio"));
+    }
+}

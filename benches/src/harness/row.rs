@@ -1,0 +1,154 @@
+//! What was measured of one contender in one case.
+
+use super::case::{Case, Contender, Measurement, Metric};
+use crate::machine::Others;
+use crate::stats::Spread;
+
+/// A measurement that did not fail.
+#[derive(Clone, Debug)]
+pub(crate) struct Measured {
+    pub(crate) found: Measurement,
+    /// Who else was running meanwhile.
+    pub(crate) others: Others,
+}
+
+/// One contender in one case over all rounds; the rounds of two rows belong together by their
+/// index.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) case: &'static Case,
+    pub(crate) contender: &'static Contender,
+    pub(crate) rounds: Vec<Result<Measured, String>>,
+    /// The contender that turned out to be the same, if this one was left out for that.
+    pub(crate) same_as: Option<&'static str>,
+}
+
+impl Row {
+    pub(crate) fn new(case: &'static Case, contender: &'static Contender) -> Self {
+        Self {
+            case,
+            contender,
+            rounds: Vec::new(),
+            same_as: None,
+        }
+    }
+
+    /// What stands for this measurement alone, on the command line too.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.case, self.contender.name)
+    }
+
+    pub(crate) fn measured(&self) -> impl Iterator<Item = &Measured> {
+        self.rounds.iter().flatten()
+    }
+
+    pub(crate) fn failures(&self) -> impl Iterator<Item = &String> {
+        self.rounds.iter().filter_map(|round| round.as_ref().err())
+    }
+
+    /// What was measured in this round, if that did not fail.
+    pub(crate) fn in_round(&self, round: usize) -> Option<&Measured> {
+        self.rounds.get(round)?.as_ref().ok()
+    }
+
+    /// The metric's value in a round, where there is one.
+    pub(crate) fn value(&self, metric: &str, round: usize) -> Option<f64> {
+        self.value_in(self.in_round(round)?, metric)
+    }
+
+    fn value_in(&self, measured: &Measured, metric: &str) -> Option<f64> {
+        let mut metrics = self.case.metrics.iter();
+        let index = metrics.position(|candidate| candidate.name == metric)?;
+        *measured.found.values.get(index)?
+    }
+
+    /// The metric over the rounds that did not fail; `None` if one of them has no value, which
+    /// would make the others look good.
+    pub(crate) fn spread(&self, metric: &Metric) -> Option<Spread> {
+        let values = self.measured().map(|one| self.value_in(one, metric.name));
+        Spread::of(&values.collect::<Option<Vec<_>>>()?)
+    }
+
+    /// The metric's ratio to another row over the rounds in which neither failed, each ratio within
+    /// its round; `None` if one of them has none.
+    pub(crate) fn ratio_to(&self, base: &Self, metric: &Metric) -> Option<Spread> {
+        let rounds = self.rounds.iter().zip(&base.rounds);
+        let measured =
+            rounds.filter_map(|(own, base)| Some((own.as_ref().ok()?, base.as_ref().ok()?)));
+        let ratios = measured.map(|(own, of_base)| {
+            let own = self.value_in(own, metric.name)?;
+            let base = base.value_in(of_base, metric.name)?;
+            (base > 0.0).then(|| own / base)
+        });
+        Spread::of(&ratios.collect::<Option<Vec<_>>>()?)
+    }
+}
+
+/// The rows of each case, which are one after another.
+pub(crate) fn by_case(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    rows.chunk_by(|one, other| std::ptr::eq(one.case, other.case))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::super::case::{Bar, Limit, Metric};
+    use super::*;
+
+    pub(in crate::harness) const QUIET: Others = Others {
+        steal_percent: 0.25,
+        processes_percent: 1.0,
+    };
+
+    /// The time of a round in which there was nothing to measure.
+    pub(in crate::harness) const SILENT: f64 = f64::NAN;
+
+    const fn contender(name: &'static str) -> Contender {
+        Contender::new(name, |_| Ok(Vec::new()))
+    }
+
+    pub(in crate::harness) const CASE: Case = Case {
+        suite: "micro",
+        name: "nap",
+        about: "sleeps",
+        metrics: &[Metric::new("time", "ns"), Metric::new("rate", "/s")],
+        contenders: &[contender("evenkeel"), contender("tokio"), contender("smol")],
+        bars: &[
+            Bar::new("time", Limit::AtMost(0.8, &["tokio", "smol"])),
+            Bar::new("rate", Limit::AtLeast(1.2, &["tokio"])),
+            Bar::new("rate", Limit::Absolute(7.0)),
+        ],
+        window_min: Duration::ZERO,
+        measure: &|_, _| Ok(Measurement::default()),
+        load: None,
+    };
+
+    pub(in crate::harness) static NAP: Case = CASE;
+
+    /// A row from the time in each round; the rate is twice the number.
+    pub(in crate::harness) fn row(contender: &str, times: &[f64]) -> Row {
+        let value = |value: f64| Some(value).filter(|value| !value.is_nan());
+        let mut row = Row::new(&NAP, NAP.contender(contender).unwrap());
+        row.rounds.extend(times.iter().map(|time| {
+            Ok(Measured {
+                found: Measurement {
+                    values: vec![value(*time), value(2.0 * time)],
+                    ..Measurement::default()
+                },
+                others: QUIET,
+            })
+        }));
+        row
+    }
+
+    pub(in crate::harness) fn failed() -> Result<Measured, String> {
+        Err("it went away".to_owned())
+    }
+
+    #[test]
+    fn a_silent_round_spoils_the_median() {
+        let row = row("evenkeel", &[9.0, SILENT, 9.0]);
+        assert_eq!(row.spread(&NAP.metrics[0]), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! The numbers of an open loop: what each is called, and how it is found.
+
+use super::background::JOB_MS;
+use super::session::Outcome;
+use crate::harness::Metric;
+use crate::stats;
+
+/// A metric of some cases.
+#[derive(Clone, Copy)]
+pub(crate) struct Column {
+    pub(crate) metric: Metric,
+    pub(crate) of: fn(&Outcome) -> Option<f64>,
+}
+
+impl Column {
+    pub(crate) const fn new(
+        name: &'static str,
+        unit: &'static str,
+        of: fn(&Outcome) -> Option<f64>,
+    ) -> Self {
+        let metric = Metric::new(name, unit);
+        Self { metric, of }
+    }
+}
+
+/// Latencies from the due time. A request without an answer counts with its age.
+pub(crate) const P50: Column = Column::new("p50", "ms", |seen| Some(seen.latencies.p50_us / 1e3));
+pub(crate) const P90: Column = Column::new("p90", "ms", |seen| Some(seen.latencies.p90_us / 1e3));
+pub(crate) const P99: Column = Column::new("p99", "ms", |seen| Some(seen.latencies.p99_us / 1e3));
+/// A request without an answer says in the latencies how long the window was rather than how slow
+/// the server is.
+pub(crate) const ANSWERED: Column = Column {
+    metric: Metric {
+        format: stats::one_decimal,
+        ..Metric::new("answered", "%")
+    },
+    of: |seen| {
+        let latencies = &seen.latencies;
+        Some(100.0 * latencies.answered as f64 / latencies.requests.max(1) as f64)
+    },
+};
+
+/// CPU jobs done, in fractions.
+pub(crate) const JOBS: Column = Column {
+    metric: Metric {
+        format: stats::one_decimal,
+        ..Metric::new("jobs", "/s")
+    },
+    of: |seen| Some(seen.work_per_s? / JOB_MS as f64),
+};
+
+/// The metrics of a case with these columns.
+pub(crate) const fn metrics<const N: usize>(columns: &[Column; N]) -> [Metric; N] {
+    let mut metrics = [Metric::new("", ""); N];
+    let mut index = 0;
+    while index < N {
+        metrics[index] = columns[index].metric;
+        index += 1;
+    }
+    metrics
+}
+
+/// Their values.
+pub(crate) fn values(columns: &[Column], outcome: &Outcome) -> Vec<Option<f64>> {
+    columns.iter().map(|column| (column.of)(outcome)).collect()
+}

@@ -1,0 +1,125 @@
+//! The parent's side of a measurement: a server process and its load, from the start of both to
+//! what they have seen.
+
+use serde::{Deserialize, Serialize};
+
+use super::client::{Latencies, Quantiles};
+use super::load::{Load, PATIENCE};
+use super::server::{self, Handler, Mark, Orders, Ready};
+use super::traffic::Traffic;
+use crate::child::Child;
+use crate::harness::process;
+use crate::harness::{Case, Measurement, Turn};
+use crate::spin::Spin;
+
+/// What a case does to every contender.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) traffic: Traffic,
+    pub(crate) handler: Handler,
+    /// How many tasks the background work has, where it has no number of its own.
+    pub(crate) tasks: usize,
+    /// Whether the background work begins with the window, so that what a runtime needs to adapt to
+    /// it counts, or before the warm-up.
+    pub(crate) late: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    #[serde(flatten)]
+    pub(crate) latencies: Latencies,
+    /// In the order of the traffic's works.
+    pub(crate) by_work: Vec<Quantiles>,
+    /// From the end of a burst to the moment at which its backlog was gone, or the client gave up.
+    pub(crate) backlog_ms: Option<f64>,
+    /// What the background work got done, where that is counted.
+    pub(crate) work_per_s: Option<f64>,
+    pub(crate) takeovers_per_s: f64,
+    /// CPU that the server used, in CPUs.
+    pub(crate) server_cpus: f64,
+    /// Whether any thread of the server is pinned.
+    pub(crate) pinned: bool,
+    /// The priority of the server's compute lane, where there is one.
+    pub(crate) compute_priority: Option<String>,
+    /// What the server had to say, such as a panic of a task; empty if all is well.
+    pub(crate) server_stderr: String,
+}
+
+/// Measures a contender once.
+pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, String> {
+    let spin = Spin::of_machine()?;
+    let mut server = process::start(case, turn)?;
+    server.tell_json(&Orders {
+        spin,
+        handler: plan.handler,
+        tasks: plan.tasks,
+    })?;
+    let ready: Ready = server.expect_json(PATIENCE)?;
+    let mut load = Load::connect(ready.port, &plan.traffic, turn.window)?;
+    if !plan.late {
+        server.tell(server::START_BACKGROUND)?;
+    }
+    load.begin()?;
+    if plan.late {
+        server.tell(server::START_BACKGROUND)?;
+    }
+    let begin = mark(&mut server)?;
+    load.end()?;
+    let end = mark(&mut server)?;
+    let seen = load.finish()?;
+    let elapsed_s = end.elapsed_s - begin.elapsed_s;
+    let work = begin.work.zip(end.work);
+    Ok(Outcome {
+        latencies: seen.latencies,
+        by_work: seen.by_work,
+        backlog_ms: seen.backlog_ms,
+        work_per_s: work.map(|(begin, end)| (end - begin) / elapsed_s),
+        takeovers_per_s: (end.takeovers - begin.takeovers) as f64 / elapsed_s,
+        server_cpus: (end.cpu_s - begin.cpu_s) / elapsed_s,
+        pinned: end.pinned,
+        compute_priority: end.compute_priority,
+        // Only now: its CPU time is known once it has been waited for.
+        server_stderr: server.finish(),
+    })
+}
+
+fn mark(server: &mut Child) -> Result<Mark, String> {
+    server.tell(server::MARK)?;
+    server.expect_json(PATIENCE)
+}
+
+impl Outcome {
+    /// An error where what was measured is not the case.
+    pub(crate) fn checked(self) -> Result<Self, String> {
+        if !self.server_stderr.is_empty() {
+            // A panic of a task, say.
+            return Err(format!("the server wrote: {}", self.server_stderr));
+        }
+        match self.latencies.lost_connections {
+            0 => {}
+            lost => return Err(format!("the server closed {lost} connections")),
+        }
+        if self.latencies.requests == 0 {
+            return Err("no request was due, the window is too short".to_owned());
+        }
+        Ok(self)
+    }
+
+    /// With these values.
+    pub(crate) fn measurement(&self, values: Vec<Option<f64>>) -> Result<Measurement, String> {
+        let mut remarks = Vec::new();
+        match self.latencies.lost_connections {
+            0 => {}
+            lost => remarks.push(format!("{lost} connections lost")),
+        }
+        if !self.server_stderr.is_empty() {
+            remarks.push(format!("its server wrote: {}", self.server_stderr));
+        }
+        Ok(Measurement {
+            values,
+            details: serde_json::to_value(self).map_err(|error| error.to_string())?,
+            remarks,
+        })
+    }
+}

@@ -1,0 +1,49 @@
+//! Servers, on any runtime.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::runtime::Runtime;
+
+/// Size of an echo server's buffer for each connection: there is room for more than comes.
+pub(crate) const BUFFER_BYTES: usize = 1024;
+
+/// Accepts connections until the process ends, with a task for each, and returns the port.
+pub(crate) fn serve<R, F>(
+    runtime: &'static R,
+    connection: impl Fn(R::Stream) -> F + Send + 'static,
+) -> Result<u16, String>
+where
+    R: Runtime,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (listener, port) = listen().map_err(|error| format!("listen: {error}"))?;
+    R::detach(runtime.spawn(async move {
+        let listener = R::listen(listener).expect("listen");
+        loop {
+            let stream = R::accept(&listener).await.expect("accept");
+            R::detach(runtime.spawn_in_task(connection(stream)));
+        }
+    }));
+    Ok(port)
+}
+
+/// A non-blocking listener on a free port, and that port.
+fn listen() -> io::Result<(TcpListener, u16)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    let port = listener.local_addr()?.port();
+    Ok((listener, port))
+}
+
+/// A connection that answers with what it is told.
+pub(crate) async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let mut buffer = [0; BUFFER_BYTES];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}

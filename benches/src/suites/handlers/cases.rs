@@ -1,0 +1,123 @@
+//! The cases as the harness has them: metrics, contenders and bars.
+
+use std::sync::OnceLock;
+
+use super::contenders::{ALONE, BESIDE_JOBS, INLINE_JOBS};
+use super::contenders::{OTHERS_WITH_JOBS, OTHERS_WITHOUT_JOBS, PEERS_WITH_JOBS};
+use super::grid::{self, Fixed, Spec};
+use crate::harness::{Bar, Case, Contender, Form, Limit, Measurement, Turn};
+use crate::open_loop::{self, ANSWERED, Column, JOBS, P50, P90, P99, Plan};
+
+const SHORT_P50: Column = Column::new("short_p50", "ms", |seen| Some(seen.by_work[0].p50_us / 1e3));
+const SHORT_P99: Column = Column::new("short_p99", "ms", |seen| Some(seen.by_work[0].p99_us / 1e3));
+const LONG_P50: Column = Column::new("long_p50", "ms", |seen| Some(seen.by_work[1].p50_us / 1e3));
+const LONG_P99: Column = Column::new("long_p99", "ms", |seen| Some(seen.by_work[1].p99_us / 1e3));
+const BACKLOG: Column = Column::new("backlog", "ms", |seen| seen.backlog_ms);
+const TAKEOVERS: Column = Column::new("takeovers", "/s", |seen| Some(seen.takeovers_per_s));
+
+const ALONE_BARS: &[Bar] = &[
+    Bar::new("p50", Limit::AtMost(1.05, OTHERS_WITHOUT_JOBS)),
+    Bar::new("p90", Limit::AtMost(1.05, OTHERS_WITHOUT_JOBS)),
+    Bar::new("p99", Limit::AtMost(1.1, OTHERS_WITHOUT_JOBS)),
+];
+const BESIDE_JOBS_BARS: &[Bar] = &[
+    Bar::new("p50", Limit::AtMost(1.05, OTHERS_WITH_JOBS)),
+    Bar::new("p90", Limit::AtMost(1.05, OTHERS_WITH_JOBS)),
+    Bar::new("p99", Limit::AtMost(1.1, OTHERS_WITH_JOBS)),
+    Bar::new("jobs", Limit::AtLeastOfBest(0.97, "p99", OTHERS_WITH_JOBS)),
+];
+const MIXTURE_BARS: &[Bar] = &[
+    Bar::new("short_p99", Limit::AtMost(0.3, PEERS_WITH_JOBS)),
+    Bar::new("long_p99", Limit::AtMost(1.2, PEERS_WITH_JOBS)),
+];
+const INLINE_BARS: &[Bar] = &[
+    Bar::new("p50", Limit::Absolute(2.2)),
+    Bar::new("p99", Limit::Absolute(3.0)),
+];
+const OVERLOAD_BARS: &[Bar] = &[
+    Bar::new("p99", Limit::AtMost(1.1, OTHERS_WITH_JOBS)),
+    Bar::new("backlog", Limit::AtMost(1.0, PEERS_WITH_JOBS)),
+];
+
+/// The cases, in the table's order.
+pub(super) fn cases(form: Form) -> &'static [Case] {
+    static SHORT: OnceLock<Vec<Case>> = OnceLock::new();
+    static LONG: OnceLock<Vec<Case>> = OnceLock::new();
+    let cases = match form {
+        Form::Short => &SHORT,
+        Form::Long => &LONG,
+    };
+    cases.get_or_init(|| {
+        let all = Spec::all(form).into_iter();
+        all.map(|spec| case(spec, form)).collect()
+    })
+}
+
+/// What is made here is made once, and needed to the end.
+fn case(spec: Spec, form: Form) -> Case {
+    let (columns, contenders, bars) = parts(spec);
+    let metrics: Vec<_> = columns.iter().map(|column| column.metric).collect();
+    let measure = move |case, turn| measure(spec, columns, case, turn);
+    Case {
+        suite: "handlers",
+        name: spec.name().leak(),
+        about: spec.about().leak(),
+        metrics: metrics.leak(),
+        contenders,
+        bars,
+        window_min: spec.window_min(form, grid::cpus()),
+        measure: Box::leak(Box::new(measure)),
+        load: None,
+    }
+}
+
+type Parts = (&'static [Column], &'static [Contender], &'static [Bar]);
+
+fn parts(spec: Spec) -> Parts {
+    match spec {
+        Spec::Fixed(Fixed { jobs: true, .. }) => (
+            &[P50, P90, P99, ANSWERED, JOBS],
+            BESIDE_JOBS,
+            BESIDE_JOBS_BARS,
+        ),
+        Spec::Fixed(Fixed { jobs: false, .. }) => (&[P50, P90, P99, ANSWERED], ALONE, ALONE_BARS),
+        Spec::Mixture { .. } => (
+            &[SHORT_P50, SHORT_P99, LONG_P50, LONG_P99, ANSWERED, JOBS],
+            BESIDE_JOBS,
+            MIXTURE_BARS,
+        ),
+        Spec::Inline => (&[P50, P90, P99, ANSWERED, JOBS], INLINE_JOBS, INLINE_BARS),
+        Spec::Overload => (
+            &[P50, P99, BACKLOG, ANSWERED, JOBS],
+            BESIDE_JOBS,
+            OVERLOAD_BARS,
+        ),
+        Spec::Allocating | Spec::Logging => (&[P50, P99, ANSWERED, TAKEOVERS], ALONE, &[]),
+    }
+}
+
+fn measure(spec: Spec, columns: &[Column], case: &Case, turn: Turn) -> Result<Measurement, String> {
+    let cpus = grid::cpus();
+    let plan = Plan {
+        traffic: spec.traffic(cpus, turn.round),
+        handler: spec.handler(),
+        tasks: grid::jobs_in_flight(cpus),
+        // What a runtime needs to learn about tasks that compute counts.
+        late: spec == Spec::Inline,
+    };
+    let outcome = open_loop::run(case, turn, &plan)?.checked()?;
+    outcome.measurement(open_loop::values(columns, &outcome))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_form_is_part_of_the_long_one() {
+        for case in cases(Form::Short) {
+            let mut long = cases(Form::Long).iter();
+            assert!(long.any(|other| other.name == case.name), "{case}");
+        }
+    }
+}
