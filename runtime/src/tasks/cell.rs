@@ -281,11 +281,10 @@ impl<F: Future, S: Schedule> Typed<Task, F, S> {
 
 impl<F: Future, S: Schedule> Typed<Running, F, S> {
     fn poll(mut self) -> Option<Task> {
+        let waker = self.owner.as_ref().as_waker();
+        let mut cx = Context::from_waker(&waker);
         // SAFETY: what `Running` says.
-        let polled = unsafe {
-            let waker = self.owner.as_ref().as_waker();
-            self.cell().poll_or_drop(&mut Context::from_waker(&waker))
-        };
+        let polled = unsafe { self.cell().poll_or_drop(&mut cx) };
         match polled {
             Ok(Poll::Pending) => {
                 let class = self.owner.header().class();
@@ -334,7 +333,9 @@ impl<F: Future, S: Schedule> Typed<Running, F, S> {
         let entry = unsafe { Registered::new(task) };
         let shard = self.cell().scheduler.register(caller, entry);
         if let Some(shard) = shard {
-            self.owner.set_shard(shard);
+            // SAFETY: only a poll is followed by this, and the scheduler has registered the task
+            // there.
+            unsafe { self.owner.set_shard(shard) };
         }
         if shard.is_none() {
             self.cancel();

@@ -237,12 +237,14 @@ impl Running {
     }
 
     pub(super) fn set_class(&mut self, class: TaskClass) {
-        // SAFETY: RUNNING is ours.
+        // SAFETY: RUNNING is ours, without which nobody sets the shard.
         unsafe { self.0.meta.set_class(class) };
     }
 
-    pub(super) fn set_shard(&mut self, shard: Shard) {
-        // SAFETY: RUNNING is ours.
+    /// # Safety
+    /// The task was polled, and its scheduler has registered it there.
+    pub(super) unsafe fn set_shard(&mut self, shard: Shard) {
+        // SAFETY: RUNNING is ours, and there is no `Task` after a poll.
         unsafe { self.0.meta.set_shard(shard) };
     }
 }
@@ -260,7 +262,7 @@ impl Completed {
         Completed { task, shard }
     }
 
-    /// The registry.
+    /// The registry that the task has entered.
     pub(crate) fn shard(&self) -> Shard {
         self.shard
     }

@@ -40,17 +40,17 @@ impl Task {
         self.header().class()
     }
 
-    /// It is polled on the IO lane again, with a strike left.
+    /// Has the task polled on the IO lane again, with a strike left.
     pub(crate) fn forgive(&mut self) {
         self.set_class(self.class().back());
     }
 
-    /// It has been polled, and only what comes after that is left to do.
+    /// True if the task has been polled, and only what comes after that is left to do.
     pub(crate) fn is_handed(&self) -> bool {
         self.header().state.load().has(HANDED)
     }
 
-    /// It is to be dropped instead of being polled.
+    /// True if the task is to be dropped instead of being polled.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.header().state.load().has(CANCELLED)
     }

@@ -18,8 +18,8 @@
 //! 1. write the output                       1. write the waker
 //! 2. RUNNING -> COMPLETE (release)          2. set JOIN_WAKER, unless COMPLETE (acq-rel)
 //! 3. JOIN_WAKER seen in 2: wake it          3. COMPLETE seen: take the waker back, read the output
-//! 4. clear JOIN_WAKER; if the handle went   drop: clear JOIN_INTEREST, and JOIN_WAKER unless COMPLETE;
-//!    away meanwhile, drop the waker         COMPLETE seen: drop the output
+//! 4. clear JOIN_WAKER; if the handle went   drop: clear JOIN_INTEREST, and JOIN_WAKER unless
+//!    away meanwhile, drop the waker         COMPLETE; COMPLETE seen: drop the output
 //! ```
 //!
 //! Both sides change the same word by read-modify-write, so one of them sees the other: either the
@@ -29,11 +29,11 @@
 //!
 //! ```text
 //! the thread that polled                    a worker, or whoever drops the `Task`
-//! 1. a reference, for the scheduler         1. take the `Task` out of the queue
-//! 2. set HANDED; the task is RUNNING, or    2. HANDED seen, and cleared: what comes after the poll is ours.
-//!    COMPLETE and in a registry                RUNNING: into the registry, then idle, queued or
-//! 3. queue the `Task`; closed: drop it,        cancelled (dropped: cancelled at once);
-//!    which is step 2 of the other side         COMPLETE: out of the registry
+//! 1. set HANDED; the task is RUNNING, or    1. take the `Task` out of the queue
+//!    COMPLETE and in a registry             2. HANDED seen, and cleared: what comes after the poll
+//! 2. a reference, for the scheduler            is ours. RUNNING: into the registry, then idle, queued
+//! 3. queue the `Task`; closed: drop it,        or cancelled (dropped: cancelled at once); COMPLETE:
+//!    which is step 2 of the other side         out of the registry
 //! 4. give the reference back
 //! ```
 //!
