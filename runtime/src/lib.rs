@@ -49,7 +49,7 @@
 //! - `futures-io`: futures-io's traits of the same names for them.
 //! - `hyper`: hyper 1's `rt` traits, in [`mod@hyper`].
 
-#![cfg_attr(evenkeel_loom, allow(dead_code, unused_imports))]
+#![cfg_attr(evenkeel_loom, allow(dead_code, unused_imports, unreachable_pub))]
 #![cfg_attr(
     not(all(feature = "hyper", feature = "macros")),
     allow(rustdoc::broken_intra_doc_links)
@@ -67,18 +67,9 @@ pub(crate) mod sync;
 mod tasks;
 mod timers;
 
-// Under loom only the modelled protocols are built: see `models`.
-#[cfg(evenkeel_loom)]
-mod scheduler {
-    mod bits;
-    pub(crate) mod critical;
-    pub(crate) mod idle;
-    pub(crate) mod lease;
-    pub(crate) mod long_queue;
-    pub(crate) mod park_state;
-    mod wake_policy;
-    pub(crate) mod watch;
-}
+mod scheduler;
+
+// Under loom only the engine is built: see `models`.
 #[cfg(all(evenkeel_loom, test))]
 mod models;
 
@@ -94,8 +85,6 @@ mod join;
 pub mod net;
 #[cfg(not(evenkeel_loom))]
 pub mod runtime;
-#[cfg(not(evenkeel_loom))]
-mod scheduler;
 #[cfg(not(evenkeel_loom))]
 mod spawn;
 #[cfg(not(evenkeel_loom))]

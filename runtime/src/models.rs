@@ -7,6 +7,7 @@ mod cells;
 mod displaced;
 mod driver;
 mod inboxes;
+mod lane;
 mod leases;
 mod long;
 mod sleepers;

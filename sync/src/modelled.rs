@@ -8,6 +8,16 @@ use atomic::{AtomicBool, AtomicUsize, Ordering};
 pub use loom::cell::UnsafeCell;
 pub use loom::thread_local;
 
+/// `thread_local!`: loom's takes no constants.
+#[macro_export]
+macro_rules! const_thread_local {
+    ($($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;)*) => {
+        $crate::thread_local! {
+            $($(#[$attribute])* static $name: $type = $value;)*
+        }
+    };
+}
+
 /// Atomics and fences.
 pub mod atomic {
     pub use loom::sync::atomic::{

@@ -8,6 +8,16 @@ use arc_swap::ArcSwapOption;
 pub use parking_lot::{Condvar, Mutex, MutexGuard};
 pub use std::thread_local;
 
+/// `thread_local!` with initial values that are constant, and cost nothing to look at.
+#[macro_export]
+macro_rules! const_thread_local {
+    ($($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;)*) => {
+        $crate::thread_local! {
+            $($(#[$attribute])* static $name: $type = const { $value };)*
+        }
+    };
+}
+
 /// Atomics and fences.
 pub mod atomic {
     pub use std::sync::atomic::{

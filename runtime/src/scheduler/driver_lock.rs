@@ -9,8 +9,11 @@
 //! Nobody ever waits for the turn: it is tried for, and only IO workers and the driver thread, which are
 //! never preempted for long, try. So it does no harm that wakers run during a turn.
 
+#[cfg(evenkeel_loom)]
+use super::model_driver::{Driver, Handle};
 use super::parker::Parker;
 use crate::panics::log;
+#[cfg(not(evenkeel_loom))]
 use evenkeel_io_driver::{Driver, Handle};
 use evenkeel_sync::exclusive::{Exclusive, Guard};
 use std::sync::atomic::{AtomicU64, Ordering};

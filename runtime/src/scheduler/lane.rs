@@ -12,12 +12,13 @@ use super::seat::{FreeSeat, Poll, Seat, WorkerThread};
 use super::tuning::Tuning;
 use super::watch::Watching;
 use crate::stack::Stack;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::tasks::{Inbox, Shard as TaskShard, Task};
 use crate::timers::TimerShard;
 use crossbeam_utils::CachePadded;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::task::Waker;
 use std::time::Duration;
 

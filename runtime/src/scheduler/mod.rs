@@ -15,6 +15,7 @@
 mod bits;
 mod classify;
 pub(crate) mod critical;
+mod deque;
 pub(crate) mod driver_lock;
 pub(crate) mod hooks;
 pub(crate) mod idle;
@@ -24,6 +25,8 @@ pub(crate) mod lane;
 pub(crate) mod lease;
 pub(crate) mod long_queue;
 pub(crate) mod measure;
+#[cfg(evenkeel_loom)]
+pub(crate) mod model_driver;
 pub(crate) mod offload;
 pub(crate) mod park_state;
 pub(crate) mod parker;

@@ -10,6 +10,7 @@ use super::lane::Lane;
 use super::worker::{Caller, Worker};
 use crate::tasks::{Id, Place, Task, TaskClass};
 use crate::timers::clock;
+use evenkeel_sync::const_thread_local;
 use evenkeel_topology::{current_thread_id, thread_cpu_time};
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
@@ -27,8 +28,9 @@ struct Measured {
     woken: bool,
 }
 
-thread_local! {
-    static MEASURED: Cell<Option<Measured>> = const { Cell::new(None) };
+const_thread_local! {
+    static MEASURED: Cell<Option<Measured>> = Cell::new(None);
+    static JUDGED: Cell<u32> = Cell::new(0);
 }
 
 /// Polls a task that is not to be polled on the IO lane, as [`Task::run`] does. A poll is short if it takes less than
@@ -43,19 +45,19 @@ pub(crate) fn run(task: Task, place: Place, long: Duration) -> Option<Task> {
         woken: false,
     };
     // Not left in place by a panic: there is none that a task's run lets out.
-    let before = MEASURED.replace(Some(measured));
+    let before = MEASURED.with(|poll| poll.replace(Some(measured)));
     let again = task.run();
-    MEASURED.set(before);
+    MEASURED.with(|poll| poll.set(before));
     again
 }
 
 /// The calling thread has woken the task, or has left that to others.
 pub(super) fn woken_in_poll(task: Id) {
-    if let Some(measured) = MEASURED.get()
+    if let Some(measured) = MEASURED.with(Cell::get)
         && measured.task == task
     {
         let woken = true;
-        MEASURED.set(Some(Measured { woken, ..measured }));
+        MEASURED.with(|poll| poll.set(Some(Measured { woken, ..measured })));
     }
 }
 
@@ -140,7 +142,7 @@ impl Lane {
 /// What a task of the IO lane is like, which the calling thread has just polled where it is measured.
 #[cold]
 pub(super) fn judge(class: TaskClass, hooks: &dyn LaneHooks) -> TaskClass {
-    match MEASURED.get() {
+    match MEASURED.with(Cell::get) {
         Some(measured) if measured.place == class.place() => {
             let took = time_of(measured.place).saturating_sub(measured.start);
             // What waits for something is no hog, however long it computes.
@@ -155,10 +157,10 @@ pub(super) fn judge(class: TaskClass, hooks: &dyn LaneHooks) -> TaskClass {
 
 /// True for one in so many polls of this thread that ask.
 pub(super) fn counts(one_in: u32) -> bool {
-    thread_local!(static POLLS: Cell<u32> = const { Cell::new(0) });
-    let polls = POLLS.get().wrapping_add(1);
-    POLLS.set(polls);
-    polls.is_multiple_of(one_in)
+    JUDGED.with(|judged| {
+        judged.set(judged.get().wrapping_add(1));
+        judged.get().is_multiple_of(one_in)
+    })
 }
 
 #[cold]

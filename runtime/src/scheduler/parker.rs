@@ -1,15 +1,20 @@
 //! How a thread sleeps until somebody wakes it. The protocol is in [`park_state`](super::park_state).
 
-#[cfg(target_os = "linux")]
+#[cfg(evenkeel_loom)]
+use super::model_driver::Handle;
+#[cfg(all(target_os = "linux", not(evenkeel_loom)))]
 use super::park_state::PARKED;
 use super::park_state::{ParkState, Place};
+#[cfg(not(evenkeel_loom))]
 use evenkeel_io_driver::Handle;
 use std::time::Duration;
 
 pub(crate) struct Parker {
     state: ParkState,
+    #[cfg(evenkeel_loom)]
+    notify: loom::sync::Notify,
     /// Who slept here last: the thread of a worker may change.
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(all(not(target_os = "linux"), not(evenkeel_loom)))]
     thread: parking_lot::Mutex<Option<std::thread::Thread>>,
 }
 
@@ -17,7 +22,9 @@ impl Parker {
     pub(crate) fn new() -> Self {
         Parker {
             state: ParkState::new(),
-            #[cfg(not(target_os = "linux"))]
+            #[cfg(evenkeel_loom)]
+            notify: loom::sync::Notify::new(),
+            #[cfg(all(not(target_os = "linux"), not(evenkeel_loom)))]
             thread: parking_lot::Mutex::new(None),
         }
     }
@@ -58,7 +65,7 @@ impl Parker {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(evenkeel_loom)))]
 impl Parker {
     /// Returns at once if the state is not PARKED; may return for no reason.
     fn wait(&self, timeout: Option<Duration>) {
@@ -76,7 +83,7 @@ impl Parker {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(not(target_os = "linux"), not(evenkeel_loom)))]
 impl Parker {
     /// May return for no reason.
     fn wait(&self, timeout: Option<Duration>) {
@@ -98,5 +105,17 @@ impl Parker {
         if let Some(thread) = &*self.thread.lock() {
             thread.unpark();
         }
+    }
+}
+
+#[cfg(evenkeel_loom)]
+impl Parker {
+    /// Loom has no clock: no timeout ever ends.
+    fn wait(&self, _timeout: Option<Duration>) {
+        self.notify.wait();
+    }
+
+    fn wake(&self) {
+        self.notify.notify();
     }
 }

@@ -4,6 +4,7 @@
 //! of the others, from near to far. Everybody else submits through the inbox.
 
 use super::critical::LatencyCritical;
+use super::deque::Steal;
 use super::kind::Kind;
 use super::lane::Lane;
 use super::steal_policy::victims;
@@ -11,7 +12,6 @@ use super::worker::{Caller, Worker};
 use crate::panics::wake;
 use crate::tasks::{Length, Task, TaskClass};
 use crate::timers::clock;
-use crossbeam_deque::Steal;
 use std::iter;
 use std::sync::atomic::Ordering;
 

@@ -4,13 +4,14 @@
 //! reached through [`Held`] only, and there is one `Held` for a seat at a time, on one thread. The
 //! thread in a seat may change: see [`lease`](super::lease).
 
+use super::deque::{Deque, Steal, Stealer};
 use super::lease::Lease;
 use super::long_queue::Counted;
 use super::parker::Parker;
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::tasks::budget::PreemptRequest;
 use crate::tasks::{Completed, Place, Registered, Registry, Slot, SlotOwner, Task};
 use crate::timers::TimerShard;
-use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use crossbeam_utils::CachePadded;
 use evenkeel_topology::current_thread_id;
 use parking_lot::Mutex;
@@ -19,7 +20,7 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 
 /// A worker's place in its lane. On cache lines of its own: its worker writes to it all the time.
 #[repr(align(128))]

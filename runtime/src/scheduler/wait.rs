@@ -11,6 +11,7 @@ use super::progress::Progress;
 use super::worker::Worker;
 use crate::panics::wake;
 use crate::timers::clock;
+use evenkeel_sync::thread::yield_in_model;
 use std::hint;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -28,6 +29,7 @@ const STANDBY: Duration = Duration::from_millis(1);
 impl Worker<'_> {
     /// Steps 1 to 5 of the worker that found nothing (see [`idle`](super::idle)).
     pub(super) fn wait(&self) {
+        yield_in_model();
         let now_ns = clock::now_ns();
         self.end_stretch(now_ns);
         let Some(deadline_ns) = self.prepare_sleep(now_ns) else {

@@ -8,16 +8,16 @@ use super::poll_time::Stretch;
 use super::seat::{FreeSeat, Held, Seat, Sitting, WorkerThread};
 use crate::tasks::budget::PreemptRequest;
 use crate::timers::clock;
-use evenkeel_sync::SpinBackoff;
+use evenkeel_sync::{SpinBackoff, const_thread_local};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::Arc;
 
-thread_local! {
-    static CURRENT: Cell<*const WorkerState> = const { Cell::new(ptr::null()) };
-    static IS_SUPERVISOR: Cell<bool> = const { Cell::new(false) };
+const_thread_local! {
+    static CURRENT: Cell<*const WorkerState> = Cell::new(ptr::null());
+    static IS_SUPERVISOR: Cell<bool> = Cell::new(false);
 }
 
 /// What a thread that works in a seat knows; it lives as long as the thread works there.

@@ -1,6 +1,7 @@
 //! The budget of a poll: what users see of it is in [`task::coop`](crate::task::coop).
 
 use crate::tokio_context;
+use evenkeel_sync::const_thread_local;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,10 +88,10 @@ impl Budget {
     }
 }
 
-thread_local! {
-    static LEFT: Cell<Budget> = const { Cell::new(Budget::Unlimited) };
-    static PUT_OFF: Cell<bool> = const { Cell::new(false) };
-    static URGE: RefCell<Option<Arc<PreemptRequest>>> = const { RefCell::new(None) };
+const_thread_local! {
+    static LEFT: Cell<Budget> = Cell::new(Budget::Unlimited);
+    static PUT_OFF: Cell<bool> = Cell::new(false);
+    static REQUEST: RefCell<Option<Arc<PreemptRequest>>> = RefCell::new(None);
 }
 
 /// A request from another thread that the present poll should end soon.
@@ -111,30 +112,30 @@ impl PreemptRequest {
     }
 
     /// Sets where the polls of the calling thread look for requests.
-    pub(crate) fn listen(urge: Option<Arc<PreemptRequest>>) {
+    pub(crate) fn listen(request: Option<Arc<PreemptRequest>>) {
         // The old one may be dropped here, which runs no code of others.
-        let _ = URGE.try_with(|current| *current.borrow_mut() = urge);
+        let _ = REQUEST.try_with(|current| *current.borrow_mut() = request);
     }
 
     /// Takes the request, so that it is carried out once: a poll inside this one has a budget of
     /// its own.
     #[inline]
     fn take() -> bool {
-        let take = |urge: &RefCell<Option<Arc<PreemptRequest>>>| match &*urge.borrow() {
-            Some(urge) if urge.0.load(Ordering::Relaxed) => {
-                urge.clear();
+        let take = |request: &RefCell<Option<Arc<PreemptRequest>>>| match &*request.borrow() {
+            Some(request) if request.0.load(Ordering::Relaxed) => {
+                request.clear();
                 true
             }
             _ => false,
         };
-        URGE.try_with(take).unwrap_or(false)
+        REQUEST.try_with(take).unwrap_or(false)
     }
 }
 
 /// True if operations were put off on this thread since the last call: then the task goes on later,
 /// whatever it is like.
 pub(crate) fn take_put_off() -> bool {
-    PUT_OFF.replace(false) || tokio_context::is_used_up()
+    PUT_OFF.with(|put_off| put_off.replace(false)) || tokio_context::is_used_up()
 }
 
 struct SetOnDrop(Budget);
@@ -240,18 +241,18 @@ mod tests {
     }
 
     /// Polls where another thread may ask the poll to end.
-    fn urged(poll: impl FnOnce(&PreemptRequest)) {
-        let urge = Arc::new(PreemptRequest::default());
-        PreemptRequest::listen(Some(urge.clone()));
-        with_budget(|| poll(&urge));
+    fn preempted(poll: impl FnOnce(&PreemptRequest)) {
+        let request = Arc::new(PreemptRequest::default());
+        PreemptRequest::listen(Some(request.clone()));
+        with_budget(|| poll(&request));
         PreemptRequest::listen(None);
     }
 
     #[test]
-    fn an_urged_poll_may_answer_and_ends_at_its_second_input() {
-        urged(|urge| {
+    fn a_preempted_poll_may_answer_and_ends_at_its_second_input() {
+        preempted(|request| {
             assert!(operate(false).is_ready());
-            urge.set();
+            request.set();
             (0..3).for_each(|_| assert!(operate(true).is_ready()));
             assert!(operate(false).is_ready());
             assert!(operate(false).is_pending());
@@ -260,20 +261,20 @@ mod tests {
     }
 
     #[test]
-    fn an_urged_poll_that_only_writes_ends_as_well() {
-        urged(|urge| {
+    fn a_preempted_poll_that_only_writes_ends_as_well() {
+        preempted(|request| {
             assert!(operate(true).is_ready());
-            urge.set();
+            request.set();
             let written = (0..).take_while(|_| operate(true).is_ready()).count();
             assert_eq!(written, usize::from(Budget::OUTPUTS));
         });
     }
 
     #[test]
-    fn an_input_that_has_to_wait_leaves_an_urged_poll_what_it_had() {
-        urged(|urge| {
+    fn an_input_that_has_to_wait_leaves_a_preempted_poll_what_it_had() {
+        preempted(|request| {
             assert!(operate(false).is_ready());
-            urge.set();
+            request.set();
             let mut cx = Context::from_waker(Waker::noop());
             assert!(poll_operation(&mut cx, |_| Poll::<()>::Pending).is_pending());
             assert!(operate(true).is_ready());

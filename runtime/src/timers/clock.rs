@@ -11,9 +11,16 @@ fn start() -> Instant {
     *START.get_or_init(Instant::now)
 }
 
+#[cfg(not(evenkeel_loom))]
 pub(crate) fn now_ns() -> u64 {
     // 64 bits of nanoseconds last 584 years.
     start().elapsed().as_nanos() as u64
+}
+
+/// In a model no time passes.
+#[cfg(evenkeel_loom)]
+pub(crate) fn now_ns() -> u64 {
+    0
 }
 
 /// Zero for instants before the start. Those more than 584 years ahead never come.
