@@ -5,6 +5,7 @@ mod data;
 mod json;
 mod lines;
 mod quote;
+mod table;
 mod text;
 
 pub(super) use self::data::Report;
