@@ -118,14 +118,14 @@ fn judgement(bar: &Bar, case: &Case, rows: &[Row], rounds: u32) -> [String; 3] {
     [found, describe(bar, case), verdict.to_owned()]
 }
 
-fn write_failures(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+pub(super) fn write_failures(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     for row in rows {
         let failures = row.failures().count();
         if let Some(failure) = row.failures().next() {
-            let (name, contender, rounds) = (row.case.name, row.contender.name, row.rounds.len());
+            let (name, who, rounds) = (row.case.name, row.who(), row.rounds.len());
             writeln!(
                 f,
-                "{name} on {contender} failed in {failures} of {rounds} rounds: {failure}"
+                "{name} on {who} failed in {failures} of {rounds} rounds: {failure}"
             )?;
         }
     }

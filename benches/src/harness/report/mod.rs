@@ -1,5 +1,6 @@
 //! The tables, what surrounds them, and the same as JSON.
 
+mod ablation;
 mod columns;
 mod data;
 mod json;
