@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use evenkeel::runtime::Tuning;
 use lexopt::prelude::*;
 
 use crate::harness::{Case, Form, Options, RunOptions, Setup, Suite};
@@ -33,12 +34,16 @@ Options:
       --only PATTERNS  run only what matches one of these, separated by commas: the name of a case
                        (`busy`, `micro/spawn_join`), or of one contender in it
                        (`busy/tokio+rayon`), or a part of such names (`spawn`)
+      --without NAMES  measure only Evenkeel, as it is and once without each of these heuristics of
+                       its scheduler (names separated by commas, or `all`; a wrong one lists
+                       them); prints the ratios without/with, and marks with `*` those that are
+                       worse than 1 by more than their spread
       --long           all cases of `handlers`, each for at least 500 requests or 30 s, in three
                        quarters of an hour
       --secs N         measure each contender in each case for N seconds, fractions allowed
                        [default: 1; `mixed` 3.5, `handlers` 1.5]
       --repeat N       N rounds over the cases; reports medians and their spread [default: 3;
-                       `mixed` and `handlers` 1]
+                       `mixed` and `handlers` 1, but 3 with `--without`]
       --json FILE      also write everything that was measured to FILE
       --list           list the cases and end
   -h, --help           show this text and end
@@ -51,6 +56,10 @@ Environment:
 const SECS: std::ops::RangeInclusive<f64> = 0.1..=3600.0;
 /// How many rounds make sense.
 const ROUNDS: std::ops::RangeInclusive<u32> = 1..=1000;
+/// How many rounds show what is chance.
+const ABLATION_ROUNDS: u32 = 3;
+/// Stands for each heuristic.
+const ALL: &str = "all";
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -71,6 +80,7 @@ pub(crate) enum Command {
 /// Reads the command line.
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let (mut suites, mut only, mut list) = (Vec::new(), Vec::new(), false);
+    let mut without = Vec::new();
     let (mut form, mut window, mut rounds, mut json) = (Form::Short, None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
@@ -81,6 +91,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             Long("list") => list = true,
             Long("long") => form = Form::Long,
             Long("only") => only.extend(patterns(parser.value()?)?),
+            Long("without") => without.extend(separated(parser.value()?)?),
             Long("secs") => window = Some(parser.value()?.parse_with(seconds)?),
             Long("repeat") => rounds = Some(parser.value()?.parse_with(count_of_rounds)?),
             Long("json") => json = Some(PathBuf::from(parser.value()?)),
@@ -99,9 +110,13 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
     // What the most thorough of the suites needs.
     let default_window = suites.iter().map(|suite| suite.window).max();
     let default_rounds = suites.iter().map(|suite| suite.rounds).max();
+    let without = heuristics(&without)?;
+    let ablation_rounds = (!without.is_empty()).then_some(ABLATION_ROUNDS);
+    let default_rounds = default_rounds.max(ablation_rounds);
     Ok(Command::Run(RunOptions {
         form,
         only,
+        without,
         window: window.or(default_window).expect("there is a suite"),
         rounds: rounds.or(default_rounds).expect("there is a suite"),
         suites,
@@ -118,17 +133,33 @@ fn suite(name: &OsStr, given: &[&Suite]) -> Result<&'static Suite, lexopt::Error
 }
 
 fn patterns(value: OsString) -> Result<Vec<String>, lexopt::Error> {
-    let patterns = value.string()?;
-    let patterns: Vec<_> = patterns
-        .split(',')
-        .map(str::trim)
-        .filter(|pattern| !pattern.is_empty())
-        .map(String::from)
-        .collect();
+    let mut patterns = separated(value)?;
+    patterns.retain(|pattern| !pattern.is_empty());
     if patterns.is_empty() {
         return Err("--only needs at least one pattern; `--list` shows the cases".into());
     }
     Ok(patterns)
+}
+
+/// What commas separate.
+fn separated(value: OsString) -> Result<Vec<String>, lexopt::Error> {
+    let value = value.string()?;
+    Ok(value.split(',').map(|part| part.trim().into()).collect())
+}
+
+/// The heuristics that are named, each once.
+fn heuristics(names: &[String]) -> Result<Vec<&'static str>, lexopt::Error> {
+    let is_known = |name: &&String| *name == ALL || Tuning::names().any(|known| *name == known);
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+        return Err(no_heuristic(unknown));
+    }
+    let is_named = |known: &&str| names.iter().any(|name| name == ALL || name == known);
+    Ok(Tuning::names().filter(is_named).collect())
+}
+
+fn no_heuristic(name: &str) -> lexopt::Error {
+    let known: Vec<_> = Tuning::names().collect();
+    format!("there is no heuristic '{name}', only {}", known.join(", ")).into()
 }
 
 fn seconds(value: &str) -> Result<Duration, String> {
@@ -177,9 +208,10 @@ fn client(mut parser: lexopt::Parser) -> Result<ClientOptions, lexopt::Error> {
 }
 
 fn measure(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
-    let (mut case, mut contender, mut window) = (None, None, None);
+    let (mut case, mut contender, mut window, mut without) = (None, None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
+            Long("without") => without = Some(parser.value()?.string()?),
             Long("case") => case = Some(parser.value()?.string()?),
             Long("on") => contender = Some(parser.value()?.string()?),
             Long("secs") => window = Some(parser.value()?.parse_with(seconds)?),
@@ -187,12 +219,18 @@ fn measure(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         }
     }
     let case = required(case, "--case")?;
+    let mut options = Options::from_env();
+    if let Some(heuristic) = without
+        && !options.tuning.switch_off(&heuristic)
+    {
+        return Err(no_heuristic(&heuristic));
+    }
     Ok(Command::Measure {
         case: suites::case(&case).ok_or_else(|| format!("there is no case '{case}'"))?,
         contender: required(contender, "--on")?,
         setup: Setup {
             window: required(window, "--secs")?,
-            options: Options::from_env(),
+            options,
         },
     })
 }
@@ -252,6 +290,47 @@ mod tests {
             run(&["--only", "light", "--only", "busy"]).unwrap().only,
             ["light", "busy"]
         );
+    }
+
+    #[test]
+    fn heuristics_are_each_without_once() {
+        let without = |arguments: &[&str]| run(arguments).map(|options| options.without);
+        assert_eq!(without(&[]).unwrap(), [""; 0]);
+        let given = ["--without", "spin, retire", "--without=spin"];
+        assert_eq!(without(&given).unwrap(), ["spin", "retire"]);
+        let all: Vec<_> = Tuning::names().collect();
+        assert_eq!(without(&["--without", "spin,all"]).unwrap(), all);
+        for wrong in ["spin,luck", "spin,", ""] {
+            let error = without(&["--without", wrong]).unwrap_err();
+            assert!(all.iter().all(|name| error.contains(name)), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_ablation_has_rounds_enough_for_a_spread() {
+        let rounds = |arguments: &[&str]| run(arguments).unwrap().rounds;
+        assert_eq!(rounds(&["mixed", "--without", "spin"]), 3);
+        assert_eq!(rounds(&["--without", "spin", "--repeat", "1"]), 1);
+    }
+
+    #[test]
+    fn a_child_is_told_what_it_is_without() {
+        let tuning = |heuristic| {
+            let child = [
+                "measure",
+                "--case=micro/ping_pong",
+                "--on=evenkeel",
+                "--secs=1",
+            ];
+            let arguments = [&child[..], &["--without", heuristic]].concat();
+            match parse(lexopt::Parser::from_args(arguments)) {
+                Ok(Command::Measure { setup, .. }) => Ok(setup.options.tuning),
+                other => Err(format!("{other:?}")),
+            }
+        };
+        assert!(!tuning("hold-back").unwrap().hold_back);
+        assert!(tuning("hold-back").unwrap().spin);
+        assert!(tuning("all").unwrap_err().contains("'all'"));
     }
 
     #[test]

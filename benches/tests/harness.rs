@@ -127,6 +127,40 @@ fn the_scheduler_is_measured_and_judged() {
 }
 
 #[test]
+fn an_ablation_measures_only_evenkeel_with_and_without() {
+    let file = json_path("ablation.json");
+    let path = file.to_str().unwrap();
+    let only = ["micro", "echo", "--only", "yield_many,echo/64"];
+    let briefly = ["--secs", "0.1", "--repeat", "2", "--json", path];
+    let output = harness(&[&only[..], &["--without", "spin,lifo-slot"], &briefly].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("\nlifo-slot: ") && !text.contains("tokio"),
+        "{text}"
+    );
+    let json: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let cases = json["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 2, "{json}");
+    let who = [
+        "evenkeel",
+        "evenkeel without spin",
+        "evenkeel without lifo-slot",
+    ];
+    assert_times(&cases[0], &who, 2);
+    for case in cases {
+        let effects = case["ablation"].as_array().unwrap();
+        let metrics = case["metrics"].as_array().unwrap();
+        assert_eq!(effects.len(), 2 * metrics.len(), "{case}");
+        assert!(
+            effects[0]["effect"]["ratio"]["median"].is_number(),
+            "{case}"
+        );
+    }
+}
+
+#[test]
 fn rounds_of_a_suite_are_all_kept() {
     let (_, json) = measure_suite("micro", "compute_roundtrip", "2");
     assert_times(&json["cases"][0], &["evenkeel", "rayon"], 2);
@@ -197,6 +231,11 @@ fn mistakes_end_with_status_2_and_a_reason() {
         (&["--only", "light/go"], "light/go"),
         (&["macro"], "macro"),
         (&["--long"], "handlers"),
+        (&["--without", "luck"], "hold-back"),
+        (
+            &["--without", "spin", "--only", "light/tokio+rayon"],
+            "--only",
+        ),
         (&["micro", "--only", "fibers"], "fibers"),
         (
             &["--json", "/nonexistent/folder/out.json"],

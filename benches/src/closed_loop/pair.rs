@@ -11,7 +11,7 @@ use crate::{child, proc, sys};
 
 /// What is measured on each contender.
 pub(crate) const METRICS: &[Metric] = &[
-    Metric::new("requests", "/s"),
+    Metric::new("requests", "/s").higher_is_better(),
     Metric::new("server_cpu", "us/request"),
     Metric::new("p50", "us"),
     Metric::new("p99", "us"),

@@ -58,6 +58,8 @@ pub(crate) struct Twin {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
     pub(crate) contender: &'static Contender,
+    /// The heuristic of Evenkeel's that is off, if one is.
+    pub(crate) without: Option<&'static str>,
     pub(crate) window: Duration,
     /// From 0. What is left to chance is the same for all contenders of a round.
     pub(crate) round: u32,
@@ -89,6 +91,8 @@ pub(crate) struct Metric {
     pub(crate) format: fn(f64) -> String,
     /// What is shown where there is no number.
     pub(crate) absent: &'static str,
+    /// Lower is, if this is not so.
+    pub(crate) higher_is_better: bool,
 }
 
 /// A requirement on what Evenkeel reaches in a case. Bars are never loosened: one that is not met
@@ -173,6 +177,14 @@ impl Metric {
             unit,
             format: short,
             absent: "-",
+            higher_is_better: false,
+        }
+    }
+
+    pub(crate) const fn higher_is_better(self) -> Self {
+        Metric {
+            higher_is_better: true,
+            ..self
         }
     }
 }
@@ -216,10 +228,16 @@ impl Limit {
     }
 
     pub(crate) fn is_met_by(&self, value: f64) -> bool {
-        match self {
-            Self::AtMost(..) | Self::Absolute(_) => value <= self.number(),
-            Self::AtLeast(..) | Self::AtLeastOfBest(..) => value >= self.number(),
+        if self.asks_for_more() {
+            value >= self.number()
+        } else {
+            value <= self.number()
         }
+    }
+
+    /// Whether it is a lower limit, for a metric whose higher values are better.
+    pub(crate) fn asks_for_more(&self) -> bool {
+        matches!(self, Self::AtLeast(..) | Self::AtLeastOfBest(..))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The harness, for all suites: what a case is ([`case`], [`suite`]), which are asked for
 //! ([`select`]), how one is measured in a process of its own ([`process`]), the rounds over them
-//! ([`mod@run`]), the verdicts ([`verdict`]) and the tables ([`report`]).
+//! ([`mod@run`]), the verdicts ([`verdict`]), what heuristics are worth ([`ablation`]), and the
+//! tables ([`report`]).
 
+mod ablation;
 mod case;
 mod options;
 pub(crate) mod process;

@@ -12,10 +12,19 @@ pub(crate) struct RunOptions {
     pub(crate) form: Form,
     /// Patterns of names; empty for all.
     pub(crate) only: Vec<String>,
+    /// Evenkeel's heuristics whose absence is measured, instead of its peers.
+    pub(crate) without: Vec<&'static str>,
     /// For how long each contender is measured in each case.
     pub(crate) window: Duration,
     /// How many times over.
     pub(crate) rounds: u32,
     /// Where everything measured goes.
     pub(crate) json: Option<PathBuf>,
+}
+
+impl RunOptions {
+    /// Whether Evenkeel is compared with itself without parts of it, and with nobody else.
+    pub(crate) fn is_ablation(&self) -> bool {
+        !self.without.is_empty()
+    }
 }

@@ -44,9 +44,16 @@ pub(crate) fn start_load(case: &Case, turn: Turn) -> Result<Child, String> {
 }
 
 fn start_as(name: &str, case: &Case, turn: Turn) -> Result<Child, String> {
+    Child::start("measure", &arguments(name, case, turn)).map_err(|error| error.to_string())
+}
+
+fn arguments(name: &str, case: &Case, turn: Turn) -> Vec<String> {
     let (case, secs) = (case.to_string(), turn.window.as_secs_f64().to_string());
-    let arguments = ["--case", &case, "--on", name, "--secs", &secs];
-    Child::start("measure", &arguments).map_err(|error| error.to_string())
+    let mut arguments = vec!["--case", &case, "--on", name, "--secs", &secs];
+    if let Some(heuristic) = turn.without {
+        arguments.extend(["--without", heuristic]);
+    }
+    arguments.into_iter().map(str::to_owned).collect()
 }
 
 /// The child's side.
@@ -59,4 +66,25 @@ pub(crate) fn measure(case: &Case, contender: &str, setup: &Setup) -> Result<(),
     child::tie_to_parent().map_err(|error| error.to_string())?;
     let values = run(setup)?;
     child::say_json(&values).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::tests::NAP;
+    use super::*;
+
+    #[test]
+    fn a_child_is_told_the_heuristic_that_is_off() {
+        let mut turn = Turn {
+            contender: &NAP.contenders[0],
+            without: None,
+            window: Duration::from_millis(1500),
+            round: 0,
+        };
+        let told = ["--case", "micro/nap", "--on", "evenkeel", "--secs", "1.5"];
+        assert_eq!(arguments("evenkeel", &NAP, turn), told);
+        turn.without = Some("spin");
+        let told = [&told[..], &["--without", "spin"]].concat();
+        assert_eq!(arguments("evenkeel", &NAP, turn), told);
+    }
 }

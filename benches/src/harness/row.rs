@@ -18,6 +18,8 @@ pub(crate) struct Measured {
 pub(crate) struct Row {
     pub(crate) case: &'static Case,
     pub(crate) contender: &'static Contender,
+    /// The heuristic of Evenkeel's that is off, if one is.
+    pub(crate) without: Option<&'static str>,
     pub(crate) rounds: Vec<Result<Measured, String>>,
     /// The contender that turned out to be the same, if this one was left out for that.
     pub(crate) same_as: Option<&'static str>,
@@ -28,6 +30,7 @@ impl Row {
         Self {
             case,
             contender,
+            without: None,
             rounds: Vec::new(),
             same_as: None,
         }
@@ -35,7 +38,16 @@ impl Row {
 
     /// What stands for this measurement alone, on the command line too.
     pub(crate) fn name(&self) -> String {
-        format!("{}/{}", self.case, self.contender.name)
+        format!("{}/{}", self.case, self.who())
+    }
+
+    /// The contender, and what it has to do without.
+    pub(crate) fn who(&self) -> String {
+        let name = self.contender.name;
+        match self.without {
+            None => name.to_owned(),
+            Some(heuristic) => format!("{name} without {heuristic}"),
+        }
     }
 
     pub(crate) fn measured(&self) -> impl Iterator<Item = &Measured> {
@@ -72,6 +84,11 @@ impl Row {
     /// The metric's ratio to another row over the rounds in which neither failed, each ratio within
     /// its round; `None` if one of them has none.
     pub(crate) fn ratio_to(&self, base: &Self, metric: &Metric) -> Option<Spread> {
+        Spread::of(&self.ratios_to(base, metric)?)
+    }
+
+    /// The ratios of [`ratio_to`](Self::ratio_to), one for each of these rounds.
+    pub(crate) fn ratios_to(&self, base: &Self, metric: &Metric) -> Option<Vec<f64>> {
         let rounds = self.rounds.iter().zip(&base.rounds);
         let measured =
             rounds.filter_map(|(own, base)| Some((own.as_ref().ok()?, base.as_ref().ok()?)));
@@ -80,7 +97,7 @@ impl Row {
             let base = base.value_in(of_base, metric.name)?;
             (base > 0.0).then(|| own / base)
         });
-        Spread::of(&ratios.collect::<Option<Vec<_>>>()?)
+        ratios.collect()
     }
 }
 
@@ -112,7 +129,10 @@ pub(super) mod tests {
         suite: "micro",
         name: "nap",
         about: "sleeps",
-        metrics: &[Metric::new("time", "ns"), Metric::new("rate", "/s")],
+        metrics: &[
+            Metric::new("time", "ns"),
+            Metric::new("rate", "/s").higher_is_better(),
+        ],
         contenders: &[contender("evenkeel"), contender("tokio"), contender("smol")],
         bars: &[
             Bar::new("time", Limit::AtMost(0.8, &["tokio", "smol"])),
@@ -140,6 +160,14 @@ pub(super) mod tests {
             })
         }));
         row
+    }
+
+    /// Evenkeel's [`row`] without a heuristic.
+    pub(in crate::harness) fn without(heuristic: &'static str, times: &[f64]) -> Row {
+        Row {
+            without: Some(heuristic),
+            ..row("evenkeel", times)
+        }
     }
 
     pub(in crate::harness) fn failed() -> Result<Measured, String> {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use super::ablation;
 use super::case::{Case, Measurement, Turn};
 use super::options::RunOptions;
 use super::report::{self, Report};
@@ -22,6 +23,9 @@ const OVERHEAD: Duration = Duration::from_millis(300);
 pub(crate) fn run(options: &RunOptions) -> Result<(), Failure> {
     let selected = select(&options.suites, options.form, &options.only);
     let mut rows = selected.map_err(Failure::Usage)?;
+    if options.is_ablation() {
+        rows = ablation::variants(rows, &options.without).map_err(Failure::Usage)?;
+    }
     // Now, so that a path that cannot be written costs no measurement.
     let json = options.json.as_deref().map(json_file).transpose()?;
     let watch = Watch::start();
@@ -96,6 +100,7 @@ fn measure(row: &mut Row, window: Duration, round: u32, progress: &Progress) {
     let watch = Watch::start();
     let turn = Turn {
         contender: row.contender,
+        without: row.without,
         window: window.max(row.case.window_min),
         round,
     };

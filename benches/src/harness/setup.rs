@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use evenkeel::runtime::Tuning;
+
 /// How a contender is to be measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
@@ -15,6 +17,7 @@ pub(crate) struct Setup {
 pub(crate) struct Options {
     /// Whether workers that are stuck are replaced.
     pub(crate) takeover: bool,
+    pub(crate) tuning: Tuning,
 }
 
 impl Options {
@@ -23,6 +26,7 @@ impl Options {
         let takeover = std::env::var_os("EVENKEEL_TAKEOVER");
         Self {
             takeover: takeover.is_none_or(|takeover| takeover != "off"),
+            tuning: Tuning::default(),
         }
     }
 }

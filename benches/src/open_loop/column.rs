@@ -32,7 +32,7 @@ pub(crate) const P99: Column = Column::new("p99", "ms", |seen| Some(seen.latenci
 pub(crate) const ANSWERED: Column = Column {
     metric: Metric {
         format: stats::one_decimal,
-        ..Metric::new("answered", "%")
+        ..Metric::new("answered", "%").higher_is_better()
     },
     of: |seen| {
         let latencies = &seen.latencies;
@@ -44,7 +44,7 @@ pub(crate) const ANSWERED: Column = Column {
 pub(crate) const JOBS: Column = Column {
     metric: Metric {
         format: stats::one_decimal,
-        ..Metric::new("jobs", "/s")
+        ..Metric::new("jobs", "/s").higher_is_better()
     },
     of: |seen| Some(seen.work_per_s? / JOB_MS as f64),
 };

@@ -16,6 +16,7 @@ pub(crate) struct Evenkeel(runtime::Runtime);
 /// The defaults, but for the options. All contenders that run on Evenkeel begin here.
 fn builder(options: &Options) -> Builder {
     let mut builder = Builder::new();
+    builder.tuning(options.tuning);
     if !options.takeover {
         builder.takeover(TakeoverPolicy::disabled());
     }

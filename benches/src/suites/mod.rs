@@ -87,11 +87,12 @@ mod tests {
     fn bars_name_what_is_measured() {
         for (suite, cases) in all_cases() {
             for case in cases {
-                let is_measured = |name| case.metrics.iter().any(|metric| metric.name == name);
+                let metric = |name| case.metrics.iter().find(|metric| metric.name == name);
                 for bar in case.bars {
-                    assert!(is_measured(bar.metric), "{case}");
+                    let higher_is_better = metric(bar.metric).unwrap().higher_is_better;
+                    assert_eq!(higher_is_better, bar.limit.asks_for_more(), "{case}");
                     if let Limit::AtLeastOfBest(_, by, _) = bar.limit {
-                        assert!(is_measured(by), "{case}");
+                        assert!(!metric(by).unwrap().higher_is_better, "{case}");
                     }
                     let is_absolute = matches!(bar.limit, Limit::Absolute(_));
                     assert_eq!(bar.limit.peers().is_empty(), is_absolute, "{case}");

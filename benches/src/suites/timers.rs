@@ -27,7 +27,7 @@ const CASES: &[Case] = &[
     TIMERS.case(
         "set_cancel",
         "timers of 1 s to 60 s set and cancelled by a task per worker, 1,000 at a time each",
-        &[Metric::new("rate", "M/s")],
+        &[Metric::new("rate", "M/s").higher_is_better()],
         On::<SetCancel>::ALL,
         &[Bar::new("rate", Limit::AtLeast(1.2, &["tokio", "smol"]))],
     ),

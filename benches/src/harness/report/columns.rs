@@ -1,47 +1,17 @@
 //! A table with a line for each metric, and a column for each contender.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use super::super::case::{Bar, Case, Limit, Metric};
 use super::super::row::{Row, by_case};
 use super::super::verdict::{Verdict, describe, judge};
+use super::table::Table;
 use crate::stats::{Spread, short};
 
 /// Writes the rows of a suite, and what failed.
 pub(super) fn write(f: &mut fmt::Formatter<'_>, rows: &[Row], rounds: u32) -> fmt::Result {
     write!(f, "{}", table(rows, rounds))?;
     write_failures(f, rows)
-}
-
-/// Cells, to be written in columns as wide as they need.
-#[derive(Default)]
-struct Table {
-    lines: Vec<Vec<String>>,
-    /// Which columns hold numbers.
-    numbers: std::ops::Range<usize>,
-}
-
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = self.lines.first().map_or(0, Vec::len);
-        let width = |column: usize| {
-            let widths = self.lines.iter().map(|line| line[column].chars().count());
-            widths.max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for line in &self.lines {
-            let mut text = String::new();
-            for (column, (cell, &width)) in line.iter().zip(&widths).enumerate() {
-                if self.numbers.contains(&column) {
-                    write!(text, "{cell:>width$}  ")?;
-                } else {
-                    write!(text, "{cell:<width$}  ")?;
-                }
-            }
-            writeln!(f, "{}", text.trim_end())?;
-        }
-        Ok(())
-    }
 }
 
 /// The columns before those of the contenders: case, metric, unit.
@@ -148,14 +118,14 @@ fn judgement(bar: &Bar, case: &Case, rows: &[Row], rounds: u32) -> [String; 3] {
     [found, describe(bar, case), verdict.to_owned()]
 }
 
-fn write_failures(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+pub(super) fn write_failures(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     for row in rows {
         let failures = row.failures().count();
         if let Some(failure) = row.failures().next() {
-            let (name, contender, rounds) = (row.case.name, row.contender.name, row.rounds.len());
+            let (name, who, rounds) = (row.case.name, row.who(), row.rounds.len());
             writeln!(
                 f,
-                "{name} on {contender} failed in {failures} of {rounds} rounds: {failure}"
+                "{name} on {who} failed in {failures} of {rounds} rounds: {failure}"
             )?;
         }
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::ablation::{effect, split};
 use super::super::case::{Bar, Case};
 use super::super::row::{Measured, Row, by_case};
 use super::super::verdict::{describe, judge};
@@ -16,16 +17,20 @@ impl Report<'_> {
             let metrics = case.metrics.iter();
             let metrics = metrics.map(|metric| json!({ "name": metric.name, "unit": metric.unit }));
             let contenders = rows.iter();
-            let contenders = contenders.map(|row| (row.contender.name.to_owned(), contender(row)));
+            let contenders = contenders.map(|row| (row.who(), contender(row)));
             let bars = case.bars.iter().map(|one| bar(one, case, self.rows));
-            json!({
+            let mut found = json!({
                 "suite": case.suite,
                 "case": case.name,
                 "window_s": window.max(case.window_min).as_secs_f64(),
                 "metrics": metrics.collect::<Vec<_>>(),
                 "contenders": contenders.collect::<Map<_, _>>(),
-                "bars": bars.collect::<Vec<_>>(),
-            })
+            });
+            match self.options.is_ablation() {
+                true => found["ablation"] = ablation(rows),
+                false => found["bars"] = bars.collect(),
+            }
+            found
         });
         json!({
             "machine": self.machine,
@@ -61,6 +66,22 @@ fn round(row: &Row, measured: &Measured) -> Value {
         round["details"] = measured.found.details.clone();
     }
     round
+}
+
+/// What the absence of each heuristic does to each metric.
+fn ablation(of_case: &[Row]) -> Value {
+    let (with, without) = split(of_case);
+    let effects = without.iter().flat_map(|row| {
+        with.case.metrics.iter().map(|metric| {
+            json!({
+                "without": row.without,
+                "metric": metric.name,
+                "higher_is_better": metric.higher_is_better,
+                "effect": effect(row, with, metric),
+            })
+        })
+    });
+    effects.collect()
 }
 
 fn bar(bar: &Bar, case: &Case, rows: &[Row]) -> Value {

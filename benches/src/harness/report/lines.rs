@@ -96,7 +96,7 @@ fn write_line(
 }
 
 /// A rate is known by its name and unit; most others are times in one unit, which the suite names.
-fn heading(metric: &Metric) -> String {
+pub(super) fn heading(metric: &Metric) -> String {
     match metric.unit {
         unit if unit.starts_with('/') => format!("{}{unit}", metric.name),
         _ => metric.name.to_owned(),

@@ -1,10 +1,12 @@
 //! The tables, what surrounds them, and the same as JSON.
 
+mod ablation;
 mod columns;
 mod data;
 mod json;
 mod lines;
 mod quote;
+mod table;
 mod text;
 
 pub(super) use self::data::Report;

@@ -6,7 +6,7 @@ use super::super::case::Case;
 use super::super::row::{Measured, Row};
 use super::super::suite::{Form, Layout, Suite};
 use super::data::Report;
-use super::{columns, lines, quote};
+use super::{ablation, columns, lines, quote};
 use crate::machine::{self, Fact};
 use crate::peers;
 
@@ -64,6 +64,10 @@ impl fmt::Display for Report<'_> {
                 continue;
             }
             writeln!(f, "\n{}: {}", suite.name, suite.about)?;
+            if self.options.is_ablation() {
+                ablation::write(f, rows, &self.options.without)?;
+                continue;
+            }
             match suite.layout {
                 Layout::Columns => columns::write(f, rows, self.options.rounds)?,
                 Layout::ColumnsAndQuote => {
@@ -75,6 +79,9 @@ impl fmt::Display for Report<'_> {
                     lines::write(f, cases, rows, self.options.rounds)?;
                 }
             }
+        }
+        if self.options.is_ablation() {
+            ablation::write_costs(f, self.rows, &self.options.without)?;
         }
         Ok(())
     }
@@ -92,13 +99,18 @@ impl Report<'_> {
         for suite in &self.options.suites {
             facts.extend((suite.facts)(self.rows_of(suite)));
         }
-        facts.push(("peers:", peers::versions()));
+        if !self.options.is_ablation() {
+            facts.push(("peers:", peers::versions()));
+        }
         let (window_s, rounds) = (self.options.window.as_secs_f64(), self.options.rounds);
         facts.push((
             "each:",
             format!("{window_s} s, or what the case needs, x {rounds}; the contenders in turn"),
         ));
-        let ratios = "to the best of the bar's peers, each within its round";
+        let ratios = match self.options.is_ablation() {
+            true => ablation::RATIOS,
+            false => "to the best of the bar's peers, each within its round",
+        };
         facts.push(("ratios:", ratios.to_owned()));
         if rounds > 1 {
             facts.push((
@@ -119,7 +131,7 @@ mod tests {
 
     use super::super::super::case::EVENKEEL;
     use super::super::super::options::RunOptions;
-    use super::super::super::row::tests::{NAP, QUIET, SILENT, failed, row};
+    use super::super::super::row::tests::{NAP, QUIET, SILENT, failed, row, without};
     use super::*;
     use crate::machine::Machine;
 
@@ -130,6 +142,7 @@ mod tests {
             suites: vec![Box::leak(Box::new(suite))],
             form: Form::Short,
             only: Vec::new(),
+            without: rows.iter().filter_map(|row| row.without).collect(),
             window: Duration::from_secs(4),
             rounds,
             json: None,
@@ -265,6 +278,68 @@ mod tests {
             "nap rate/s: <= 7 NOT MET 600.000 /s",
         ];
         assert_eq!(lines_from(&text, "bars for evenkeel")[1..], expected);
+    }
+
+    #[test]
+    fn an_ablation_shows_ratios_and_where_they_are_worst() {
+        let rows = [
+            row("evenkeel", &[50.0, 100.0, 50.0]),
+            without("spin", &[100.0, 200.0, 90.0]),
+            without("retire", &[40.0, 80.0, 70.0]),
+        ];
+        let (text, json) = report(Layout::Lines, &rows, 3);
+        let expected = [
+            "all on spin retire",
+            "nap time ns 50.0 *2.00 (1.80-2.00) 0.800 (0.800-1.40)",
+            "nap rate /s 100 2.00 (1.80-2.00) 0.800 (0.800-1.40)",
+            "",
+            "where the absence costs most",
+            "spin: micro/nap time *2.00",
+            "retire: micro/nap rate/s 0.800",
+        ];
+        assert_eq!(lines_from(&text, "micro: small")[1..], expected);
+        assert!(!text.contains("bar"), "{text}");
+        let case = &json["cases"][0];
+        assert!(case["contenders"]["evenkeel without spin"]["rounds"].is_array());
+        let effect = &case["ablation"][0];
+        assert_eq!(
+            (&effect["without"], &effect["metric"]),
+            (&"spin".into(), &"time".into())
+        );
+        assert_eq!(effect["effect"]["ratio"]["median"], 2.0);
+        assert_eq!(effect["effect"]["is_clear"], true);
+    }
+
+    #[test]
+    fn a_wide_ablation_has_a_line_for_each_heuristic_and_keeps_within_the_page() {
+        let names = ["a", "b", "c", "d", "e", "f", "g"];
+        let mut rows = vec![row("evenkeel", &[100.0, 100.0])];
+        rows.extend(names.map(|name| without(name, &[110.0, 120.0])));
+        rows[0]
+            .rounds
+            .iter_mut()
+            .flatten()
+            .for_each(|one| one.found.values[1] = Some(0.0));
+        let mut lost = without("spin", &[SILENT]);
+        lost.rounds.push(failed());
+        rows.push(lost);
+        let (text, _) = report(Layout::Columns, &rows, 2);
+        let expected = [
+            "nap nap",
+            "time rate",
+            "ns /s",
+            "all on 100 0.000",
+            "a *1.15 (1.10-1.20) at 230",
+        ];
+        let lines = lines_from(&text, "micro: small");
+        assert_eq!(lines[1..6], expected);
+        assert_eq!(lines[12], "spin - -");
+        assert!(lines[13].starts_with("nap on evenkeel without spin failed in 1 of 2 rounds"));
+        assert_eq!(lines.last().unwrap(), "spin: nothing");
+        let shown = text
+            .lines()
+            .skip_while(|line| !line.starts_with("micro: small"));
+        assert!(shown.into_iter().all(|line| line.len() <= 120), "{text}");
     }
 
     #[test]

@@ -34,7 +34,10 @@ const fn columns(unit: &'static str) -> [Column; 4] {
         P50,
         P99,
         ANSWERED,
-        Column::new("work", unit, |seen| seen.work_per_s),
+        Column {
+            metric: Metric::new("work", unit).higher_is_better(),
+            of: |seen| seen.work_per_s,
+        },
     ]
 }
 
@@ -116,7 +119,11 @@ const CASES: &[Case] = &[
             "timers",
             "lateness of sleep(1 ms) to sleep(10 ms) in 16 tasks, beside two tasks per worker that \
              compute 20 ms between yields; work in ms of CPU",
-            &[P50.metric, P99.metric, Metric::new("work", "ms/s")],
+            &[
+                P50.metric,
+                P99.metric,
+                Metric::new("work", "ms/s").higher_is_better(),
+            ],
             On::<Sleepers>::EVENKEEL_AND_TOKIO,
             &[Bar::new("p99", Limit::Absolute(3.0))],
         )
