@@ -17,6 +17,18 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
 }
 
+/// The thread of tokio's context is made once the first task is polled, though not before that.
+fn has_thread_of_tokio() -> bool {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = threads.filter_map(|thread| {
+        // It may have ended.
+        std::fs::read_to_string(thread.ok()?.path().join("comm")).ok()
+    });
+    names
+        .into_iter()
+        .any(|name| name.trim_end().ends_with("-tokio"))
+}
+
 #[test]
 fn after_a_storm_of_takeovers_the_threads_are_those_of_before() {
     let (started, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -33,6 +45,7 @@ fn after_a_storm_of_takeovers_the_threads_are_those_of_before() {
     on(builder, move |runtime| {
         foreign_block_on(runtime.spawn(async {})).unwrap();
         until(|| started.load(Ordering::SeqCst) == 2);
+        until(|| has_thread_of_tokio() || !cfg!(feature = "tokio-rt"));
         let before = threads();
         for how in [Stuck::Blocks, Stuck::Computes, Stuck::Blocks] {
             // Thirty polls at once, with thirty threads more to follow them.
