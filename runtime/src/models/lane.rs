@@ -174,7 +174,7 @@ impl Done {
     }
 }
 
-/// Something that a task waits for, once.
+/// Something that a task waits for, once. Its lock is not loom's: nothing happens while it is locked.
 #[derive(Default)]
 struct Event(Mutex<(bool, Option<Waker>)>);
 
@@ -189,14 +189,17 @@ impl Event {
 
     async fn wait(&self) {
         poll_fn(|cx| {
+            // Loom may switch threads here, so not while it is locked.
+            let waker = cx.waker().clone();
             let mut event = self.0.lock().unwrap();
-            if event.0 {
-                return Poll::Ready(());
-            }
-            let before = event.1.replace(cx.waker().clone());
+            let (happened, before) = (event.0, event.1.replace(waker));
             drop(event);
             drop(before);
-            Poll::Pending
+            if happened {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
     }
@@ -283,7 +286,7 @@ impl Drop for Dropped {
 #[test]
 fn what_comes_in_a_shutdown() {
     for wakes in [false, true] {
-        explore(1, move || {
+        explore(2, move || {
             let running = Running::new(1, false);
             let (event, drops) = (Arc::new(Event::default()), Arc::new(AtomicUsize::new(0)));
             let waiting = spawn(&running.lane, {
@@ -316,7 +319,7 @@ fn what_comes_in_a_shutdown() {
 #[test]
 fn a_seat_is_taken_from_a_poll() {
     for is_spawned_inside in [false, true] {
-        explore(1, move || {
+        explore(2, move || {
             let running = Running::new(1, false);
             let (inside, unblocked) = (Done::new(1), Done::new(1));
             let done = Done::new(2);
