@@ -8,6 +8,7 @@ use super::deque::{Deque, Steal, Stealer};
 use super::lease::Lease;
 use super::long_queue::Counted;
 use super::parker::Parker;
+use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::tasks::budget::PreemptRequest;
 use crate::tasks::{Completed, Place, Registered, Registry, Slot, SlotOwner, Task};
@@ -15,7 +16,7 @@ use crate::timers::TimerShard;
 use crossbeam_utils::CachePadded;
 use evenkeel_topology::current_thread_id;
 use parking_lot::Mutex;
-use std::cell::{Cell, UnsafeCell};
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::ptr;
@@ -146,8 +147,12 @@ impl Ends {
     /// # Safety
     /// The calling thread holds the seat, and uses the result no longer than that.
     unsafe fn get(&self) -> &OwnerEnds {
-        // SAFETY: by the caller's word no other thread uses them; and only shared references are made.
-        unsafe { &*self.0.get() }
+        // Not that anything is changed: so loom sees to it that nobody else is here.
+        self.0.with_mut(|ends| {
+            // SAFETY: by the caller's word no other thread uses them; and only shared references are
+            // made.
+            unsafe { &*ends }
+        })
     }
 }
 
