@@ -36,7 +36,8 @@ impl Builder {
         }
     }
 
-    /// The most threads that exist at a time; further jobs wait in a queue, first in, first out. At least 1.
+    /// The most threads that exist at a time; further jobs wait in a queue, first in, first out. At
+    /// least 1.
     pub fn max_threads(&mut self, threads: usize) -> &mut Self {
         self.config.max_threads = threads;
         self
@@ -54,7 +55,8 @@ impl Builder {
         self.thread_name_fn(move || name.clone())
     }
 
-    /// Called for the name of each new thread. A panic in it is logged; the thread has no name then.
+    /// Called for the name of each new thread. A panic in it is logged; the thread has no name
+    /// then.
     pub fn thread_name_fn(
         &mut self,
         name: impl Fn() -> String + Send + Sync + 'static,
@@ -69,7 +71,8 @@ impl Builder {
         self
     }
 
-    /// Called by whoever makes a thread, for what the thread is to do first of all: to take over what its maker knows.
+    /// Called by whoever makes a thread, for what the thread is to do first of all: to take over
+    /// what its maker knows.
     ///
     /// A panic in either is logged; the thread goes on.
     pub fn thread_setup<F>(&mut self, hook: impl Fn() -> F + Send + Sync + 'static) -> &mut Self
@@ -91,22 +94,25 @@ impl Builder {
 
     /// Called on each thread after its last job.
     ///
-    /// If a job comes just then, the thread may stay after all; it is started anew, by a call of the start hook. A panic in it
-    /// is logged; the thread ends as it would have.
+    /// If a job comes just then, the thread may stay after all; it is started anew, by a call of
+    /// the start hook. A panic in it is logged; the thread ends as it would have.
     pub fn on_thread_stop(&mut self, hook: impl Fn() + Send + Sync + 'static) -> &mut Self {
         self.config.on_thread_stop = Some(Arc::new(hook));
         self
     }
 
-    /// Has threads made elsewhere: `hook` is called when the pool wants a thread, and must see to it that
-    /// [`Pool::make_threads`] is called soon after, by another thread, and again when it says so.
+    /// Has threads made elsewhere: `hook` is called when the pool wants a thread, and must see to
+    /// it that [`Pool::make_threads`] is called soon after, by another thread, and again when it
+    /// says so.
     ///
-    /// On Linux a new thread inherits its creator's CPU affinity and scheduling policy. Without this hook the thread that
-    /// submits a job creates the thread to run it, so set it if jobs come from pinned or low-priority threads, and
-    /// call `make_threads` from a thread that is neither. With it, submitting a job takes no lock.
+    /// On Linux a new thread inherits its creator's CPU affinity and scheduling policy. Without
+    /// this hook the thread that submits a job creates the thread to run it, so set it if jobs come
+    /// from pinned or low-priority threads, and call `make_threads` from a thread that is neither.
+    /// With it, submitting a job takes no lock.
     ///
-    /// The hook runs on the submitting thread or on one of the pool, must be quick and must not block: wake the thread that
-    /// makes threads, and return. It is not called again while a call is unanswered.
+    /// The hook runs on the submitting thread or on one of the pool, must be quick and must not
+    /// block: wake the thread that makes threads, and return. It is not called again while a call
+    /// is unanswered.
     pub fn thread_maker(&mut self, hook: impl Fn() + Send + Sync + 'static) -> &mut Self {
         self.config.thread_maker = Some(Arc::new(hook));
         self

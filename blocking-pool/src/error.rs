@@ -65,8 +65,9 @@ impl JobError {
         matches!(self.0, Reason::Panicked(_))
     }
 
-    /// Whether the job was dropped before it began: by [`BlockingTask::cancel`](crate::BlockingTask::cancel), because the
-    /// pool was shut down when it came, or had no thread for it (then [`source`](Error::source) mostly is an
+    /// Whether the job was dropped before it began: by
+    /// [`BlockingTask::cancel`](crate::BlockingTask::cancel), because the pool was shut down when
+    /// it came, or had no thread for it (then [`source`](Error::source) mostly is an
     /// [`ExecuteError`]).
     pub fn is_cancelled(&self) -> bool {
         matches!(self.0, Reason::Cancelled(_))
@@ -76,7 +77,8 @@ impl JobError {
     ///
     /// # Panics
     ///
-    /// If the job did not panic; see [`is_panic`](Self::is_panic) and [`try_into_panic`](Self::try_into_panic).
+    /// If the job did not panic; see [`is_panic`](Self::is_panic) and
+    /// [`try_into_panic`](Self::try_into_panic).
     pub fn into_panic(self) -> Box<dyn Any + Send> {
         self.try_into_panic()
             .expect("into_panic() on the error of a job that did not panic")

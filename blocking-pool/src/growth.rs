@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-/// How many threads to make when: one thread at once for the first job that has none, and after each
-/// [`PAUSE`] twice as many as before, unless the threads that there are will soon have emptied the queue. So the jobs of
-/// a burst that block have all been begun within ten pauses, for 512 threads, and those that are short make few threads.
+/// How many threads to make when: one thread at once for the first job that has none, and after
+/// each [`PAUSE`] twice as many as before, unless the threads that there are will soon have emptied
+/// the queue. So the jobs of a burst that block have all been begun within ten pauses, for 512
+/// threads, and those that are short make few threads.
 #[derive(Default)]
 pub(crate) struct Growth {
     /// How many threads to make next, at most.

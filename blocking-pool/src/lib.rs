@@ -16,13 +16,14 @@
 //! # }
 //! ```
 //!
-//! The pool is meant for threads that mostly sleep in system calls. It grows by a thread whenever a job has none to run
-//! it, up to a cap ([`Builder::max_threads`]), queues beyond that, and shrinks again: the thread that became idle last
-//! is woken first, so the surplus stays idle and ends ([`Builder::keep_alive`]).
+//! The pool is meant for threads that mostly sleep in system calls. It grows by a thread whenever a
+//! job has none to run it, up to a cap ([`Builder::max_threads`]), queues beyond that, and shrinks
+//! again: the thread that became idle last is woken first, so the surplus stays idle and ends
+//! ([`Builder::keep_alive`]).
 //!
-//! A thread inherits priority and CPU affinity of its creator, which is the caller of [`Pool::spawn`] unless
-//! [`Builder::thread_maker`] arranges otherwise. With such a hook set, submitting a job takes no lock and waits for no
-//! other thread, whatever their priorities.
+//! A thread inherits priority and CPU affinity of its creator, which is the caller of
+//! [`Pool::spawn`] unless [`Builder::thread_maker`] arranges otherwise. With such a hook set,
+//! submitting a job takes no lock and waits for no other thread, whatever their priorities.
 #![forbid(unsafe_code)]
 
 mod builder;

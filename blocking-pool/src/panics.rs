@@ -1,7 +1,7 @@
 //! What foreign code that panics may do to a thread of ours: nothing, but for a line in the log.
 //!
-//! Foreign are jobs, hooks, wakers, the destructors of all that, and whoever receives the log. Each is
-//! called through one of these functions, and never under the lock of the pool.
+//! Foreign are jobs, hooks, wakers, the destructors of all that, and whoever receives the log. Each
+//! is called through one of these functions, and never under the lock of the pool.
 
 use evenkeel_sync::panics::contain_with;
 

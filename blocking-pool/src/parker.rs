@@ -16,8 +16,8 @@ const PAUSES: u32 = 16;
 /// Where one pool thread waits, and how others wake it.
 pub(crate) struct Parker {
     thread: Thread,
-    /// Set before every unpark. A job or hook may have used up the park token that was meant for this, and the token may
-    /// come from a job; the flag can do neither.
+    /// Set before every unpark. A job or hook may have used up the park token that was meant for
+    /// this, and the token may come from a job; the flag can do neither.
     signal: AtomicBool,
 }
 

@@ -2,70 +2,83 @@
 //!
 //! # Actors
 //!
-//! - A *submitter* is any thread, perhaps one of very low priority that is preempted for long. It never takes a lock
-//!   (with a [thread maker](crate::Builder::thread_maker) set), and nobody ever trusts it to take its next step: what
-//!   it has begun for its own job is of no importance to the jobs of others.
-//! - A *pool thread* runs jobs. A *maker* calls [`Shared::make_threads`]. Both have normal priority, and share the
-//!   [`Core`] under a mutex. No foreign code runs under it: no job, hook, destructor or waker.
+//! - A *submitter* is any thread, perhaps one of very low priority that is preempted for long. It
+//!   never takes a lock (with a [thread maker](crate::Builder::thread_maker) set), and nobody ever
+//!   trusts it to take its next step: what it has begun for its own job is of no importance to the
+//!   jobs of others.
+//! - A *pool thread* runs jobs. A *maker* calls [`Shared::make_threads`]. Both have normal
+//!   priority, and share the [`Core`] under a mutex. No foreign code runs under it: no job, hook,
+//!   destructor or waker.
 //!
 //! # Protocol
 //!
 //! Submitter:
 //! 1. pushes the job to `inbox`;
 //! 2. fence;
-//! 3. reads `sentry`; if there is one, signals it (this takes nothing from anyone: others may signal it too) and is done;
-//! 4. reads `state`: `GROWABLE`: asks for a thread; `FULL`: done; `CLOSED`: empties `inbox` and drops what was in it.
+//! 3. reads `sentry`; if there is one, signals it (this takes nothing from anyone: others may
+//!    signal it too) and is done;
+//! 4. reads `state`: `GROWABLE`: asks for a thread; `FULL`: done; `CLOSED`: empties `inbox` and
+//!    drops what was in it.
 //!
 //! Whoever changes the core does, before it unlocks ([`Shared::settle`]):
-//! 1. moves `inbox` to the queue, and appoints an idle thread, the one that became idle last, to each job that has
-//!    no thread on its way to it ([`Core::uncovered`]); closed, it takes `inbox` away instead, and appoints all that are
-//!    idle;
+//! 1. moves `inbox` to the queue, and appoints an idle thread, the one that became idle last, to
+//!    each job that has no thread on its way to it ([`Core::uncovered`]); closed, it takes `inbox`
+//!    away instead, and appoints all that are idle;
 //! 2. publishes `sentry`, the idle thread on top, and `state`;
 //! 3. fence;
 //! 4. starts again unless `inbox` is empty.
 //!
-//! After the unlock it signals whom it appointed, asks for a thread if jobs are still uncovered below the cap, and drops
-//! what was taken away.
+//! After the unlock it signals whom it appointed, asks for a thread if jobs are still uncovered
+//! below the cap, and drops what was taken away.
 //!
-//! Closing ([`end`](crate::end)) moves `inbox` to the queue a last time. What is in the queue then still runs, by the same
-//! rules as before; what comes into the `inbox` later never gets there.
+//! Closing ([`end`](crate::end)) moves `inbox` to the queue a last time. What is in the queue then
+//! still runs, by the same rules as before; what comes into the `inbox` later never gets there.
 //!
-//! An idle thread is parked and listed in `Core::idle`. Signalled or timed out it locks: no longer listed, it was
-//! appointed; else it unlists itself. Then it takes a job, or lists itself again, or (timed out) leaves. The re-check of
-//! its park is step 4 of the settling that published it, and the `signal` flag, which it reads before every sleep.
+//! An idle thread is parked and listed in `Core::idle`. Signalled or timed out it locks: no longer
+//! listed, it was appointed; else it unlists itself. Then it takes a job, or lists itself again, or
+//! (timed out) leaves. The re-check of its park is step 4 of the settling that published it, and
+//! the `signal` flag, which it reads before every sleep.
 //!
 //! # Why no job is forgotten
 //!
-//! *Invariant at every unlock*: each job in the queue has a thread on its way to it (appointed, or starting), or no
-//! thread is idle and either the cap is reached or the unlocker goes on to ask for a thread. Settling establishes it; a
-//! thread that arrives takes one job, so that it stays; a thread that has run a job looks into the queue before it does
-//! anything else, so at the cap somebody comes for every queued job.
+//! *Invariant at every unlock*: each job in the queue has a thread on its way to it (appointed, or
+//! starting), or no thread is idle and either the cap is reached or the unlocker goes on to ask for
+//! a thread. Settling establishes it; a thread that arrives takes one job, so that it stays; a
+//! thread that has run a job looks into the queue before it does anything else, so at the cap
+//! somebody comes for every queued job.
 //!
-//! *The inbox*: by the fences, either step 4 of a settling sees the push, and the invariant speaks for the job; or steps 3
-//! and 4 of the submitter see what that settling published. Take the last settling that does not see the push. With a
-//! sentry published, it is signalled, locks and takes in the inbox. Without one and `FULL`, all threads are at work and
-//! each of them looks into the inbox when it ends its job. `GROWABLE`, a thread is asked for, and the maker takes in the
-//! inbox. `CLOSED`, the submitter drops the job itself, and nothing that was there before the closing: `CLOSED` is
-//! published with release after the last move of `inbox` to the queue, and read with acquire.
+//! *The inbox*: by the fences, either step 4 of a settling sees the push, and the invariant speaks
+//! for the job; or steps 3 and 4 of the submitter see what that settling published. Take the last
+//! settling that does not see the push. With a sentry published, it is signalled, locks and takes
+//! in the inbox. Without one and `FULL`, all threads are at work and each of them looks into the
+//! inbox when it ends its job. `GROWABLE`, a thread is asked for, and the maker takes in the inbox.
+//! `CLOSED`, the submitter drops the job itself, and nothing that was there before the closing:
+//! `CLOSED` is published with release after the last move of `inbox` to the queue, and read with
+//! acquire.
 //!
-//! *The request*: `request` is twice a count of ended calls to `make_threads`, plus one when the hook was called since the
-//! last of them. Asking: read it; odd: done; even: call the hook, then try to set the bit. The bit is set after the hook
-//! returned and only if no maker came since, so who sees it odd relies on a hook call that is complete and on a maker that
-//! has not ended, never on a submitter between two steps. A maker increments it before its last settling, which so sees
-//! what was pushed before the odd value was read. Hence the liveness rule: *while a job is uncovered and threads are below
-//! the cap, either an asker is about to call the hook or a call of it is unanswered*. `make_threads` ends only when no
-//! job is uncovered or the cap is reached, or with a pause or an error, which oblige its caller to come back: one who
-//! pauses sets the bit itself, so that nobody cuts the pause short, and counts as a call that is unanswered.
+//! *The request*: `request` is twice a count of ended calls to `make_threads`, plus one when the
+//! hook was called since the last of them. Asking: read it; odd: done; even: call the hook, then
+//! try to set the bit. The bit is set after the hook returned and only if no maker came since, so
+//! who sees it odd relies on a hook call that is complete and on a maker that has not ended, never
+//! on a submitter between two steps. A maker increments it before its last settling, which so sees
+//! what was pushed before the odd value was read. Hence the liveness rule: *while a job is
+//! uncovered and threads are below the cap, either an asker is about to call the hook or a call of
+//! it is unanswered*. `make_threads` ends only when no job is uncovered or the cap is reached, or
+//! with a pause or an error, which oblige its caller to come back: one who pauses sets the bit
+//! itself, so that nobody cuts the pause short, and counts as a call that is unanswered.
 //!
-//! So 600 jobs that each block are all begun, up to the cap: none covers another, since a thread on its way counts for
-//! one job and stops counting when it takes one. And a burst of short jobs makes few threads: see [`Growth`].
+//! So 600 jobs that each block are all begun, up to the cap: none covers another, since a thread on
+//! its way counts for one job and stops counting when it takes one. And a burst of short jobs makes
+//! few threads: see [`Growth`].
 //!
-//! One corner is outside this crate's reach: std's `unpark` marks the thread in one step and wakes it in the next, and a
-//! submitter that is preempted exactly between them delays that thread, hence the jobs it is sentry for.
+//! One corner is outside this crate's reach: std's `unpark` marks the thread in one step and wakes
+//! it in the next, and a submitter that is preempted exactly between them delays that thread, hence
+//! the jobs it is sentry for.
 //!
-//! Models: `tests/loom.rs`. Where the ideas come from: jobs published before idleness is read, against idleness published
-//! before jobs are read, is the pattern of Go's scheduler and of rayon's sleep module; waking the latest sleeper first
-//! is what makes a pool shrink that is larger than its load.
+//! Models: `tests/loom.rs`. Where the ideas come from: jobs published before idleness is read,
+//! against idleness published before jobs are read, is the pattern of Go's scheduler and of rayon's
+//! sleep module; waking the latest sleeper first is what makes a pool shrink that is larger than
+//! its load.
 
 use std::collections::VecDeque;
 use std::io;
@@ -235,7 +248,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes back a job for which no thread could be made, unless there are threads that will come to it.
+    /// Takes back a job for which no thread could be made, unless there are threads that will come
+    /// to it.
     fn withdraw(&self, id: u64) -> Option<Job> {
         let mut core = self.core.lock();
         if core.threads > 0 {
@@ -341,8 +355,8 @@ impl Shared {
         }
     }
 
-    /// Makes threads. With a thread maker only as many as [`Growth`] allows; if that leaves jobs without one, the result
-    /// is the time after which the caller has to come back.
+    /// Makes threads. With a thread maker only as many as [`Growth`] allows; if that leaves jobs
+    /// without one, the result is the time after which the caller has to come back.
     pub(crate) fn make_threads(self: &Arc<Self>) -> io::Result<Option<Duration>> {
         if self.config.thread_maker.is_none() {
             while let Some(number) = self.reserve_thread() {
@@ -454,8 +468,9 @@ impl Shared {
         }
     }
 
-    /// Uncounts the calling pool thread, whose stop hook has run, and joins those that have left before it. False if it must
-    /// stay because jobs came meanwhile that would need a new thread; it then counts as one that starts.
+    /// Uncounts the calling pool thread, whose stop hook has run, and joins those that have left
+    /// before it. False if it must stay because jobs came meanwhile that would need a new thread;
+    /// it then counts as one that starts.
     pub(crate) fn leave(self: &Arc<Self>, number: u64) -> bool {
         let mut core = self.core.lock();
         core.threads -= 1;

@@ -4,14 +4,17 @@
 //!
 //! Every field is a [`AtomicBox`], changed by swaps alone, so no party waits for another.
 //!
-//! - *The closure* belongs to whoever takes it out of `job`: the pool thread runs it; [`BlockingTask::cancel`], or the
-//!   queue that drops its entry unrun, cancels it. That party, and only that party, completes the task.
+//! - *The closure* belongs to whoever takes it out of `job`: the pool thread runs it;
+//!   [`BlockingTask::cancel`], or the queue that drops its entry unrun, cancels it. That party, and
+//!   only that party, completes the task.
 //! - *Completing*: (1) put the result into `result`; (2) take `waker`, and wake it if there is one.
-//! - *Polling*: (1) take `result`; (2) if there is none, put the waker into `waker`; (3) take `result` once more.
+//! - *Polling*: (1) take `result`; (2) if there is none, put the waker into `waker`; (3) take
+//!   `result` once more.
 //!
-//! A result is never missed: the swaps of `waker` at completing (2) and polling (2) have an order. If polling's comes
-//! first, completing finds the waker and wakes it. If completing's comes first, polling's swap reads from it or from a
-//! later one and so acquires what completing released, the result among it, and step (3) finds the result.
+//! A result is never missed: the swaps of `waker` at completing (2) and polling (2) have an order.
+//! If polling's comes first, completing finds the waker and wakes it. If completing's comes first,
+//! polling's swap reads from it or from a later one and so acquires what completing released, the
+//! result among it, and step (3) finds the result.
 //!
 //! Model: `tests::completion_meets_poll` below.
 
@@ -96,8 +99,8 @@ where
 {
     pub(crate) fn run(self) {
         if let Some(job) = self.0.job.take() {
-            // As a trait object the closure is called where it lies on the heap; a large one would otherwise be moved
-            // through this thread's stack, perhaps several times.
+            // As a trait object the closure is called where it lies on the heap; a large one would
+            // otherwise be moved through this thread's stack, perhaps several times.
             let job: Box<dyn FnOnce() -> T> = job;
             let result = catch_unwind(AssertUnwindSafe(job));
             self.0.output.complete(result.map_err(JobError::panicked));
@@ -117,7 +120,8 @@ impl<F: Send, T: Send> Drop for QueuedTask<F, T> {
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost by polling it and then not polling it for a while: the result waits until it is taken.
+/// Nothing is lost by polling it and then not polling it for a while: the result waits until it is
+/// taken.
 #[must_use = "dropping a `BlockingTask` detaches its job and loses its result; await it, or bind it to `_` to detach"]
 pub struct BlockingTask<T: Send> {
     cell: Arc<dyn Handle<T>>,
@@ -148,8 +152,9 @@ where
 }
 
 impl<T: Send> BlockingTask<T> {
-    /// Takes the job back if it has not begun; true if so. Its closure is dropped here, and the task completes with
-    /// an error that [`is_cancelled`](JobError::is_cancelled). A job that runs already is not disturbed.
+    /// Takes the job back if it has not begun; true if so. Its closure is dropped here, and the
+    /// task completes with an error that [`is_cancelled`](JobError::is_cancelled). A job that runs
+    /// already is not disturbed.
     pub fn cancel(&self) -> bool {
         self.cell.cancel()
     }
@@ -181,7 +186,8 @@ impl<T: Send> Future for BlockingTask<T> {
 
 impl<T: Send> Drop for BlockingTask<T> {
     fn drop(&mut self) {
-        // Nobody waits any more: neither the waker nor a result that is there already stays until the job's half goes.
+        // Nobody waits any more: neither the waker nor a result that is there already stays until
+        // the job's half goes.
         let output = self.cell.output();
         output.waker.take();
         output.result.take();
@@ -207,7 +213,8 @@ mod tests {
         new_task(Box::new(|| 7))
     }
 
-    /// A missed result shows as a deadlock. Tried: without the second `result.take()` of `Output::poll` it fails.
+    /// A missed result shows as a deadlock. Tried: without the second `result.take()` of
+    /// `Output::poll` it fails.
     #[test]
     fn completion_meets_poll() {
         loom::model(|| {

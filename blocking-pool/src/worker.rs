@@ -56,7 +56,8 @@ fn work(shared: &Arc<Shared>, me: &Arc<Parker>) {
         let timed_out = me.wait(&backoff, deadline);
         core = shared.core.lock();
         match core.idle.iter().rposition(|parker| Arc::ptr_eq(parker, me)) {
-            // Woken by a submitter as the sentry, or timed out; either way nobody counts on this thread.
+            // Woken by a submitter as the sentry, or timed out; either way nobody counts on this
+            // thread.
             Some(index) => {
                 core.idle.remove(index);
                 expired = timed_out;

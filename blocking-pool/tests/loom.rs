@@ -1,13 +1,16 @@
-//! Models of the pool's protocol, which is written down in `src/shared.rs`. A job that is forgotten shows as a deadlock.
+//! Models of the pool's protocol, which is written down in `src/shared.rs`. A job that is forgotten
+//! shows as a deadlock.
 //!
-//! Run with `RUSTFLAGS="--cfg evenkeel_loom" cargo test --release -p evenkeel-blocking-pool --test loom --lib`.
+//! Run with `RUSTFLAGS="--cfg evenkeel_loom" cargo test --release -p evenkeel-blocking-pool --test
+//! loom --lib`.
 //!
-//! Mutations tried, each of which makes this file fail with a deadlock: `Shared::submit` without its fence;
-//! `Shared::settle` without its fence; `settle` without its re-check of the inbox; `submit` that does not empty the inbox
-//! when it reads `CLOSED`; `Shared::pause` without its settling, or counting itself as ended after that; `Shared::shutdown`
-//! that does not wait until all threads are listed, or not until another has joined them, or is not told that they are;
-//! `Core::wants_thread` that is never so when closed. And this with a job that is cancelled: `Shared::close` that leaves the
-//! inbox to `settle`.
+//! Mutations tried, each of which makes this file fail with a deadlock: `Shared::submit` without
+//! its fence; `Shared::settle` without its fence; `settle` without its re-check of the inbox;
+//! `submit` that does not empty the inbox when it reads `CLOSED`; `Shared::pause` without its
+//! settling, or counting itself as ended after that; `Shared::shutdown` that does not wait until
+//! all threads are listed, or not until another has joined them, or is not told that they are;
+//! `Core::wants_thread` that is never so when closed. And this with a job that is cancelled:
+//! `Shared::close` that leaves the inbox to `settle`.
 #![cfg(evenkeel_loom)]
 
 use std::sync::Arc;
@@ -76,7 +79,8 @@ fn submit_meets_shutdown() {
     });
 }
 
-/// What was accepted before the shutdown runs, though another submitter comes too late and empties the inbox.
+/// What was accepted before the shutdown runs, though another submitter comes too late and empties
+/// the inbox.
 #[test]
 fn a_late_submitter_meets_shutdown() {
     model(|| {
@@ -132,8 +136,8 @@ fn making_meets_shutdown() {
     });
 }
 
-/// A job is submitted while an earlier request for threads is being answered: either that answer covers it, or its
-/// submitter asks anew.
+/// A job is submitted while an earlier request for threads is being answered: either that answer
+/// covers it, or its submitter asks anew.
 #[test]
 fn asking_meets_making() {
     model(|| {
@@ -159,8 +163,8 @@ fn asking_meets_making() {
     });
 }
 
-/// A job is submitted while a maker pauses, or does not, and a thread starts: a job that has no thread has a maker on its
-/// way, who is rung for or comes back by itself.
+/// A job is submitted while a maker pauses, or does not, and a thread starts: a job that has no
+/// thread has a maker on its way, who is rung for or comes back by itself.
 #[test]
 fn submitting_meets_pausing() {
     // Four threads: a second preemption would take minutes.

@@ -1,5 +1,6 @@
-//! Whatever foreign code panics, no thread is lost, no count is wrong, and nothing hangs. In all tests here the receiver of the
-//! log panics as well, as `println!` does when the output is closed, with a payload whose destructor panics in turn.
+//! Whatever foreign code panics, no thread is lost, no count is wrong, and nothing hangs. In all
+//! tests here the receiver of the log panics as well, as `println!` does when the output is closed,
+//! with a payload whose destructor panics in turn.
 
 mod common;
 
@@ -113,7 +114,8 @@ fn of_the_hooks() {
     });
 }
 
-/// The last owner of what they have captured is a thread of the pool, or whoever has the last handle.
+/// The last owner of what they have captured is a thread of the pool, or whoever has the last
+/// handle.
 #[test]
 fn of_the_destructors_of_hooks() {
     with_panicking_log(|| {

@@ -75,8 +75,9 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// Queued jobs that are dropped after all, since the system has no thread for them, and whose destructor takes a lock, uses
-/// the pool, or panics. (No operating system gives a thread a stack as large as the address space.)
+/// Queued jobs that are dropped after all, since the system has no thread for them, and whose
+/// destructor takes a lock, uses the pool, or panics. (No operating system gives a thread a stack
+/// as large as the address space.)
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
 fn tokio_3869() {
@@ -123,7 +124,8 @@ fn tokio_3869() {
     });
 }
 
-/// "Write the last line of the log": what waits when the pool is shut down runs, and whoever waits does so for that too.
+/// "Write the last line of the log": what waits when the pool is shut down runs, and whoever waits
+/// does so for that too.
 #[test]
 fn queued_jobs_run_before_the_end() {
     within_limit(|| {

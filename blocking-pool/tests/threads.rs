@@ -333,7 +333,8 @@ fn the_hook_is_not_called_while_a_call_is_unanswered() {
     });
 }
 
-/// A queue that the threads there are empty soon makes no more of them, and one that they do not makes ever more.
+/// A queue that the threads there are empty soon makes no more of them, and one that they do not
+/// makes ever more.
 #[test]
 fn a_burst_of_short_jobs_makes_few_threads() {
     within_limit(|| {

@@ -9,8 +9,9 @@ use crate::http::Refusal;
 
 /// Lets a limited number of requests in, and a smaller number of them compute at the same time.
 ///
-/// The compute lane itself takes any number of closures. What each of them needs (a hash: 19 MiB, an image:
-/// all its pixels) is what runs out first, and a client that waits behind a thousand others has long left.
+/// The compute lane itself takes any number of closures. What each of them needs (a hash: 19 MiB,
+/// an image: all its pixels) is what runs out first, and a client that waits behind a thousand
+/// others has long left.
 #[derive(Debug)]
 pub struct Gate {
     places: Arc<Semaphore>,
@@ -18,7 +19,8 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate for `running_max` computations at the same time, with `waiting_max` requests waiting for them.
+    /// A gate for `running_max` computations at the same time, with `waiting_max` requests waiting
+    /// for them.
     pub fn new(running_max: usize, waiting_max: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(running_max + waiting_max)),
@@ -70,8 +72,8 @@ impl Place {
             .await
             .expect("the semaphore is never closed");
         let place = self.place;
-        // The permits go with the closure: it runs to its end even if the client leaves and this future is
-        // dropped, and until then it has its memory.
+        // The permits go with the closure: it runs to its end even if the client leaves and this
+        // future is dropped, and until then it has its memory.
         let result = evenkeel::spawn_compute(move || {
             let _held = (place, turn);
             f()

@@ -40,10 +40,12 @@ impl Refusal {
         }
     }
 
-    /// The response to send, after the rest of the request's `body` has been read and thrown away: a connection
-    /// that is closed while the client still sends is reset, and then many clients never see the answer.
+    /// The response to send, after the rest of the request's `body` has been read and thrown away:
+    /// a connection that is closed while the client still sends is reset, and then many clients
+    /// never see the answer.
     pub async fn into_response(self, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
-        // A client that sends `Expect` waits for a word before it sends the body; another one is just stuck.
+        // A client that sends `Expect` waits for a word before it sends the body; another one is
+        // just stuck.
         let comes = !head.headers.contains_key(header::EXPECT)
             && self.status != StatusCode::REQUEST_TIMEOUT
             && body.size_hint().lower() <= DISCARD_BYTES_MAX;
@@ -78,7 +80,8 @@ pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>>
     response
 }
 
-/// Checks the method of a request for a path that exists. `allowed` is as in the `Allow` header: `"GET, HEAD"`.
+/// Checks the method of a request for a path that exists. `allowed` is as in the `Allow` header:
+/// `"GET, HEAD"`.
 ///
 /// # Errors
 ///
@@ -101,7 +104,8 @@ pub fn require_method(method: &Method, allowed: &'static str) -> Result<(), Refu
 ///
 /// # Errors
 ///
-/// 413 if it is longer than `bytes_max`, 408 if it takes longer than `time_max`, 400 if it breaks off.
+/// 413 if it is longer than `bytes_max`, 408 if it takes longer than `time_max`, 400 if it breaks
+/// off.
 pub async fn read_body(
     body: &mut Incoming,
     bytes_max: usize,

@@ -17,7 +17,8 @@ use hyper::{Request, Response};
 use hyper_util::server::conn::auto::Builder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// How long to wait after a connection could not be accepted, usually because all descriptors are in use.
+/// How long to wait after a connection could not be accepted, usually because all descriptors are
+/// in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 const HTTP2_STREAMS_MAX: u32 = 64;
@@ -47,8 +48,8 @@ impl Default for Limits {
     }
 }
 
-/// Serves HTTP on `listener` until `stop` completes, and then finishes the requests in flight, within
-/// [`Limits::shutdown_time_max`].
+/// Serves HTTP on `listener` until `stop` completes, and then finishes the requests in flight,
+/// within [`Limits::shutdown_time_max`].
 pub async fn serve<H, F, B>(
     listener: TcpListener,
     limits: Limits,
@@ -116,7 +117,8 @@ async fn accept(
             Ok((stream, _)) => return (stream, place),
             // The client was gone before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            // Most of all EMFILE: the connection stays in the queue, so trying again at once would spin.
+            // Most of all EMFILE: the connection stays in the queue, so trying again at once would
+            // spin.
             Err(error) => {
                 eprintln!("cannot accept a connection: {error}");
                 sleep(ACCEPT_PAUSE).await;
@@ -145,8 +147,8 @@ async fn connection<H, F, B>(
         async { Ok::<_, Infallible>(response.await) }
     });
     let mut connection = pin!(builder.serve_connection(stream, service));
-    // hyper measures the time of an HTTP/1 header. This is for a client that sends too little to tell
-    // HTTP/1 from HTTP/2, or that opens HTTP/2 and then asks for nothing.
+    // hyper measures the time of an HTTP/1 header. This is for a client that sends too little to
+    // tell HTTP/1 from HTTP/2, or that opens HTTP/2 and then asks for nothing.
     let silence = async {
         sleep(limits.header_time_max).await;
         if any_request.load(Ordering::Relaxed) {

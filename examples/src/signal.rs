@@ -5,7 +5,8 @@ use std::io;
 /// What shells report of a process that SIGINT has ended.
 const INTERRUPTED: i32 = 130;
 
-/// A future that completes on the first Ctrl-C, on Unix also on SIGTERM. The second one ends the process at once.
+/// A future that completes on the first Ctrl-C, on Unix also on SIGTERM. The second one ends the
+/// process at once.
 ///
 /// # Errors
 ///
@@ -20,7 +21,8 @@ pub fn ctrl_c() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     use tokio::io::AsyncReadExt;
 
-    // A signal handler may do next to nothing. This one writes a byte to a socket, and the rest is IO.
+    // A signal handler may do next to nothing. This one writes a byte to a socket, and the rest is
+    // IO.
     let (mut signals, handler) = UnixStream::pair()?;
     let handler = handler.into_std()?;
     for signal in [SIGINT, SIGTERM] {

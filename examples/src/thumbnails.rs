@@ -1,7 +1,7 @@
 //! Images scaled down on the compute lane.
 //!
-//! A small upload can hold an enormous image, so three things are bounded: the bytes of the body, the pixels
-//! after decoding, and how many images are in memory at the same time.
+//! A small upload can hold an enormous image, so three things are bounded: the bytes of the body,
+//! the pixels after decoding, and how many images are in memory at the same time.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -187,7 +187,8 @@ fn scale(
     Ok((format, encoded.into_inner()))
 }
 
-/// As in browsers, a JPEG that breaks off after its header is taken as far as it goes; a PNG is not.
+/// As in browsers, a JPEG that breaks off after its header is taken as far as it goes; a PNG is
+/// not.
 fn decode(
     data: &[u8],
     format: ImageFormat,

@@ -174,8 +174,8 @@ fn a_login_that_is_too_large_gets_413() {
             "{header}expect: 100-continue\r\ncontent-length: 8193\r\n\r\n"
         ));
         assert_eq!(client.reply().status, 413);
-        // Of a known length, and of one that shows only as it arrives. An answer before the client has sent
-        // everything would end in a reset, and then it is often lost.
+        // Of a known length, and of one that shows only as it arrives. An answer before the client
+        // has sent everything would end in a reset, and then it is often lost.
         let chunk = [b"2710\r\n".to_vec(), vec![b' '; 10_000], b"\r\n".to_vec()].concat();
         for (framing, part, end) in [
             ("content-length: 20000", &chunk[6..10_006], ""),

@@ -105,7 +105,8 @@ fn a_header_that_trickles_in_is_cut_off() {
         });
         let mut stream = TcpStream::connect(server.address).unwrap();
         stream.write_all(b"GET /healthz HTTP/1.1\r\nx: ").unwrap();
-        // Ends with an error once the server has closed its side; the watchdog is for a server that does not.
+        // Ends with an error once the server has closed its side; the watchdog is for a server that
+        // does not.
         while stream.write_all(b"x").is_ok() {
             thread::sleep(Duration::from_millis(10));
         }
@@ -205,7 +206,8 @@ fn an_old_connection_is_closed_after_its_request() {
                 expect: 100-continue\r\ncontent-length: 1\r\n\r\n",
         );
         assert_eq!(client.reply().status, 100);
-        // Not to order anything: an answer before that time would be right as well, and the connection kept.
+        // Not to order anything: an answer before that time would be right as well, and the
+        // connection kept.
         thread::sleep(2 * SHORT);
         client.send("x");
         assert_eq!(client.reply().status, 415);

@@ -122,7 +122,8 @@ fn a_photograph_is_turned_upright() {
     watchdog(|| {
         let server = start();
         let mut photograph = encode(&red_and_blue(80, 40), ImageFormat::Jpeg);
-        // Exif in little-endian TIFF, with one entry: tag 0x112, a short, once, "turn right by 90 degrees".
+        // Exif in little-endian TIFF, with one entry: tag 0x112, a short, once, "turn right by 90
+        // degrees".
         let exif = b"\xff\xe1\0\x22Exif\0\0II\x2a\0\x08\0\0\0\x01\0\
             \x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
         photograph.splice(2..2, exif.iter().copied());

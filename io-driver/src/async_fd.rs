@@ -18,9 +18,9 @@ use crate::shared::Handle;
 
 /// The runtime that the waits of an [`AsyncFd`] belong to.
 pub trait Runtime {
-    /// Polls a wait for `interest`, or an operation with it, and sees to it that a task whose source is
-    /// always ready lets others run: it may return `Pending` without calling `poll`, and wakes the
-    /// task then.
+    /// Polls a wait for `interest`, or an operation with it, and sees to it that a task whose
+    /// source is always ready lets others run: it may return `Pending` without calling `poll`, and
+    /// wakes the task then.
     fn poll<R>(
         cx: &mut Context<'_>,
         interest: Interest,
@@ -57,8 +57,8 @@ impl Runtime for NoRuntime {
 /// The descriptor should be in non-blocking mode, and must stay the same one for as long as this
 /// exists. The API is that of tokio's `AsyncFd`, except for the handle that the constructors take.
 ///
-/// A runtime that has a driver and a budget for its tasks names itself as `C`, by a type alias: every
-/// wait then goes through [`Runtime::poll`].
+/// A runtime that has a driver and a budget for its tasks names itself as `C`, by a type alias:
+/// every wait then goes through [`Runtime::poll`].
 ///
 /// # Examples
 /// ```
@@ -455,8 +455,8 @@ pub struct AsyncFdReadyGuard<'a, T: AsRawFd, C = NoRuntime> {
 }
 
 impl<'a, T: AsRawFd, C> AsyncFdReadyGuard<'a, T, C> {
-    /// Clears the readiness that the guard stands for, except what was reported since and that a side is
-    /// closed. Where a side may be opened again, as a FIFO's by its next writer, use
+    /// Clears the readiness that the guard stands for, except what was reported since and that a
+    /// side is closed. Where a side may be opened again, as a FIFO's by its next writer, use
     /// [`try_io`](AsyncFdReadyGuard::try_io), which sees that the operation would block.
     pub fn clear_ready(&mut self) {
         self.clear_ready_matching(self.ready());

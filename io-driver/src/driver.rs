@@ -27,8 +27,8 @@ const WAIT_MAX: Duration = Duration::from_millis(i32::MAX as u64 - 1);
 /// Dropping the driver shuts it down: whoever waits gets an error, and so does every later
 /// registration or wait. Its descriptors are closed then, whoever still has a handle.
 ///
-/// A driver belongs to the process that made it. In a child made by `fork` nothing can be registered
-/// with it, and sources that are dropped there stay registered in the parent.
+/// A driver belongs to the process that made it. In a child made by `fork` nothing can be
+/// registered with it, and sources that are dropped there stay registered in the parent.
 ///
 /// [`DriverThread`]: crate::DriverThread
 ///
@@ -87,11 +87,11 @@ impl Driver {
 
     /// Waits for events, delivers them, and returns how many there were.
     ///
-    /// It waits until there is an event, until [`Handle::wake`] is called, or for `timeout`; `None` has
-    /// no limit, and zero does not wait. Where the system's own wait is in whole milliseconds, a timeout
-    /// is rounded up to them; not on Linux, where one that is finer costs a second system call. It may return
-    /// early with 0 events: after a signal, or when `timeout` is above the 24.8 days that the system
-    /// can wait for.
+    /// It waits until there is an event, until [`Handle::wake`] is called, or for `timeout`; `None`
+    /// has no limit, and zero does not wait. Where the system's own wait is in whole milliseconds,
+    /// a timeout is rounded up to them; not on Linux, where one that is finer costs a second system
+    /// call. It may return early with 0 events: after a signal, or when `timeout` is above the 24.8
+    /// days that the system can wait for.
     ///
     /// Wakers run here, on the calling thread. A panic of one is caught and logged.
     ///
@@ -110,8 +110,8 @@ impl Driver {
         }
     }
 
-    /// Waits here if `timeout` is finer than the milliseconds of `epoll_wait`. Returns how long is left
-    /// to wait there.
+    /// Waits here if `timeout` is finer than the milliseconds of `epoll_wait`. Returns how long is
+    /// left to wait there.
     #[cfg(target_os = "linux")]
     fn wait_precisely(&self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};

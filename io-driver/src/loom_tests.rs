@@ -318,8 +318,8 @@ fn loom_a_slot_has_one_owner() {
 
 /// The last source of a chunk goes, and the chunk with it, while another comes.
 ///
-/// Mutations that fail: `retire` stores without a look at `live`; a tombstone that does not remember
-/// the generation; `make_chunk` puts the new chunk there whatever is there (a `swap`).
+/// Mutations that fail: `retire` stores without a look at `live`; a tombstone that does not
+/// remember the generation; `make_chunk` puts the new chunk there whatever is there (a `swap`).
 #[test]
 fn loom_a_slot_is_of_a_chunk_that_is_in_the_table() {
     model(3, || {

@@ -25,7 +25,8 @@ impl Ready {
     pub const WRITABLE: Ready = Ready(1 << 1);
     /// The reading side is closed: by a hang-up, or by the peer's last byte being announced.
     pub const READ_CLOSED: Ready = Ready(1 << 2);
-    /// The writing side is closed: by a hang-up. An error alone is none, see [`ERROR`](Ready::ERROR).
+    /// The writing side is closed: by a hang-up. An error alone is none, see
+    /// [`ERROR`](Ready::ERROR).
     pub const WRITE_CLOSED: Ready = Ready(1 << 3);
     /// Priority (out-of-band) data. Reported by Linux and Android only.
     pub const PRIORITY: Ready = Ready(1 << 4);

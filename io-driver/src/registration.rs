@@ -139,8 +139,8 @@ impl Registration {
 
     /// Waits until the source is ready for any of `interest`, and returns for which of it:
     ///
-    /// - of [`READABLE`](Interest::READABLE): `READABLE`, `READ_CLOSED`, and `ERROR`, which the next
-    ///   read fetches;
+    /// - of [`READABLE`](Interest::READABLE): `READABLE`, `READ_CLOSED`, and `ERROR`, which the
+    ///   next read fetches;
     /// - of [`WRITABLE`](Interest::WRITABLE): `WRITABLE`, `WRITE_CLOSED`, and `ERROR`;
     /// - of priority (Linux and Android): `PRIORITY` and `READ_CLOSED`.
     ///
@@ -153,8 +153,8 @@ impl Registration {
         self.readiness_after(interest, None).await
     }
 
-    /// As `readiness`. If an operation would block at `blocked`, that a side is closed does not count
-    /// until there is an event on that side again.
+    /// As `readiness`. If an operation would block at `blocked`, that a side is closed does not
+    /// count until there is an event on that side again.
     fn readiness_after(&self, interest: Interest, blocked: Option<ReadyEvent>) -> Readiness<'_> {
         Readiness {
             registration: self,
@@ -172,16 +172,18 @@ impl Registration {
     /// before the operation. It takes nothing that was not asked for: who waits for something else
     /// keeps it.
     ///
-    /// A closed side stays closed here, as nobody has to prove that the operation did block. Where it
-    /// may be opened again, as a FIFO's by its next writer, let [`try_io`](Registration::try_io),
-    /// [`async_io`](Registration::async_io) or [`poll_io`](Registration::poll_io) see the operation.
+    /// A closed side stays closed here, as nobody has to prove that the operation did block. Where
+    /// it may be opened again, as a FIFO's by its next writer, let
+    /// [`try_io`](Registration::try_io), [`async_io`](Registration::async_io) or
+    /// [`poll_io`](Registration::poll_io) see the operation.
     pub fn clear_readiness(&self, event: ReadyEvent) {
         self.clear(event, event.ready - Ready::STICKY);
     }
 
-    /// As `clear_readiness`, by who has seen that the operation would block. An end never says that,
-    /// so this side is not closed, or no longer, and the next event would say so. Of an event about
-    /// both sides it is not known which one the operation was about, so that both stay closed.
+    /// As `clear_readiness`, by who has seen that the operation would block. An end never says
+    /// that, so this side is not closed, or no longer, and the next event would say so. Of an event
+    /// about both sides it is not known which one the operation was about, so that both stay
+    /// closed.
     pub(crate) fn clear_blocked(&self, event: ReadyEvent) -> Ready {
         let cleared = match (event.read_tick, event.write_tick) {
             (Some(_), Some(_)) => event.ready - Ready::STICKY,
@@ -206,15 +208,17 @@ impl Registration {
         }
     }
 
-    /// Calls `f` if the source is ready for any of `interest`, and clears that readiness if `f` says
-    /// that it would block. `f` is one operation of the kind that `interest` names.
+    /// Calls `f` if the source is ready for any of `interest`, and clears that readiness if `f`
+    /// says that it would block. `f` is one operation of the kind that `interest` names.
     ///
-    /// At the mark of urgent data Linux may say that a read would block, for a signal, and it would not:
-    /// [`async_io`](Registration::async_io) and [`poll_io`](Registration::poll_io) try again there.
+    /// At the mark of urgent data Linux may say that a read would block, for a signal, and it would
+    /// not: [`async_io`](Registration::async_io) and [`poll_io`](Registration::poll_io) try again
+    /// there.
     ///
-    /// Cleared is also that a side is closed, as an end never says that it would block. If this side is
-    /// closed all the same, as with a datagram socket that was shut down for reading, nobody is told
-    /// again. With an interest in reading and writing at once a closed side stays so.
+    /// Cleared is also that a side is closed, as an end never says that it would block. If this
+    /// side is closed all the same, as with a datagram socket that was shut down for reading,
+    /// nobody is told again. With an interest in reading and writing at once a closed side stays
+    /// so.
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the source is not ready, without calling `f`;
@@ -269,22 +273,23 @@ impl Registration {
     }
 
     /// As [`poll_io`](Registration::poll_io), for an `f` that asks the system for `len` bytes of a
-    /// stream in one call, and returns how many it moved. Where fewer than `len` show that the source is
-    /// empty (or full), its readiness is cleared, which saves the call that would only say so.
+    /// stream in one call, and returns how many it moved. Where fewer than `len` show that the
+    /// source is empty (or full), its readiness is cleared, which saves the call that would only
+    /// say so.
     ///
-    /// `len` is what the system was really asked for: of a vectored operation, the sum of the slices
-    /// that were handed over (Linux takes 1,024 in a call). That it moves no more than some 2 GiB at
-    /// a time is known here.
+    /// `len` is what the system was really asked for: of a vectored operation, the sum of the
+    /// slices that were handed over (Linux takes 1,024 in a call). That it moves no more than some
+    /// 2 GiB at a time is known here.
     ///
     /// It is for streams whose operations are short for no other reason:
     ///
     /// - TCP, if the source is registered for priority as well (`Interest::PRIORITY`, on Linux and
-    ///   Android). The urgent mark ends a read, so once urgent data was reported no short read of this
-    ///   source is believed any more. Who takes an urgent byte (`MSG_OOB`) waits for priority first;
-    ///   taken earlier, it is not reported, but its mark still ends a read. Not with kernel TLS, where
-    ///   a record that is no data ends a read, too.
-    /// - Writing to a Unix stream. Not reading from it: descriptors, credentials and out-of-band data
-    ///   end a read, and nothing tells of them.
+    ///   Android). The urgent mark ends a read, so once urgent data was reported no short read of
+    ///   this source is believed any more. Who takes an urgent byte (`MSG_OOB`) waits for priority
+    ///   first; taken earlier, it is not reported, but its mark still ends a read. Not with kernel
+    ///   TLS, where a record that is no data ends a read, too.
+    /// - Writing to a Unix stream. Not reading from it: descriptors, credentials and out-of-band
+    ///   data end a read, and nothing tells of them.
     /// - Pipes, but for reading one in packet mode (`O_DIRECT`).
     ///
     /// Not datagrams, where a short read is a short message.
@@ -331,8 +336,8 @@ impl Registration {
     }
 
     /// Tells the system to forget `source`. Nothing is reported for it after that, so nobody should
-    /// be waiting. It does nothing in a child made by `fork`, whose parent has the source still, and
-    /// after the driver is gone.
+    /// be waiting. It does nothing in a child made by `fork`, whose parent has the source still,
+    /// and after the driver is gone.
     ///
     /// # Errors
     /// The system's, for example when `source` is not the one that was registered.
@@ -365,8 +370,9 @@ impl Registration {
         Ok(event.ready.intersects(wanted).then_some(event))
     }
 
-    /// Calls `f`, and a second time if it would block where there was urgent data: at its mark Linux says
-    /// so also if a signal is pending, whatever there is behind it. The signal is gone by then.
+    /// Calls `f`, and a second time if it would block where there was urgent data: at its mark
+    /// Linux says so also if a signal is pending, whatever there is behind it. The signal is gone
+    /// by then.
     fn attempt<R>(&self, event: ReadyEvent, mut f: impl FnMut() -> io::Result<R>) -> io::Result<R> {
         match f() {
             Err(error) if is_blocked(&error) && event.read_tick.is_some() && self.is_marked() => {
@@ -413,9 +419,9 @@ fn wanted_by(interest: Interest) -> Ready {
     wanted
 }
 
-/// What is shown to who wants `wanted` of a half, and taken back when the operation blocks: that and
-/// no more, or it would be taken from somebody who waits for it. The error of a source comes with
-/// its readability and its writability, see `Ready::ERROR`, and goes with it.
+/// What is shown to who wants `wanted` of a half, and taken back when the operation blocks: that
+/// and no more, or it would be taken from somebody who waits for it. The error of a source comes
+/// with its readability and its writability, see `Ready::ERROR`, and goes with it.
 fn shown(wanted: Ready) -> Ready {
     if wanted.intersects(Ready::READABLE | Ready::WRITABLE) {
         wanted | Ready::ERROR

@@ -1,9 +1,9 @@
 //! The table of registered sources: found by the driver without a lock, reused, and given back.
 //!
 //! Chunks of doubling size: a token leads to its slot by arithmetic and one look at the table. A
-//! chunk's free slots wait in a stack of offsets. Its head carries a count that every change raises:
-//! a thread that slept between reading `next_free` and its compare-exchange then fails, even when the
-//! same slot is on top again.
+//! chunk's free slots wait in a stack of offsets. Its head carries a count that every change
+//! raises: a thread that slept between reading `next_free` and its compare-exchange then fails,
+//! even when the same slot is on top again.
 //!
 //! # Claims against the end of a chunk
 //! `live` counts the claimed slots of a chunk, or says `RETIRED`.
@@ -15,8 +15,8 @@
 //!
 //! Both change `live` with a read-modify-write: if the claimant is first, the other's step 2 fails,
 //! and a claimed slot is in the table for as long as it is claimed. If the other is first, the
-//! claimant makes a new chunk in the place of the retired one. A pushed slot is counted before it is
-//! given up, so who has counted itself in finds one in the stack.
+//! claimant makes a new chunk in the place of the retired one. A pushed slot is counted before it
+//! is given up, so who has counted itself in finds one in the stack.
 //!
 //! Late events are told by their generation, also across chunks: a tombstone remembers a generation
 //! that no token of its chunk has had, and the next chunk starts with it.
@@ -35,8 +35,8 @@
 //! driver's: the registrant's step 3 reads true. Later calls on the slot need no more than their
 //! usual look at its state.
 //!
-//! Nothing waits here. Two registrants that need the same new chunk at once both make it, and one is
-//! thrown away.
+//! Nothing waits here. Two registrants that need the same new chunk at once both make it, and one
+//! is thrown away.
 //!
 //! Models: `loom_tests.rs`.
 

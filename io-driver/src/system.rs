@@ -1,7 +1,8 @@
 //! The system's side of a driver: where sources are registered, and what ends its wait.
 //!
-//! Its descriptors are closed when the driver goes, whoever has a handle still. They belong to the process that made them: a child
-//! of `fork` has them as well, and what it took out of the epoll would be gone for its parent.
+//! Its descriptors are closed when the driver goes, whoever has a handle still. They belong to the
+//! process that made them: a child of `fork` has them as well, and what it took out of the epoll
+//! would be gone for its parent.
 
 use std::io;
 use std::process;

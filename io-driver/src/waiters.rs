@@ -330,7 +330,8 @@ mod tests {
         assert_eq!(count.woken(), 1);
     }
 
-    /// On whatever thread, in a turn of the driver too: several at once, with payloads that panic as well.
+    /// On whatever thread, in a turn of the driver too: several at once, with payloads that panic
+    /// as well.
     #[test]
     fn wakers_that_panic_when_they_are_dropped_harm_nobody() {
         struct Payload;

@@ -393,8 +393,8 @@ impl Wake for Replaces {
     }
 }
 
-/// Of two events of one turn, the waker of the first drops the source of the second, and a new source gets its
-/// place: the event must not pass for the new one's.
+/// Of two events of one turn, the waker of the first drops the source of the second, and a new
+/// source gets its place: the event must not pass for the new one's.
 #[test]
 fn tokio_5041_an_event_for_the_place_that_another_source_has_by_now() {
     within_limit(|| {
@@ -436,8 +436,8 @@ fn tokio_5041_an_event_for_the_place_that_another_source_has_by_now() {
     });
 }
 
-/// Closing one channel threw away the wakers of all. Here: of several sources with several waiters each, one
-/// source goes, and one waiter of each other source; those who are left are all woken.
+/// Closing one channel threw away the wakers of all. Here: of several sources with several waiters
+/// each, one source goes, and one waiter of each other source; those who are left are all woken.
 #[test]
 fn glommio_273_one_that_goes_takes_no_other_waker_along() {
     within_limit(|| {

@@ -43,8 +43,8 @@ fn with_error(error: &Error, item: TokenStream) -> TokenStream {
     tokens
 }
 
-/// The parts of `#[attributes] pub async fn name(parameters) -> Output { body }`. The compiler has parsed it
-/// before it calls the macro, so that it is enough to find the landmarks.
+/// The parts of `#[attributes] pub async fn name(parameters) -> Output { body }`. The compiler has
+/// parsed it before it calls the macro, so that it is enough to find the landmarks.
 struct Function {
     attributes: Vec<TokenTree>,
     /// The visibility, and qualifiers other than `async`.
@@ -66,7 +66,8 @@ impl Function {
             let message = format!("{} is for an `async fn` with a body", kind.name());
             Error::new(start, message)
         };
-        // An item that a `macro_rules` macro passed on as `$item` has a group without delimiters around it.
+        // An item that a `macro_rules` macro passed on as `$item` has a group without delimiters
+        // around it.
         while let [TokenTree::Group(group)] = tokens.as_slice()
             && group.delimiter() == Delimiter::None
         {
@@ -107,7 +108,8 @@ impl Function {
         })
     }
 
-    /// What the compiler would find as well, but say in words about code that the user did not write.
+    /// What the compiler would find as well, but say in words about code that the user did not
+    /// write.
     fn check(&self, kind: Kind) -> Result<()> {
         if self.takes_no_parameters(kind) && !self.parameters.stream().is_empty() {
             let what = if kind == Kind::Test {
@@ -173,8 +175,8 @@ impl Function {
 
     /// The body as an async block.
     fn future(&self) -> TokenStream {
-        // Where the body is, for errors; but the macro's own, for lints: the compiler would call braces
-        // around a lone expression unnecessary.
+        // Where the body is, for errors; but the macro's own, for lints: the compiler would call
+        // braces around a lone expression unnecessary.
         let place = Span::call_site().located_at(self.body.span());
         let mut body = self.body.clone();
         body.set_span(place);
@@ -183,10 +185,11 @@ impl Function {
         quote_spanned!(place=> #r#async move { #expectation #body })
     }
 
-    /// A first `return` that is never reached. It tells the compiler the type of the async block, which has
-    /// no place to write it: errors about `?` and the last expression then point to the user's own lines,
-    /// and a `Box<T>` is converted to a `Box<dyn Trait>` as in any function. (The trick is that of tracing's
-    /// `#[instrument]`. An async closure has a place for its type, but in Rust 1.95 fails at the `Box`.)
+    /// A first `return` that is never reached. It tells the compiler the type of the async block,
+    /// which has no place to write it: errors about `?` and the last expression then point to the
+    /// user's own lines, and a `Box<T>` is converted to a `Box<dyn Trait>` as in any function. (The
+    /// trick is that of tracing's `#[instrument]`. An async closure has a place for its type, but
+    /// in Rust 1.95 fails at the `Box`.)
     fn expectation(&self) -> Option<TokenStream> {
         let output: TokenStream = match self.output.as_slice() {
             [] => quote!(()),
@@ -273,7 +276,8 @@ fn is_test(attribute: &Group) -> bool {
         .is_some_and(|last| is(&last, "test"))
 }
 
-/// The braces of a body, which are within a group without delimiters where they were a `$body:block`.
+/// The braces of a body, which are within a group without delimiters where they were a
+/// `$body:block`.
 fn braces(token: TokenTree) -> Option<Group> {
     match token {
         TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => Some(group),

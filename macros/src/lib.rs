@@ -1,8 +1,9 @@
 //! The attribute macros of the `evenkeel` runtime, which exports them as `#[evenkeel::main]` and
 //! `#[evenkeel::test]`. Use them from there.
 //!
-//! The body of the function is passed on as it is, never parsed here: a compiler error in it is the same as
-//! in any other async function, and an editor can complete code in a body that does not parse yet.
+//! The body of the function is passed on as it is, never parsed here: a compiler error in it is the
+//! same as in any other async function, and an editor can complete code in a body that does not
+//! parse yet.
 
 #![forbid(unsafe_code)]
 
@@ -33,18 +34,19 @@ use function::Kind;
 ///     })
 /// ```
 ///
-/// The future of the body runs on the calling thread, which is no worker: `spawn` what should run on the
-/// workers. The function may have another name than `main`; then it may take arguments too. It cannot be
-/// generic.
+/// The future of the body runs on the calling thread, which is no worker: `spawn` what should run
+/// on the workers. The function may have another name than `main`; then it may take arguments too.
+/// It cannot be generic.
 ///
 /// # Arguments
 ///
 /// All are optional; what is left out is as in the runtime's `Builder`.
 ///
 /// - `worker_threads = 4`: the number of workers of the IO lane, at least 1.
-/// - `pinning = "auto"`, `"none"` or `"per_core"`: where the workers run. `pinning = [0, 2]` names the CPUs.
-/// - `crate = some::path`: where to find the `evenkeel` crate if it goes by another name, or is reached
-///   through another crate. A string is accepted as well.
+/// - `pinning = "auto"`, `"none"` or `"per_core"`: where the workers run. `pinning = [0, 2]` names
+///   the CPUs.
+/// - `crate = some::path`: where to find the `evenkeel` crate if it goes by another name, or is
+///   reached through another crate. A string is accepted as well.
 ///
 /// ```
 /// #[evenkeel::main(worker_threads = 2, pinning = "per_core")]
@@ -57,8 +59,8 @@ use function::Kind;
 ///
 /// # Panics
 ///
-/// The function panics where the runtime cannot be built, for example because `pinning` names a CPU that
-/// the process may not run on, and where it is called from within a runtime.
+/// The function panics where the runtime cannot be built, for example because `pinning` names a CPU
+/// that the process may not run on, and where it is called from within a runtime.
 #[proc_macro_attribute]
 pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(Kind::Main, arguments.into(), item.into()).into()
@@ -74,14 +76,14 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The other attributes of a test, such as `#[ignore]` and `#[should_panic]`, work as usual. There must be
-/// no second `#[test]`.
+/// The other attributes of a test, such as `#[ignore]` and `#[should_panic]`, work as usual. There
+/// must be no second `#[test]`.
 ///
 /// # Arguments
 ///
-/// As for [`main`](macro@main), with other defaults: two workers, so that tasks do run in parallel, and no
-/// pinning. The tests of a file run side by side in one process; if each pinned its workers, they would all
-/// wait for the same CPUs.
+/// As for [`main`](macro@main), with other defaults: two workers, so that tasks do run in parallel,
+/// and no pinning. The tests of a file run side by side in one process; if each pinned its workers,
+/// they would all wait for the same CPUs.
 ///
 /// # Panics
 ///

@@ -1,7 +1,7 @@
 //! The macros' own errors: what they say, and where they point.
 //!
-//! Each file has many of them, since each file is a run of the compiler. Only errors that the macros write
-//! themselves are here: the compiler's change from version to version.
+//! Each file has many of them, since each file is a run of the compiler. Only errors that the
+//! macros write themselves are here: the compiler's change from version to version.
 
 #[test]
 fn errors_point_to_what_is_wrong() {

@@ -1,19 +1,20 @@
-//! A multithreaded work-stealing runtime in which IO tasks, CPU-bound work and blocking calls are all
-//! futures, and in which saturating every core with CPU work leaves IO latency as it was.
+//! A multithreaded work-stealing runtime in which IO tasks, CPU-bound work and blocking calls are
+//! all futures, and in which saturating every core with CPU work leaves IO latency as it was.
 //!
 //! | what the work does | how to spawn it | where it runs |
 //! |---|---|---|
 //! | waits for IO and time | [`spawn`] | IO lane: a pinned worker a core, normal priority |
-//! | computes | [`spawn_compute`], [`compute::spawn`] | compute lane: a pinned worker a core, `SCHED_IDLE` |
-//! | blocks in the system | [`spawn_blocking`] | blocking pool: as many threads as calls, up to a cap |
+//! | computes | [`spawn_compute`], [`compute::spawn`] | compute lane: one worker a core |
+//! | blocks in the system | [`spawn_blocking`] | blocking pool: a thread a call, up to a cap |
 //!
-//! A request handler may need some milliseconds of CPU: others do not wait for it, and it does not wait for what is on the compute
-//! lane. A task that computes or blocks by mistake does little harm: after a millisecond another thread takes the place of its
-//! worker, and if it keeps doing it, it is polled elsewhere. [`TakeoverPolicy`](runtime::TakeoverPolicy) says what happens when.
+//! A request handler may need some milliseconds of CPU: others do not wait for it, and it does not
+//! wait for what is on the compute lane. A task that computes or blocks by mistake does little
+//! harm: after a millisecond another thread takes the place of its worker, and if it keeps doing
+//! it, it is polled elsewhere. [`TakeoverPolicy`](runtime::TakeoverPolicy) says what happens when.
 //!
-//! All of them give a [`JoinHandle`]. Names and meanings are tokio's wherever tokio has
-//! the same thing; channels, locks and IO helpers (`tokio::sync`, `tokio::io`) are tokio's own, which run
-//! on any executor.
+//! All of them give a [`JoinHandle`]. Names and meanings are tokio's wherever tokio has the same
+//! thing; channels, locks and IO helpers (`tokio::sync`, `tokio::io`) are tokio's own, which run on
+//! any executor.
 //!
 //! ```
 //! use evenkeel::net::{TcpListener, TcpStream};
@@ -26,7 +27,8 @@
 //!     let server = evenkeel::spawn(async move {
 //!         let (stream, _) = listener.accept().await?;
 //!         // The hash is computed on the compute lane; other connections do not notice.
-//!         let hash = evenkeel::spawn_compute(|| (0..1_000_000_u64).fold(7, |h, i| h ^ i * 31)).await?;
+//!         let hash = || (0..1_000_000_u64).fold(7, |h, i| h ^ i * 31);
+//!         let hash = evenkeel::spawn_compute(hash).await?;
 //!         stream.writable().await?;
 //!         stream.try_write(&hash.to_be_bytes())
 //!     });
@@ -43,8 +45,9 @@
 //! # Features
 //!
 //! - `macros` (default): [`main`](macro@main) and [`test`](macro@test).
-//! - `tokio-rt` (default): the channels and locks of `tokio::sync` end a poll that always finds something in them, and what
-//!   needs a runtime of tokio's finds one. See [`coop`](task::coop#tokios-channels).
+//! - `tokio-rt` (default): the channels and locks of `tokio::sync` end a poll that always finds
+//!   something in them, and what needs a runtime of tokio's finds one. See
+//!   [`coop`](task::coop#tokios-channels).
 //! - `tokio-io` (default): tokio's `AsyncRead` and `AsyncWrite` for the sockets of [`net`].
 //! - `futures-io`: futures-io's traits of the same names for them.
 //! - `hyper`: hyper 1's `rt` traits, in [`mod@hyper`].

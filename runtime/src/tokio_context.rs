@@ -1,16 +1,19 @@
 //! What tokio's own crates find of tokio on the threads of a runtime.
 //!
-//! `tokio::sync`, `tokio::io` and what is built on them look in a thread-local of tokio's for three things: the budget of the poll
-//! they are in, whether the thread may block, and tokio's timers, blocking pool and spawner. Without these a timeout around a
-//! loop over a channel never fires, `blocking_recv` in a task blocks its worker, and `send_timeout` panics. So each runtime has a
+//! `tokio::sync`, `tokio::io` and what is built on them look in a thread-local of tokio's for three
+//! things: the budget of the poll they are in, whether the thread may block, and tokio's timers,
+//! blocking pool and spawner. Without these a timeout around a loop over a channel never fires,
+//! `blocking_recv` in a task blocks its worker, and `send_timeout` panics. So each runtime has a
 //! small one of tokio's beside it, of one thread, and the polls of tasks are made inside of it:
 //!
-//! - An IO or compute worker, or a thread in `block_on`, is [inside](TokioContext::inside) for as long as it works, not anew for
-//!   each poll, which would cost ten times as much as what is left to do there. From inside code steps out that may block ([`outside`]).
-//! - The budget would then be one for the whole life of the worker. It is [renewed](renew) before each poll, so that each begins with
-//!   all of it: an executor inside a task never gets on with less than it needs.
-//! - A context of tokio's that was there before (of a program that calls `block_on` in a task of tokio's) stays as it is, and
-//!   has no budget for as long as that lasts.
+//! - An IO or compute worker, or a thread in `block_on`, is [inside](TokioContext::inside) for as
+//!   long as it works, not anew for each poll, which would cost ten times as much as what is left
+//!   to do there. From inside code steps out that may block ([`outside`]).
+//! - The budget would then be one for the whole life of the worker. It is [renewed](renew) before
+//!   each poll, so that each begins with all of it: an executor inside a task never gets on with
+//!   less than it needs.
+//! - A context of tokio's that was there before (of a program that calls `block_on` in a task of
+//!   tokio's) stays as it is, and has no budget for as long as that lasts.
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
@@ -27,7 +30,8 @@ use tokio::sync::Notify;
 use tokio::task::coop::{RestoreOnPending, has_budget_remaining, poll_proceed, unconstrained};
 
 pub(crate) struct TokioContext {
-    /// Gone once it is stopped: a handle that is kept would keep descriptors. No lock, since threads of low priority read it.
+    /// Gone once it is stopped: a handle that is kept would keep descriptors. No lock, since
+    /// threads of low priority read it.
     handle: ArcSwapOption<Handle>,
     /// Until its thread has begun.
     left: Mutex<Option<Runtime>>,
@@ -37,11 +41,13 @@ pub(crate) struct TokioContext {
 thread_local! {
     /// The context of this thread, if it is one of ours.
     static OURS: Cell<Option<Id>> = const { Cell::new(None) };
-    /// The budget as it was when this thread stepped inside: its drop brings that back.
-    /// (It is never dropped, so that there is no destructor to register: nothing is in it once the thread has stepped outside.)
+    /// The budget as it was when this thread stepped inside: its drop brings that back. (It is
+    /// never dropped, so that there is no destructor to register: nothing is in it once the thread
+    /// has stepped outside.)
     static FULL: ManuallyDrop<Cell<Option<RestoreOnPending>>> =
         const { ManuallyDrop::new(Cell::new(None)) };
-    /// Made right before what tokio parks a thread with, and so gone right after that: then tokio's `block_on` panics.
+    /// Made right before what tokio parks a thread with, and so gone right after that: then tokio's
+    /// `block_on` panics.
     static OLD: Old = const { Old };
 }
 
@@ -53,8 +59,8 @@ impl Drop for Old {
     }
 }
 
-/// A runtime of tokio's that has ended, for all that are stopped: it gives a budget, cancels what is
-/// spawned there, and has no descriptors.
+/// A runtime of tokio's that has ended, for all that are stopped: it gives a budget, cancels what
+/// is spawned there, and has no descriptors.
 fn ended() -> Arc<Handle> {
     static ENDED: OnceLock<Arc<Handle>> = OnceLock::new();
     let end = || {
@@ -123,7 +129,8 @@ impl TokioContext {
         })
     }
 
-    /// The body of its thread, once. After a stop it only waits for the blocking calls that have begun.
+    /// The body of its thread, once. After a stop it only waits for the blocking calls that have
+    /// begun.
     pub(crate) fn run(&self) {
         let runtime = self.left.lock().take();
         if let Some(runtime) = runtime {
@@ -131,9 +138,9 @@ impl TokioContext {
         }
     }
 
-    /// Its thread leaves, and drops what tasks it has. There is a budget from now on, and all else has
-    /// [ended]. If it has had no thread, it is to be [run](TokioContext::run) all the same, by somebody
-    /// who may wait.
+    /// Its thread leaves, and drops what tasks it has. There is a budget from now on, and all else
+    /// has [ended]. If it has had no thread, it is to be [run](TokioContext::run) all the same, by
+    /// somebody who may wait.
     pub(crate) fn stop(&self) {
         self.handle.store(None);
         self.stop.notify_one();
@@ -228,8 +235,8 @@ fn unit() -> Option<RestoreOnPending> {
     }
 }
 
-/// To be called before each poll: all of the budget is there again, also if tokio's own `block_in_place` took it away, which gives it
-/// back on threads of tokio's only.
+/// To be called before each poll: all of the budget is there again, also if tokio's own
+/// `block_in_place` took it away, which gives it back on threads of tokio's only.
 #[inline]
 pub(crate) fn renew() {
     FULL.with(|full| {
@@ -246,7 +253,8 @@ pub(crate) fn is_used_up() -> bool {
     !has_budget_remaining()
 }
 
-/// Runs `f`, which may block, on a thread that may be inside: `blocking_recv` and another runtime's `block_on` work in it.
+/// Runs `f`, which may block, on a thread that may be inside: `blocking_recv` and another runtime's
+/// `block_on` work in it.
 pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
     if current() != Current::Ours {
         return f();
@@ -256,7 +264,8 @@ pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
     tokio::task::block_in_place(f)
 }
 
-/// Drops the unit, which brings the budget back that was there; or has it used up again, if there was none.
+/// Drops the unit, which brings the budget back that was there; or has it used up again, if there
+/// was none.
 struct GiveBack(Option<RestoreOnPending>);
 
 impl Drop for GiveBack {

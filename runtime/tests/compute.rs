@@ -279,8 +279,8 @@ mod first_use {
         }
     }
 
-    /// Runs `f` on the driver thread, which wakes the timers of threads that have none of their own. What
-    /// is returned has to be kept until then.
+    /// Runs `f` on the driver thread, which wakes the timers of threads that have none of their
+    /// own. What is returned has to be kept until then.
     #[must_use]
     fn on_driver_thread(
         runtime: &Runtime,
@@ -469,8 +469,9 @@ mod first_use {
         });
     }
 
-    /// While the driver thread is held up, the lane has a task and no thread. A shutdown then is the only
-    /// one who can cancel the task, and has to before it waits for the poll that waits for the task.
+    /// While the driver thread is held up, the lane has a task and no thread. A shutdown then is
+    /// the only one who can cancel the task, and has to before it waits for the poll that waits for
+    /// the task.
     #[test]
     fn that_never_got_a_thread_is_cancelled_for_the_poll_that_waits_for_it() {
         watchdog(|| {

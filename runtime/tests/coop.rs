@@ -25,7 +25,8 @@ const TIMES: usize = 3 * BUDGET + 1;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// On a runtime that does not end the budget of a poll because it takes long, as it may on a busy machine.
+/// On a runtime that does not end the budget of a poll because it takes long, as it may on a busy
+/// machine.
 #[track_caller]
 fn on_runtime<R: Send + 'static>(
     workers: usize,
@@ -69,7 +70,8 @@ async fn units_of<T>(operation: impl Future<Output = T>) -> usize {
     BUDGET - take_rest().await
 }
 
-/// Does the ready operation `once` many times; no poll may do more of them than its budget has units.
+/// Does the ready operation `once` many times; no poll may do more of them than its budget has
+/// units.
 async fn assert_yields(mut once: impl AsyncFnMut()) {
     let done = Cell::new(0);
     let mut many = pin!(async {
@@ -116,7 +118,8 @@ fn each_poll_has_a_budget_of_its_own() {
 
 #[test]
 fn code_that_is_no_task_has_no_limit() {
-    /// Another executor, which knows of no budget: each join has to succeed in the poll that has it.
+    /// Another executor, which knows of no budget: each join has to succeed in the poll that has
+    /// it.
     fn joins(tasks: Vec<JoinHandle<()>>) {
         foreign_block_on(async {
             for task in tasks {

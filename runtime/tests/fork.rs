@@ -1,10 +1,14 @@
-//! What a child made by `fork` does to its parent, which is nothing; and what can be seen from a child only.
+//! What a child made by `fork` does to its parent, which is nothing; and what can be seen from a
+//! child only.
 //!
-//! - dd-trace-py#18861: a child has the epoll of its parent, and none of its threads. What it dropped was taken out of the parent's
-//!   epoll, and the drop of a runtime waited for threads that were not there.
-//! - tokio#2635: descriptors of runtimes that were gone stayed open for as long as anybody had a handle of one of their tasks.
+//! - dd-trace-py#18861: a child has the epoll of its parent, and none of its threads. What it
+//!   dropped was taken out of the parent's epoll, and the drop of a runtime waited for threads that
+//!   were not there.
+//! - tokio#2635: descriptors of runtimes that were gone stayed open for as long as anybody had a
+//!   handle of one of their tasks.
 //!
-//! A lock that another thread has during the fork stays locked in the child, hence a binary of its own, and one test at a time.
+//! A lock that another thread has during the fork stays locked in the child, hence a binary of its
+//! own, and one test at a time.
 #![cfg(target_os = "linux")]
 
 mod support;

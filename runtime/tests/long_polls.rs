@@ -1,5 +1,5 @@
-//! Polls that take milliseconds, as those of honest handlers do: they are served in order, behind short ones and before the
-//! compute lane, and nothing is held against their tasks.
+//! Polls that take milliseconds, as those of honest handlers do: they are served in order, behind
+//! short ones and before the compute lane, and nothing is held against their tasks.
 
 #![cfg(target_os = "linux")]
 
@@ -198,7 +198,8 @@ fn long_ones_do_not_wait_for_one_that_was_lowered() {
     });
 }
 
-/// Of two tasks that are known to be long the first waits in its poll for the second, by calling what `poll` is given.
+/// Of two tasks that are known to be long the first waits in its poll for the second, by calling
+/// what `poll` is given.
 #[track_caller]
 fn the_second_runs_beside(poll: impl FnOnce(&dyn Fn()) + Send + 'static) {
     on_one_worker(move |runtime| {

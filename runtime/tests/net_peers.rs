@@ -223,7 +223,8 @@ fn bytes_behind_what_ends_a_read_of_a_unix_stream_are_read() {
         }
         assert_eq!(text, b"beforebehind");
 
-        // Bytes that come with credentials, and others that were sent before the reader wanted them.
+        // Bytes that come with credentials, and others that were sent before the reader wanted
+        // them.
         let (mut left, right) = UnixStream::pair().unwrap();
         right.writable().await.unwrap();
         assert_eq!(right.try_write(b"without").unwrap(), 7);

@@ -1,5 +1,5 @@
-//! A write to a peer that is gone is an error, and no signal, which would end a C program that has this
-//! as a library.
+//! A write to a peer that is gone is an error, and no signal, which would end a C program that has
+//! this as a library.
 #![cfg(all(unix, feature = "tokio-io"))]
 
 mod net_support;

@@ -29,8 +29,8 @@ fn abstract_path(name: &str) -> PathBuf {
     PathBuf::from(format!("\0{name}"))
 }
 
-/// A path that fills the address: 108 bytes, with no null byte behind them. The file is gone when this
-/// is dropped.
+/// A path that fills the address: 108 bytes, with no null byte behind them. The file is gone when
+/// this is dropped.
 struct LongPath(PathBuf);
 
 impl LongPath {

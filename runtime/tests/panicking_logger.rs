@@ -1,5 +1,6 @@
-//! Whoever receives the log panics on every line, as `println!` does when the output is closed, with a payload whose
-//! destructor panics in turn: no thread of a runtime is lost by it, and a shutdown ends.
+//! Whoever receives the log panics on every line, as `println!` does when the output is closed,
+//! with a payload whose destructor panics in turn: no thread of a runtime is lost by it, and a
+//! shutdown ends.
 //!
 //! The receiver of the log is that of the whole process, hence a binary of its own.
 

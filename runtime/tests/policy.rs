@@ -1,5 +1,6 @@
-//! Workers that sleep beside one who gets through short tasks leave little work to it. These tests are about the
-//! other side of that: when the worker that was relied upon is stuck, another comes for its work.
+//! Workers that sleep beside one who gets through short tasks leave little work to it. These tests
+//! are about the other side of that: when the worker that was relied upon is stuck, another comes
+//! for its work.
 
 #![cfg(unix)]
 
@@ -13,8 +14,8 @@ use support::{Gate, foreign_block_on, on_runtime};
 
 const ROUNDS: usize = 60;
 
-/// Many short polls on this worker, and now and then something for the other one, which goes back to sleep
-/// beside a lane that it knows to be quick.
+/// Many short polls on this worker, and now and then something for the other one, which goes back
+/// to sleep beside a lane that it knows to be quick.
 async fn work_in_short_polls() {
     for _ in 0..60 {
         let children: Vec<_> = (0..4).map(|_| evenkeel::spawn(yield_now())).collect();
@@ -27,7 +28,8 @@ async fn work_in_short_polls() {
     }
 }
 
-/// Takes the next-slot, which is not shared, so that what was woken or spawned before can be stolen.
+/// Takes the next-slot, which is not shared, so that what was woken or spawned before can be
+/// stolen.
 fn fill_the_next_slot() {
     drop(evenkeel::spawn(async {}));
 }
@@ -92,7 +94,8 @@ fn a_task_from_outside_runs_beside_one_that_blocks() {
     });
 }
 
-/// A task blocks its worker until a socket that is written to only then has been read by another task.
+/// A task blocks its worker until a socket that is written to only then has been read by another
+/// task.
 #[test]
 fn an_event_that_comes_while_the_only_awake_worker_is_stuck_is_handled() {
     on_runtime(2, |runtime| {

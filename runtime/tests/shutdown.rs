@@ -1,4 +1,5 @@
-//! What a shutdown waits for: blocking closures that were queued before it, and the destructors of thread-locals.
+//! What a shutdown waits for: blocking closures that were queued before it, and the destructors of
+//! thread-locals.
 
 mod support;
 mod takeover_support;
@@ -291,7 +292,8 @@ fn a_thread_local_of_its_own_may_own_the_runtime() {
 
 // ---- never ----
 
-/// Threads that are kept for ever, lowered ones among them, end with the runtime, and their stop hooks run.
+/// Threads that are kept for ever, lowered ones among them, end with the runtime, and their stop
+/// hooks run.
 #[test]
 fn a_keep_alive_of_duration_max_means_for_ever() {
     watchdog(|| {

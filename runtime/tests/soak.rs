@@ -1,7 +1,8 @@
-//! Polls that get stuck at random, in several runtimes at a time, beside everything else that tasks do: each future is
-//! dropped exactly once, each handle resolves, and there is always progress.
+//! Polls that get stuck at random, in several runtimes at a time, beside everything else that tasks
+//! do: each future is dropped exactly once, each handle resolves, and there is always progress.
 //!
-//! `EVENKEEL_SOAK_SEED` repeats a run as far as threads can be repeated; `EVENKEEL_SOAK_SECS` makes it longer.
+//! `EVENKEEL_SOAK_SEED` repeats a run as far as threads can be repeated; `EVENKEEL_SOAK_SECS` makes
+//! it longer.
 
 #![cfg(unix)]
 
@@ -44,7 +45,8 @@ struct Home {
 
 type Boxed = Pin<Box<dyn Future<Output = u64> + Send>>;
 
-/// A task that does some things at random, its children included. It is to be spawned on the runtime of this number.
+/// A task that does some things at random, its children included. It is to be spawned on the
+/// runtime of this number.
 fn task(world: &Arc<World>, home: usize, mut random: Random, depth: u32) -> Boxed {
     let (token, world) = (Token::new(&world.tally), world.clone());
     Box::pin(async move {

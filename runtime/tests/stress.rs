@@ -1,8 +1,8 @@
-//! Everything at once, at random, until time is up: each future is dropped exactly once, each handle
-//! resolves, and there is always progress.
+//! Everything at once, at random, until time is up: each future is dropped exactly once, each
+//! handle resolves, and there is always progress.
 //!
-//! `EVENKEEL_STRESS_SEED` repeats a run as far as threads can be repeated; `EVENKEEL_STRESS_SECS` makes it
-//! longer.
+//! `EVENKEEL_STRESS_SEED` repeats a run as far as threads can be repeated; `EVENKEEL_STRESS_SECS`
+//! makes it longer.
 
 mod random_support;
 mod support;

@@ -1,5 +1,5 @@
-//! A worker that is stuck in a poll costs nobody else anything: each of these tests has all workers stuck until what
-//! waits for them has been done.
+//! A worker that is stuck in a poll costs nobody else anything: each of these tests has all workers
+//! stuck until what waits for them has been done.
 
 #![cfg(target_os = "linux")]
 
@@ -21,8 +21,8 @@ use takeover_support::{
     read_byte, stick_all_but, until_nobody_is_displaced,
 };
 
-/// For one worker and two, computing and blocked: all workers are stuck until `others` has ended, which a thread
-/// outside has spawned.
+/// For one worker and two, computing and blocked: all workers are stuck until `others` has ended,
+/// which a thread outside has spawned.
 #[track_caller]
 fn goes_on<F>(others: fn() -> F)
 where
@@ -43,8 +43,8 @@ where
     }
 }
 
-/// As [`goes_on`]; but the last of the stuck tasks first does what `prepare` does, which makes the end come when it
-/// has run.
+/// As [`goes_on`]; but the last of the stuck tasks first does what `prepare` does, which makes the
+/// end come when it has run.
 #[track_caller]
 fn own_work_goes_on<F>(prepare: fn(End) -> F)
 where
@@ -86,8 +86,8 @@ where
     polled.wait().await;
 }
 
-/// Something waits in the next-slot, which nobody can steal from: with two workers, one that is stuck alone is not replaced
-/// without a reason.
+/// Something waits in the next-slot, which nobody can steal from: with two workers, one that is
+/// stuck alone is not replaced without a reason.
 fn make_the_seat_worth_taking() {
     evenkeel::spawn(async {});
 }
@@ -261,7 +261,8 @@ fn a_task_that_a_thread_wakes_after_the_takeover_runs() {
     });
 }
 
-/// What waits in the queue of a stuck worker may be as bad, and would take as long each. An event comes first.
+/// What waits in the queue of a stuck worker may be as bad, and would take as long each. An event
+/// comes first.
 #[test]
 fn an_event_does_not_wait_for_all_that_get_stuck() {
     const TASKS: usize = 8;
@@ -330,7 +331,8 @@ fn a_worker_that_waits_for_a_std_mutex_is_replaced() {
     }
 }
 
-/// A channel to and fro between tasks that block in `recv`: each needs a worker that the others have.
+/// A channel to and fro between tasks that block in `recv`: each needs a worker that the others
+/// have.
 #[test]
 fn tasks_that_wait_for_each_other_in_channels_go_on() {
     on(builder(1), |runtime| {
@@ -395,7 +397,8 @@ fn whoever_sits_down_may_get_stuck_as_well() {
 // ---- no takeover without a reason ----
 
 fn patient(workers: usize) -> evenkeel::runtime::Builder {
-    // Longer than what any of the polls below takes on a busy machine; and what counts is CPU time, or sleep.
+    // Longer than what any of the polls below takes on a busy machine; and what counts is CPU time,
+    // or sleep.
     builder_after(workers, Duration::from_millis(200))
 }
 
@@ -431,7 +434,8 @@ fn short_polls_are_not_taken_over() {
     });
 }
 
-/// A poll that goes on for long because there is so much to do, but takes part in the budget, is asked to end first.
+/// A poll that goes on for long because there is so much to do, but takes part in the budget, is
+/// asked to end first.
 #[test]
 fn a_poll_that_takes_part_is_not_taken_over() {
     on(patient(1), |runtime| {
@@ -453,7 +457,8 @@ fn a_poll_that_takes_part_is_not_taken_over() {
     });
 }
 
-/// What computes before its first operation, poll after poll, is asked each time, and gets on all the same.
+/// What computes before its first operation, poll after poll, is asked each time, and gets on all
+/// the same.
 #[test]
 fn a_poll_that_is_asked_to_end_gets_something_done_first() {
     const SLEEPS: usize = 10;
@@ -475,7 +480,8 @@ fn a_poll_that_is_asked_to_end_gets_something_done_first() {
             .await;
             polls
         });
-        // One that sets the timer, and one that sees that it is over; and some, since a thread may be lowered.
+        // One that sets the timer, and one that sees that it is over; and some, since a thread may
+        // be lowered.
         let polls = foreign_block_on(task).unwrap();
         assert!(polls <= 10 * SLEEPS, "{polls} polls");
     });

@@ -1,5 +1,5 @@
-//! The code that is still in a poll that was taken over: all that works in a task works there as before, and so does
-//! what comes after the poll.
+//! The code that is still in a poll that was taken over: all that works in a task works there as
+//! before, and so does what comes after the poll.
 
 #![cfg(target_os = "linux")]
 
@@ -20,7 +20,8 @@ use std::thread;
 use support::{Gate, Live, foreign_block_on, until};
 use takeover_support::{End, each_way, until_nobody_is_displaced};
 
-/// Runs `body` in a poll that has been taken over, and at the end sees that the runtime is as good as new.
+/// Runs `body` in a poll that has been taken over, and at the end sees that the runtime is as good
+/// as new.
 #[track_caller]
 fn displaced(body: fn()) {
     each_way(move |runtime, how| {
@@ -86,7 +87,8 @@ fn timers_fire() {
     });
 }
 
-/// Set before the takeover, and polled after it: the timer is the seat's, which is another thread's by now.
+/// Set before the takeover, and polled after it: the timer is the seat's, which is another thread's
+/// by now.
 #[test]
 fn a_timer_from_before_the_takeover_fires_or_is_cancelled() {
     each_way(|runtime, how| {
@@ -232,7 +234,8 @@ fn its_panic_is_caught() {
     });
 }
 
-/// A stuck poll that returns `Pending`, for the first time or not, and is woken before or after that by one of several.
+/// A stuck poll that returns `Pending`, for the first time or not, and is woken before or after
+/// that by one of several.
 #[test]
 fn it_is_polled_again_when_it_is_woken() {
     each_way(|runtime, how| {

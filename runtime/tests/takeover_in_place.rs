@@ -31,7 +31,8 @@ fn the_others_go_on_while_it_blocks() {
                 .map(|_| {
                     runtime.spawn(async {
                         let (ran, run) = mpsc::channel();
-                        // One is in the next-slot, the others in the queue, and a timer is the worker's.
+                        // One is in the next-slot, the others in the queue, and a timer is the
+                        // worker's.
                         for i in 0..10 {
                             let ran = ran.clone();
                             evenkeel::spawn(async move {
@@ -361,7 +362,8 @@ fn a_shutdown_waits_for_it_and_cancels_what_it_waits_for() {
     }
 }
 
-/// As in the poll itself, where it is shut down in the background: to wait there would be to wait for this very thread.
+/// As in the poll itself, where it is shut down in the background: to wait there would be to wait
+/// for this very thread.
 #[test]
 fn its_own_runtime_can_be_dropped_in_it() {
     for workers in [1, 2] {

@@ -1,7 +1,8 @@
-//! Nothing is left of a takeover: neither memory, nor tasks, nor threads, however many there have been.
+//! Nothing is left of a takeover: neither memory, nor tasks, nor threads, however many there have
+//! been.
 //!
-//! The allocator and the threads belong to the whole process, hence a binary of its own, and one test.
-//! `EVENKEEL_LEAK_TAKEOVERS=10000` makes it longer.
+//! The allocator and the threads belong to the whole process, hence a binary of its own, and one
+//! test. `EVENKEEL_LEAK_TAKEOVERS=10000` makes it longer.
 
 #![cfg(target_os = "linux")]
 
@@ -43,8 +44,8 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// Takeovers of all kinds of polls: the first and later ones, that end, wait or panic, in tasks that are then polled
-/// elsewhere, and of the worker's own will.
+/// Takeovers of all kinds of polls: the first and later ones, that end, wait or panic, in tasks
+/// that are then polled elsewhere, and of the worker's own will.
 fn takeovers(runtime: &Runtime, live: &Live, wanted: u64) {
     let before = runtime.metrics().takeovers();
     let mut round = 0;
@@ -61,7 +62,8 @@ fn takeovers(runtime: &Runtime, live: &Live, wanted: u64) {
                 0 => yield_now().await,
                 1 => block_in_place(|| drop(held)),
                 2 => std::panic::resume_unwind(Box::new(())),
-                // The second, after which it is polled elsewhere until it has been good for long enough.
+                // The second, after which it is polled elsewhere until it has been good for long
+                // enough.
                 3 => {
                     yield_now().await;
                     how.until_taken_over();
@@ -92,8 +94,8 @@ fn settle(runtime: &Runtime, live: &Live, threads_before: usize) {
     until(|| threads() <= threads_before + 3);
 }
 
-/// The driver thread forgets threads that are gone when it next looks, and stops looking when nothing has happened for a
-/// while, so what is live is what is still there then.
+/// The driver thread forgets threads that are gone when it next looks, and stops looking when
+/// nothing has happened for a while, so what is live is what is still there then.
 fn least_live_bytes() -> isize {
     let samples = (0..50).map(|_| {
         std::thread::sleep(Duration::from_millis(10));

@@ -1,5 +1,5 @@
-//! Tasks find their own lane: those whose polls keep getting stuck are polled where they do no harm, and are tasks
-//! like any other there.
+//! Tasks find their own lane: those whose polls keep getting stuck are polled where they do no
+//! harm, and are tasks like any other there.
 
 #![cfg(target_os = "linux")]
 
@@ -484,7 +484,8 @@ fn io_worker_has_passed(runtime: &Runtime) {
     foreign_block_on(runtime.spawn(yield_now())).unwrap();
 }
 
-/// It is queued there, if it waits there for what occupies the lane, which the compute lane lets it do for a while.
+/// It is queued there, if it waits there for what occupies the lane, which the compute lane lets it
+/// do for a while.
 fn queue_there(runtime: &Runtime, moved: &Moved, how: Stuck) {
     if how == Stuck::Computes {
         moved.go.open();

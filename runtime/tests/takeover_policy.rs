@@ -54,7 +54,8 @@ fn disabled_a_stuck_worker_keeps_its_seat() {
     }
 }
 
-/// What is said of disabled takeovers: what is stuck stays so until it ends, and then everything goes on.
+/// What is said of disabled takeovers: what is stuck stays so until it ends, and then everything
+/// goes on.
 #[test]
 fn disabled_with_all_workers_stuck_others_wait_and_then_go_on() {
     on(builder_with(2, TakeoverPolicy::disabled()), |runtime| {
@@ -131,7 +132,8 @@ fn no_more_threads_are_displaced_than_the_limit_allows() {
     }
 }
 
-/// The limit is reached and the runtime is shut down: the queued tasks are cancelled, the others waited for.
+/// The limit is reached and the runtime is shut down: the queued tasks are cancelled, the others
+/// waited for.
 #[test]
 fn a_shutdown_at_the_limit() {
     let policy = TakeoverPolicy {

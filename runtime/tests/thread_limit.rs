@@ -1,6 +1,6 @@
-//! What happens when the system refuses a thread: a runtime is not built without the driver thread and its IO
-//! workers; tasks of the compute lane wait for theirs, and nothing else breaks. Not even if whoever receives the log, which
-//! tells of it on the driver thread, panics.
+//! What happens when the system refuses a thread: a runtime is not built without the driver thread
+//! and its IO workers; tasks of the compute lane wait for theirs, and nothing else breaks. Not even
+//! if whoever receives the log, which tells of it on the driver thread, panics.
 //!
 //! The limit belongs to the whole process, hence a binary of its own, and one test at a time.
 #![cfg(target_os = "linux")]

@@ -1,4 +1,5 @@
-//! What is of tokio's finds, in tasks and on the threads around them, what it finds on a runtime of tokio's.
+//! What is of tokio's finds, in tasks and on the threads around them, what it finds on a runtime of
+//! tokio's.
 
 #![cfg(feature = "tokio-rt")]
 
@@ -540,8 +541,8 @@ fn a_runtime_dropped_by_a_blocking_call_of_tokios_does_not_wait_for_it() {
     });
 }
 
-/// An executor in a task polls until it is done: put off in there, it never gets on. So a poll must not begin with what others have left
-/// of the budget.
+/// An executor in a task polls until it is done: put off in there, it never gets on. So a poll must
+/// not begin with what others have left of the budget.
 #[test]
 fn what_other_polls_have_used_is_not_missing_in_an_executor_inside_a_task() {
     async fn use_both(lock: Arc<Mutex<()>>, before: u32) {

@@ -1,4 +1,5 @@
-//! A value that one thread at a time may have, that nobody waits for, and that can be taken away for good.
+//! A value that one thread at a time may have, that nobody waits for, and that can be taken away
+//! for good.
 //!
 //! ```text
 //! close                                     the one who has it
@@ -7,8 +8,8 @@
 //! 3. try the lock; got it: drop the value   3. closing: try the lock; got it: drop the value
 //! ```
 //!
-//! If the try of `close` fails, the unlock comes after it, so step 3 of the other side sees the mark, or a
-//! third thread has it by then, of which the same holds. Model: `models::closing` below.
+//! If the try of `close` fails, the unlock comes after it, so step 3 of the other side sees the
+//! mark, or a third thread has it by then, of which the same holds. Model: `models::closing` below.
 
 use crate::atomic::{AtomicBool, Ordering, fence};
 use crate::{TryLock, TryLockGuard};

@@ -3,8 +3,8 @@
 //! - *The loom shim*: atomics, locks, cells and threads, in one of two implementations. With
 //!   `--cfg evenkeel_loom` they are those of [loom], so that the models run the real code. A crate
 //!   imports whatever takes part in a modelled protocol from here.
-//! - *Lock-free cells*: [`Stack`], [`AtomicBox`], [`AtomicArc`], and [`Exclusive`](exclusive::Exclusive),
-//!   on none of which anybody waits.
+//! - *Lock-free cells*: [`Stack`], [`AtomicBox`], [`AtomicArc`], and
+//!   [`Exclusive`](exclusive::Exclusive), on none of which anybody waits.
 //! - [`SpinBackoff`]: whether it is worth spinning before going to sleep.
 //! - [`panics`]: keeping the panics of foreign code from the threads of a runtime.
 //! - [`join_all`] and [`run_until`]: joining threads, the second with a deadline.

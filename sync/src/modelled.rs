@@ -112,8 +112,8 @@ pub fn wait_until<T>(
 
 /// A lock that can only be tried: a flag beside the value.
 ///
-/// Loom's own mutex is no place for a switch while it is held, and so is never contended where there
-/// is nothing but plain memory behind it. An atomic flag is, and it is as weakly ordered as
+/// Loom's own mutex is no place for a switch while it is held, and so is never contended where
+/// there is nothing but plain memory behind it. An atomic flag is, and it is as weakly ordered as
 /// parking_lot's.
 #[derive(Debug, Default)]
 pub struct TryLock<T> {
@@ -171,9 +171,9 @@ impl<T> std::ops::DerefMut for TryLockGuard<'_, T> {
     }
 }
 
-/// Stands for arc-swap, as weak as its promise: a reader that sees a value sees what was done before
-/// it was put there, and one that does not see it may be late. Values are kept until the end of the
-/// model, behind a lock that loom does not see and that orders nothing.
+/// Stands for arc-swap, as weak as its promise: a reader that sees a value sees what was done
+/// before it was put there, and one that does not see it may be late. Values are kept until the end
+/// of the model, behind a lock that loom does not see and that orders nothing.
 #[derive(Debug)]
 pub struct AtomicArc<T> {
     /// 0, or the number + 1 of what is there.

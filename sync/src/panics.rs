@@ -1,8 +1,8 @@
 //! Keeping the panics of foreign code from the threads of a runtime.
 //!
-//! Foreign are jobs and the polls of a user's tasks, wakers of other executors, hooks, the destructors
-//! of all that, and whoever receives the log. A thread of a runtime calls each through one of these
-//! functions, and never under a lock.
+//! Foreign are jobs and the polls of a user's tasks, wakers of other executors, hooks, the
+//! destructors of all that, and whoever receives the log. A thread of a runtime calls each through
+//! one of these functions, and never under a lock.
 
 use std::any::Any;
 use std::fmt;

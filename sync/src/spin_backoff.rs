@@ -1,18 +1,18 @@
 //! Whether it is worth spinning a little before going to sleep.
 //!
 //! To sleep and to be woken costs two threads a system call each, and the woken one the time until
-//! its CPU is back: some ten to thirty microseconds on a virtual machine. Where the next piece of work
-//! comes sooner than that (the answer of a blocking call, of a compute task or of a thread that was
-//! just woken), spinning is cheaper; everywhere else it is wasted. Which of the two it is shows by
-//! trying.
+//! its CPU is back: some ten to thirty microseconds on a virtual machine. Where the next piece of
+//! work comes sooner than that (the answer of a blocking call, of a compute task or of a thread
+//! that was just woken), spinning is cheaper; everywhere else it is wasted. Which of the two it is
+//! shows by trying.
 
 use std::cell::Cell;
 
 /// The most chances in a row that are skipped.
 const SKIP_MAX: u32 = 127;
 
-/// Decides when to spin: each failure doubles the number of chances that are skipped next, up to 127,
-/// and a success ends the skipping. So a thread to which work comes seldom spins on one of 128
+/// Decides when to spin: each failure doubles the number of chances that are skipped next, up to
+/// 127, and a success ends the skipping. So a thread to which work comes seldom spins on one of 128
 /// chances.
 #[derive(Debug, Default)]
 pub struct SpinBackoff {

@@ -11,8 +11,9 @@
 //! crossbeam's `SegQueue` and std's channel, do not give that: whoever pushes the last item of a
 //! block installs the next block, and until then every other pusher spins.)
 //!
-//! The taker sees all that is in the nodes. The swap reads from the last push; each push before it is
-//! seen as well, because the later ones, being read-modify-writes, continue its release sequence.
+//! The taker sees all that is in the nodes. The swap reads from the last push; each push before it
+//! is seen as well, because the later ones, being read-modify-writes, continue its release
+//! sequence.
 //!
 //! Model: `models::pushes_meet_takes` below.
 #![allow(unsafe_code, reason = "nodes are boxes that are shared as pointers")]
@@ -70,9 +71,9 @@ impl<T: Send> Stack<T> {
         let mut next = self.head.swap(ptr::null_mut(), Ordering::SeqCst);
         let (mut oldest, mut len) = (ptr::null_mut(), 0);
         while !next.is_null() {
-            // SAFETY: `next` was made from a `Box` in `push`. The swap above took the whole list out
-            // of `head`, from which alone its nodes can be reached, so this thread owns them, and it
-            // visits each one once.
+            // SAFETY: `next` was made from a `Box` in `push`. The swap above took the whole list
+            // out of `head`, from which alone its nodes can be reached, so this thread owns them,
+            // and it visits each one once.
             let mut node = unsafe { Box::from_raw(next) };
             next = std::mem::replace(&mut node.next, oldest);
             oldest = Box::into_raw(node);
@@ -174,8 +175,8 @@ mod models {
     use loom::sync::Arc;
     use loom::thread;
 
-    /// Two push, one of them twice, while another takes: each value comes out once, can be seen, and
-    /// comes after what the same thread pushed before.
+    /// Two push, one of them twice, while another takes: each value comes out once, can be seen,
+    /// and comes after what the same thread pushed before.
     ///
     /// Caught: the swap with `Relaxed`; the compare-exchange with `Relaxed`; a failed
     /// compare-exchange that keeps the old `next`.

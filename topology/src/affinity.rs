@@ -6,8 +6,9 @@ use crate::{CpuSet, sys};
 
 /// The CPUs that the calling thread may run on.
 ///
-/// This is the affinity mask of the *calling thread*, which new threads inherit: `taskset` and cpuset
-/// cgroups show in it, and so does a pinning of this very thread. Ask from a thread that was not pinned.
+/// This is the affinity mask of the *calling thread*, which new threads inherit: `taskset` and
+/// cpuset cgroups show in it, and so does a pinning of this very thread. Ask from a thread that was
+/// not pinned.
 ///
 /// Where the mask cannot be read, this is `0..n` for the `n` CPUs that [`num_cpus`] counts.
 pub fn allowed_cpus() -> CpuSet {
@@ -17,11 +18,11 @@ pub fn allowed_cpus() -> CpuSet {
     }
 }
 
-/// How many CPUs' worth of time the process may use: the allowed CPUs, or the CPU quota of its cgroup where
-/// that is less. At least 1.
+/// How many CPUs' worth of time the process may use: the allowed CPUs, or the CPU quota of its
+/// cgroup where that is less. At least 1.
 ///
-/// A quota is rounded up to whole CPUs. Where there is one, the answer of the first call in the process
-/// stays; where there is none, the remark about pinned callers at [`allowed_cpus`] holds.
+/// A quota is rounded up to whole CPUs. Where there is one, the answer of the first call in the
+/// process stays; where there is none, the remark about pinned callers at [`allowed_cpus`] holds.
 pub fn parallelism() -> usize {
     num_cpus::get().max(1)
 }
@@ -40,18 +41,20 @@ const MASK_BITS: usize = if cfg!(windows) { 64 } else { 1024 };
 
 /// Lets the calling thread run on every one of `cpus`; says whether the system accepted.
 ///
-/// For a thread that was started by a pinned one and should not stay on its CPU. Does nothing but return
-/// `false` where there is no such call (anything but Linux and Android).
+/// For a thread that was started by a pinned one and should not stay on its CPU. Does nothing but
+/// return `false` where there is no such call (anything but Linux and Android).
 #[must_use = "a refusal leaves the thread where it was"]
 pub fn unpin_current_thread(cpus: &CpuSet) -> bool {
     sys::set_affinity(sys::CALLING_THREAD, cpus)
 }
 
-/// Lets a thread of this process run on every one of `cpus`, and nowhere else; says whether the system accepted.
+/// Lets a thread of this process run on every one of `cpus`, and nowhere else; says whether the
+/// system accepted.
 ///
-/// `id` is from [`current_thread_id`](crate::current_thread_id) on that thread, which must not have ended: the
-/// system may have given its id to another. A thread that sleeps is moved when it wakes up. Does nothing but return
-/// `false` where there is no such call (anything but Linux and Android).
+/// `id` is from [`current_thread_id`](crate::current_thread_id) on that thread, which must not have
+/// ended: the system may have given its id to another. A thread that sleeps is moved when it wakes
+/// up. Does nothing but return `false` where there is no such call (anything but Linux and
+/// Android).
 ///
 /// ```
 /// use evenkeel_topology::{allowed_cpus, current_thread_id, set_thread_affinity};

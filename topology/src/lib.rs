@@ -2,9 +2,11 @@
 //!
 //! Three steps, each usable alone:
 //!
-//! 1. [`Topology`] says which CPUs the process may use and what they share: a core, an L3 cache, a NUMA node.
-//! 2. [`Plan`] gives each worker its CPU, from a [`Pinning`] strategy. It is pure: it takes a topology and
-//!    numbers and touches no thread, so it can be tried on the description of any machine.
+//! 1. [`Topology`] says which CPUs the process may use and what they share: a core, an L3 cache, a
+//!    NUMA node.
+//! 2. [`Plan`] gives each worker its CPU, from a [`Pinning`] strategy. It is pure: it takes a
+//!    topology and numbers and touches no thread, so it can be tried on the description of any
+//!    machine.
 //! 3. [`pin_current_thread`] and [`lower_current_thread`] act on the calling thread.
 //!
 //! ```
@@ -27,8 +29,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Linux is what this crate is for. Elsewhere it still works, with less: the topology is flat, priorities
-//! stay as they are, and a pinning is what the [`core_affinity`] crate can do there.
+//! Linux is what this crate is for. Elsewhere it still works, with less: the topology is flat,
+//! priorities stay as they are, and a pinning is what the [`core_affinity`] crate can do there.
 
 #![deny(unsafe_code)]
 

@@ -9,15 +9,15 @@ use crate::{CpuSet, Distance, Topology};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Pinning {
-    /// One worker per CPU where the CPUs are the process's own, that is: as many workers as allowed CPUs,
-    /// and no quota below them. No pinning otherwise: on CPUs that are shared out by a quota a pinned worker
-    /// waits for its CPU while another one is free.
+    /// One worker per CPU where the CPUs are the process's own, that is: as many workers as allowed
+    /// CPUs, and no quota below them. No pinning otherwise: on CPUs that are shared out by a quota
+    /// a pinned worker waits for its CPU while another one is free.
     #[default]
     Auto,
     /// No pinning: the kernel places the workers.
     None,
-    /// Each worker is pinned to an allowed CPU: one worker per physical core first, then their SMT siblings,
-    /// then from the start again.
+    /// Each worker is pinned to an allowed CPU: one worker per physical core first, then their SMT
+    /// siblings, then from the start again.
     PerCore,
     /// Worker `i` is pinned to CPU `list[i % list.len()]`.
     Custom(Vec<usize>),
@@ -80,14 +80,17 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Places `workers` workers on the CPUs of `topology`; `parallelism` is how many CPUs' worth of time
-    /// there is ([`parallelism`](crate::parallelism), less than the CPUs where there is a quota).
+    /// Places `workers` workers on the CPUs of `topology`; `parallelism` is how many CPUs' worth of
+    /// time there is ([`parallelism`](crate::parallelism), less than the CPUs where there is a
+    /// quota).
     ///
     /// ```
     /// use evenkeel_topology::{Pinning, Plan, Topology};
     ///
     /// let two_cpus = Topology::flat(&"0-1".parse()?);
-    /// let plan = |parallelism, workers| Plan::new(&two_cpus, parallelism, workers, &Pinning::Auto).unwrap();
+    /// let plan = |parallelism, workers| {
+    ///     Plan::new(&two_cpus, parallelism, workers, &Pinning::Auto).unwrap()
+    /// };
     /// assert_eq!(plan(2, 2).cpu(1), Some(1));
     /// assert!(!plan(1, 2).is_pinned(), "a quota of one CPU");
     /// assert!(!plan(2, 3).is_pinned(), "more workers than CPUs");
@@ -135,12 +138,13 @@ impl Plan {
         self.cpus.iter().any(Option::is_some)
     }
 
-    /// The other workers in the order in which `worker` should steal from them: in tiers, the nearest first
-    /// (its own CPU and SMT siblings, the same L3 cache, the same node, the rest), ascending within a tier.
-    /// Tiers without a worker are left out. Where nothing is pinned, all are one tier.
+    /// The other workers in the order in which `worker` should steal from them: in tiers, the
+    /// nearest first (its own CPU and SMT siblings, the same L3 cache, the same node, the rest),
+    /// ascending within a tier. Tiers without a worker are left out. Where nothing is pinned, all
+    /// are one tier.
     ///
-    /// A worker should start at a random place within a tier, and go to the next tier only after it found
-    /// nothing in the nearer ones.
+    /// A worker should start at a random place within a tier, and go to the next tier only after it
+    /// found nothing in the nearer ones.
     pub fn steal_order(&self, topology: &Topology, worker: usize) -> Vec<Vec<usize>> {
         let mut tiers: BTreeMap<Distance, Vec<usize>> = BTreeMap::new();
         for other in (0..self.workers()).filter(|other| *other != worker) {
@@ -170,8 +174,8 @@ fn check<'a>(cpus: &'a [usize], allowed: &CpuSet) -> Result<&'a [usize], PinErro
     }
 }
 
-/// The allowed CPUs: the first of every core, then the second of every core, and so on; each time by node
-/// and L3 group, so that few workers stay near to each other.
+/// The allowed CPUs: the first of every core, then the second of every core, and so on; each time
+/// by node and L3 group, so that few workers stay near to each other.
 fn cores_first(topology: &Topology) -> Vec<usize> {
     let mut taken: BTreeMap<usize, usize> = BTreeMap::new();
     let mut ranked = Vec::new();

@@ -7,13 +7,16 @@ use crate::sys;
 
 /// How urgent compute threads are, next to the other threads of the process.
 ///
-/// And next to those of other processes in the same scheduling group: on Linux that is a cgroup with the `cpu` controller, or
-/// a session where the kernel makes groups of them (`sched_autogroup_enabled`). Between groups the kernel shares the CPU by
-/// the groups' own weights, whatever their threads are: a program in another group gets half of a core beside a compute thread of this
-/// process, not all of it. Where that matters, give the groups weights (`cpu.weight`, `systemctl set-property`).
+/// And next to those of other processes in the same scheduling group: on Linux that is a cgroup
+/// with the `cpu` controller, or a session where the kernel makes groups of them
+/// (`sched_autogroup_enabled`). Between groups the kernel shares the CPU by the groups' own
+/// weights, whatever their threads are: a program in another group gets half of a core beside a
+/// compute thread of this process, not all of it. Where that matters, give the groups weights
+/// (`cpu.weight`, `systemctl set-property`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ComputePriority {
-    /// `SCHED_IDLE`: runs when no normal thread of the group wants the CPU, and gives way to one as soon as it wakes.
+    /// `SCHED_IDLE`: runs when no normal thread of the group wants the CPU, and gives way to one as
+    /// soon as it wakes.
     #[default]
     Idle,
     /// Nice 19: the smallest share of the CPU that a normal thread can have.
@@ -34,15 +37,15 @@ impl fmt::Display for ComputePriority {
 
 const NICE_LOWEST: i32 = 19;
 
-/// Lowers the calling thread to `wanted`, or as near as the system allows, and returns the priority that is
-/// then in force.
+/// Lowers the calling thread to `wanted`, or as near as the system allows, and returns the priority
+/// that is then in force.
 ///
-/// Refused [`Idle`] becomes [`Low`], refused [`Low`] leaves the thread as it was. Anything but Linux and
-/// Android refuses both. [`Normal`] asks for nothing.
+/// Refused [`Idle`] becomes [`Low`], refused [`Low`] leaves the thread as it was. Anything but
+/// Linux and Android refuses both. [`Normal`] asks for nothing.
 ///
-/// This is a one-way door: without `CAP_SYS_NICE` (or an `RLIMIT_NICE` that few systems grant) a thread
-/// cannot be raised again, and threads that it starts are as low as itself. So lower a thread that was made
-/// for the purpose, from a thread that keeps its priority.
+/// This is a one-way door: without `CAP_SYS_NICE` (or an `RLIMIT_NICE` that few systems grant) a
+/// thread cannot be raised again, and threads that it starts are as low as itself. So lower a
+/// thread that was made for the purpose, from a thread that keeps its priority.
 ///
 /// [`Idle`]: ComputePriority::Idle
 /// [`Low`]: ComputePriority::Low
@@ -53,8 +56,8 @@ pub fn lower_current_thread(wanted: ComputePriority) -> ComputePriority {
 
 /// As [`lower_current_thread`], for another thread of this process, whatever it is doing.
 ///
-/// `id` is from [`current_thread_id`](crate::current_thread_id) on that thread, which must not have ended: the
-/// system may have given its id to another.
+/// `id` is from [`current_thread_id`](crate::current_thread_id) on that thread, which must not have
+/// ended: the system may have given its id to another.
 pub fn lower_thread(id: u32, wanted: ComputePriority) -> ComputePriority {
     lower(id, wanted)
 }
@@ -68,20 +71,20 @@ fn lower(thread: u32, wanted: ComputePriority) -> ComputePriority {
     priority(thread)
 }
 
-/// Asks that the calling thread get the CPU soon when it wakes up, for less of it at a time: its time slice becomes
-/// `slice`, where others have some milliseconds. Its share of the CPU stays as it is. For threads that run seldom
-/// and briefly. `false` where the system refuses, or cannot.
+/// Asks that the calling thread get the CPU soon when it wakes up, for less of it at a time: its
+/// time slice becomes `slice`, where others have some milliseconds. Its share of the CPU stays as
+/// it is. For threads that run seldom and briefly. `false` where the system refuses, or cannot.
 ///
-/// Linux has this since 6.12, for threads of normal priority (EEVDF: the shorter slice has the earlier deadline, and may
-/// preempt a longer one); its limits are 0.1 and 100 ms. Before that it does nothing. Threads that it starts have the
-/// system's slice.
+/// Linux has this since 6.12, for threads of normal priority (EEVDF: the shorter slice has the
+/// earlier deadline, and may preempt a longer one); its limits are 0.1 and 100 ms. Before that it
+/// does nothing. Threads that it starts have the system's slice.
 pub fn shorten_slice(slice: Duration) -> bool {
     let is_normal = current_priority() != ComputePriority::Idle;
     is_normal && sys::set_slice(u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// The priority of the calling thread: [`ComputePriority::Normal`] is anything that is neither `SCHED_IDLE`
-/// nor nice 19.
+/// The priority of the calling thread: [`ComputePriority::Normal`] is anything that is neither
+/// `SCHED_IDLE` nor nice 19.
 pub fn current_priority() -> ComputePriority {
     priority(sys::CALLING_THREAD)
 }
@@ -110,7 +113,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn in_force() -> ComputePriority {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-        // The third field is the first after the name, which may contain anything. See proc_pid_stat(5).
+        // The third field is the first after the name, which may contain anything. See
+        // proc_pid_stat(5).
         let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
         let (nice, policy) = (fields[19 - 3], fields[41 - 3]);
         match (policy, nice) {
@@ -144,7 +148,8 @@ mod tests {
         );
     }
 
-    // Lowering needs no privilege on Linux; only a sandbox can refuse, and then it refuses the probe as well.
+    // Lowering needs no privilege on Linux; only a sandbox can refuse, and then it refuses the
+    // probe as well.
     #[cfg(target_os = "linux")]
     #[test]
     fn only_the_calling_thread_is_lowered() {

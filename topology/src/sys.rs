@@ -1,7 +1,7 @@
 //! The only unsafe code of this crate: system calls about threads of this process.
 //!
-//! Scheduling calls are made raw, because musl's wrappers of them only return `ENOSYS`: they are per thread
-//! in Linux and per process in POSIX. Thread 0 is the calling thread in all of them.
+//! Scheduling calls are made raw, because musl's wrappers of them only return `ENOSYS`: they are
+//! per thread in Linux and per process in POSIX. Thread 0 is the calling thread in all of them.
 
 /// In place of a thread's id.
 pub(crate) const CALLING_THREAD: u32 = 0;
@@ -33,7 +33,8 @@ mod linux {
     pub(crate) fn set_idle(thread: u32) -> bool {
         // The kernel's `sched_param` has this one field; libc's has more on some targets.
         let priority: c_int = 0;
-        // SAFETY: the kernel reads one `c_int` from the pointer, and `priority` is one and outlives the call.
+        // SAFETY: the kernel reads one `c_int` from the pointer, and `priority` is one and outlives
+        // the call.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_sched_setscheduler,
@@ -59,8 +60,8 @@ mod linux {
         period: u64,
     }
 
-    /// Sets the time slice of the calling thread, which must be of the normal policy, in nanoseconds; says whether the
-    /// system accepted. Kernels before 6.12 accept and ignore it.
+    /// Sets the time slice of the calling thread, which must be of the normal policy, in
+    /// nanoseconds; says whether the system accepted. Kernels before 6.12 accept and ignore it.
     pub(crate) fn set_slice(slice_ns: u64) -> bool {
         let Some(nice) = nice(super::CALLING_THREAD) else {
             return false;
@@ -73,8 +74,8 @@ mod linux {
             runtime: slice_ns,
             ..Attributes::default()
         };
-        // SAFETY: the kernel reads the number of bytes that `size` says from the pointer, and `attributes` has them and
-        // outlives the call.
+        // SAFETY: the kernel reads the number of bytes that `size` says from the pointer, and
+        // `attributes` has them and outlives the call.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_sched_setattr,
@@ -131,7 +132,8 @@ mod linux {
 
     /// The CPU time that a thread of this process has used, `None` if there is no such thread.
     pub(crate) fn thread_cpu_time(id: u32) -> Option<Duration> {
-        // As `pthread_getcpuclockid` makes it: the inverted id, and the bits for "of a thread" and "scheduled".
+        // As `pthread_getcpuclockid` makes it: the inverted id, and the bits for "of a thread" and
+        // "scheduled".
         let clock = (!(id as libc::clockid_t) << 3) | 0b110;
         let mut time = MaybeUninit::<libc::timespec>::uninit();
         // SAFETY: `time` has room for a timespec.
@@ -160,8 +162,8 @@ mod linux {
             };
             *word |= 1 << (cpu % WORD_BITS);
         }
-        // SAFETY: the kernel reads `size_of_val(&mask)` bytes from the pointer, all of them in `mask`, which
-        // outlives the call.
+        // SAFETY: the kernel reads `size_of_val(&mask)` bytes from the pointer, all of them in
+        // `mask`, which outlives the call.
         let result = unsafe {
             libc::sched_setaffinity(
                 thread as libc::pid_t,

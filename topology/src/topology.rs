@@ -43,9 +43,9 @@ impl Topology {
     /// The machine this runs on: [`Topology::read`] of `/sys` for the [`allowed_cpus`], and
     /// [`Topology::flat`] where that cannot be read (other systems, some sandboxes).
     ///
-    /// The allowed CPUs are asked for in every call. What they share is read once in a process, and again
-    /// when there is an allowed CPU that the last reading was not for: a machine does not change its caches,
-    /// and the files take longer to read than a thread takes to start.
+    /// The allowed CPUs are asked for in every call. What they share is read once in a process, and
+    /// again when there is an allowed CPU that the last reading was not for: a machine does not
+    /// change its caches, and the files take longer to read than a thread takes to start.
     pub fn detect() -> Self {
         static KNOWN: Known = Known(Mutex::new(None));
         let allowed = allowed_cpus();
@@ -70,14 +70,15 @@ impl Topology {
 
     /// Reads the sysfs tree at `root` (`/sys`, or a copy of one) for the CPUs in `allowed`.
     ///
-    /// Files that a kernel may leave out are made up for: without the sibling lists a CPU is a core of its
-    /// own and all are one package, without a cache of level 3 the CPUs of a package and node count as
-    /// sharing one, without NUMA all is node 0. Nodes without CPUs (memory alone) are legal.
+    /// Files that a kernel may leave out are made up for: without the sibling lists a CPU is a core
+    /// of its own and all are one package, without a cache of level 3 the CPUs of a package and
+    /// node count as sharing one, without NUMA all is node 0. Nodes without CPUs (memory alone) are
+    /// legal.
     ///
     /// # Errors
     ///
-    /// `NotFound` where `allowed` has a CPU that the tree has not; `InvalidData`, with the name of the file,
-    /// where a file does not hold what it should; and the errors of reading files.
+    /// `NotFound` where `allowed` has a CPU that the tree has not; `InvalidData`, with the name of
+    /// the file, where a file does not hold what it should; and the errors of reading files.
     pub fn read(root: &Path, allowed: &CpuSet) -> io::Result<Self> {
         let devices = root.join("devices/system");
         let nodes = read_nodes(&devices.join("node"))?;
@@ -135,8 +136,8 @@ impl Topology {
 
 /// What was read last.
 ///
-/// A newer reading replaces it and is not merged with it: the groups are called by their first CPU, which may
-/// be another one after CPUs were taken away or added.
+/// A newer reading replaces it and is not merged with it: the groups are called by their first CPU,
+/// which may be another one after CPUs were taken away or added.
 struct Known(Mutex<Option<Topology>>);
 
 impl Known {
@@ -190,7 +191,8 @@ fn read_nodes(dir: &Path) -> io::Result<BTreeMap<usize, CpuSet>> {
 }
 
 fn read_place(dir: &Path, cpu: usize, nodes: &BTreeMap<usize, CpuSet>) -> io::Result<Place> {
-    // Missing files are made up for, a missing CPU is not: this is then not the tree of this machine.
+    // Missing files are made up for, a missing CPU is not: this is then not the tree of this
+    // machine.
     fs::metadata(dir).map_err(|error| named(dir, error))?;
     // Each list under its present name, and under the one that it had before Linux 5.3.
     let core = first_list(
@@ -238,8 +240,8 @@ fn first_list(dir: &Path, names: [&str; 2]) -> io::Result<Option<CpuSet>> {
     Ok(None)
 }
 
-/// The entries `prefix0`, `prefix1`, ... of a directory, in the order of their numbers; none where there is
-/// no directory.
+/// The entries `prefix0`, `prefix1`, ... of a directory, in the order of their numbers; none where
+/// there is no directory.
 fn numbered(dir: &Path, prefix: &str) -> io::Result<BTreeMap<usize, PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,

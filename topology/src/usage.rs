@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::sys;
 
-/// The time that each of `cpus` has been busy since the system started, with whatever it was: everything but
-/// idling and waiting for disks. In steps of the clock tick, mostly 10 ms.
+/// The time that each of `cpus` has been busy since the system started, with whatever it was:
+/// everything but idling and waiting for disks. In steps of the clock tick, mostly 10 ms.
 ///
-/// `None` where `/proc/stat` cannot be read or has not all of them: it is Linux's, and some containers hide it.
+/// `None` where `/proc/stat` cannot be read or has not all of them: it is Linux's, and some
+/// containers hide it.
 ///
 /// ```
 /// use evenkeel_topology::{allowed_cpus, busy_times};
@@ -39,7 +40,8 @@ fn parse(stat: &str, cpus: &[usize], ticks_per_second: u64) -> Option<Vec<Durati
     cpus.iter().map(time).collect()
 }
 
-/// From a line `cpu3 user nice system idle iowait irq softirq steal ...`. What follows is contained in `user`.
+/// From a line `cpu3 user nice system idle iowait irq softirq steal ...`. What follows is contained
+/// in `user`.
 fn busy_ticks(line: &str) -> Option<(usize, u64)> {
     let (cpu, fields) = line.strip_prefix("cpu")?.split_once(' ')?;
     let cpu = cpu.parse().ok()?;
@@ -54,8 +56,8 @@ pub fn current_thread_id() -> u32 {
     sys::thread_id()
 }
 
-/// The CPU time that a thread of this process has used. `None` if it has ended, or the system (anything but
-/// Linux and Android) does not tell.
+/// The CPU time that a thread of this process has used. `None` if it has ended, or the system
+/// (anything but Linux and Android) does not tell.
 ///
 /// ```
 /// use evenkeel_topology::{current_thread_id, thread_cpu_time};
@@ -67,8 +69,9 @@ pub fn thread_cpu_time(id: u32) -> Option<Duration> {
     sys::thread_cpu_time(id)
 }
 
-/// Whether a thread of this process waits in the system, for whatever it is. `false` while it runs, or is ready to and
-/// waits for a CPU. `None` where that cannot be told: it has ended, or this is not Linux, or `/proc` is hidden.
+/// Whether a thread of this process waits in the system, for whatever it is. `false` while it runs,
+/// or is ready to and waits for a CPU. `None` where that cannot be told: it has ended, or this is
+/// not Linux, or `/proc` is hidden.
 ///
 /// ```
 /// use evenkeel_topology::{current_thread_id, thread_is_asleep};
@@ -87,7 +90,8 @@ fn is_asleep(stat: &str) -> Option<bool> {
     Some(matches!(state, "S" | "D"))
 }
 
-/// Where in the kernel a thread of this process waits, by the kernel's own name of the function, if it says so.
+/// Where in the kernel a thread of this process waits, by the kernel's own name of the function, if
+/// it says so.
 pub fn thread_wait_channel(id: u32) -> Option<String> {
     let name = fs::read_to_string(format!("/proc/self/task/{id}/wchan")).ok()?;
     (!name.is_empty() && name != "0").then_some(name)

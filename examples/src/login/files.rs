@@ -56,8 +56,8 @@ fn file_name(encoded: &str) -> Option<String> {
 
 /// Opens a file that really lies below `dir`, wherever symbolic links may lead.
 ///
-/// Who may write to the folder can exchange the file between the check and the opening; the folder's owner
-/// has to trust them anyway.
+/// Who may write to the folder can exchange the file between the check and the opening; the
+/// folder's owner has to trust them anyway.
 fn open(dir: &Path, name: &str) -> io::Result<(File, u64)> {
     let path = dir.join(name).canonicalize()?;
     // Opening a named pipe would wait for its other end.
@@ -85,7 +85,8 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// The body of a response that is read from a file, a chunk at a time and only as fast as the client takes it.
+/// The body of a response that is read from a file, a chunk at a time and only as fast as the
+/// client takes it.
 #[derive(Debug)]
 pub struct FileBody {
     file: Arc<File>,

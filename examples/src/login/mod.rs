@@ -1,8 +1,8 @@
 //! Logins against argon2 hashes, a health check, and a folder of files.
 //!
-//! Hashing a password is meant to be expensive: some 20 ms and 19 MiB each. Here it happens on the compute
-//! lane, so that `/healthz` and the files answer during a flood of logins as they do without one, and behind a
-//! [`Gate`], so that the flood does not take all the memory.
+//! Hashing a password is meant to be expensive: some 20 ms and 19 MiB each. Here it happens on the
+//! compute lane, so that `/healthz` and the files answer during a flood of logins as they do
+//! without one, and behind a [`Gate`], so that the flood does not take all the memory.
 
 mod files;
 mod users;
@@ -46,7 +46,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults: a hash for each thread of the compute lane, and a second's worth of logins that wait.
+    /// The defaults: a hash for each thread of the compute lane, and a second's worth of logins
+    /// that wait.
     pub fn new(users: Users, dir: impl Into<PathBuf>) -> Self {
         Self {
             users,
@@ -141,7 +142,8 @@ impl Login {
         let verify = move || users.verify(&user, &password).then_some(user);
         match self.gate.try_enter()?.compute(verify).await? {
             Some(user) => Ok(text(StatusCode::OK, format!("welcome, {user}\n")).map(Either::Left)),
-            // HTTP wants a challenge with this status; browsers do nothing about a scheme they do not know.
+            // HTTP wants a challenge with this status; browsers do nothing about a scheme they do
+            // not know.
             None => Err(
                 Refusal::new(StatusCode::UNAUTHORIZED, "wrong user or password")
                     .with(header::WWW_AUTHENTICATE, "Json realm=\"login\""),

@@ -59,8 +59,8 @@ impl Users {
         })
     }
 
-    /// Reads users from a file with a line `user:$argon2id$...` for each. Empty lines and those that begin with
-    /// `#` say nothing.
+    /// Reads users from a file with a line `user:$argon2id$...` for each. Empty lines and those
+    /// that begin with `#` say nothing.
     ///
     /// # Errors
     ///
@@ -96,9 +96,10 @@ impl Users {
         Ok(())
     }
 
-    /// Whether this is the password of this user. It computes for a long time, and for as long when there is no
-    /// such user, because an answer that comes at once would tell who has an account. (A hash from a file that was
-    /// made with other parameters than those of [`new`](Self::new) still takes its own time.)
+    /// Whether this is the password of this user. It computes for a long time, and for as long when
+    /// there is no such user, because an answer that comes at once would tell who has an account.
+    /// (A hash from a file that was made with other parameters than those of [`new`](Self::new)
+    /// still takes its own time.)
     pub fn verify(&self, user: &str, password: &str) -> bool {
         let known = self.secrets.get(user);
         let verified = known.unwrap_or(&self.nobody).verify(password);
@@ -107,8 +108,9 @@ impl Users {
 }
 
 thread_local! {
-    /// The 19 MiB of a hash, kept for the next one: there are only as many threads on the compute lane as cores,
-    /// and allocators are not made for taking and giving back such pieces all the time.
+    /// The 19 MiB of a hash, kept for the next one: there are only as many threads on the compute
+    /// lane as cores, and allocators are not made for taking and giving back such pieces all the
+    /// time.
     static MEMORY: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -9,14 +9,14 @@ use crate::tasks::budget::{poll_operation, poll_output};
 /// Waits for a descriptor that no type of [`net`](crate::net) covers: a pipe, a device, an
 /// `eventfd`, a socket of another kind or of a C library.
 ///
-/// This is the driver's own [`AsyncFd`](evenkeel_io_driver::AsyncFd), whose methods see there. It is
-/// registered with the current runtime's driver, and whatever waits takes from the
+/// This is the driver's own [`AsyncFd`](evenkeel_io_driver::AsyncFd), whose methods see there. It
+/// is registered with the current runtime's driver, and whatever waits takes from the
 /// [budget](crate::task::coop) of the task. Dropping it closes the descriptor if `T` owns it.
 ///
 /// The descriptor must be in non-blocking mode, or an operation on it may block a worker. Regular
 /// files cannot be registered (on Linux, the constructor fails with
-/// [`PermissionDenied`](std::io::ErrorKind::PermissionDenied)): their operations always block, so use
-/// [`spawn_blocking`](crate::spawn_blocking) for them.
+/// [`PermissionDenied`](std::io::ErrorKind::PermissionDenied)): their operations always block, so
+/// use [`spawn_blocking`](crate::spawn_blocking) for them.
 ///
 /// # Examples
 ///

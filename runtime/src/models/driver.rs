@@ -9,9 +9,9 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-/// Two wakers against a thread that parks twice, in the futex and in the driver (each a sticky token). It
-/// leaves the second park only if it was woken, and one of the wakers may be preempted for ever between
-/// its two steps, as long as the other is not.
+/// Two wakers against a thread that parks twice, in the futex and in the driver (each a sticky
+/// token). It leaves the second park only if it was woken, and one of the wakers may be preempted
+/// for ever between its two steps, as long as the other is not.
 ///
 /// Caught: `notify` that leaves it at the mark of another waker; `begin` that overwrites a mark.
 #[test]
@@ -84,7 +84,8 @@ fn resting() {
     });
 }
 
-/// A task is queued while the supervisor goes to rest because all workers are in long polls: it is told.
+/// A task is queued while the supervisor goes to rest because all workers are in long polls: it is
+/// told.
 ///
 /// Caught: the fence of `try_rest` left out; a last look before `watching` is false.
 #[test]

@@ -1,10 +1,10 @@
 //! The real lane: threads that run [`run`] in its seats, with the real cells, queues and parkers.
 //!
-//! Beside them loom's are the deque, which has crossbeam's guarantees and no more, the futex, and the IO
-//! driver, which has no events. No time passes, and no worker spins or is on standby.
+//! Beside them loom's are the deque, which has crossbeam's guarantees and no more, the futex, and
+//! the IO driver, which has no events. No time passes, and no worker spins or is on standby.
 //!
-//! A task that is left while a worker sleeps, or a wake-up that is lost, shows as a deadlock, which loom
-//! reports.
+//! A task that is left while a worker sleeps, or a wake-up that is lost, shows as a deadlock, which
+//! loom reports.
 
 use crate::scheduler::driver_lock::DriverLock;
 use crate::scheduler::hooks::LaneHooks;
@@ -146,8 +146,8 @@ where
     handle
 }
 
-/// Counts what has been done, for one thread that waits for all of it. (Loom's `Notify` may wake for no
-/// reason.)
+/// Counts what has been done, for one thread that waits for all of it. (Loom's `Notify` may wake
+/// for no reason.)
 struct Done {
     left: AtomicUsize,
     changed: Notify,
@@ -174,7 +174,8 @@ impl Done {
     }
 }
 
-/// Something that a task waits for, once. Its lock is not loom's: nothing happens while it is locked.
+/// Something that a task waits for, once. Its lock is not loom's: nothing happens while it is
+/// locked.
 #[derive(Default)]
 struct Event(Mutex<(bool, Option<Waker>)>);
 
@@ -205,8 +206,8 @@ impl Event {
     }
 }
 
-/// Two tasks come from outside while the worker falls asleep, by a thread that may be preempted or by one
-/// that is latency-critical.
+/// Two tasks come from outside while the worker falls asleep, by a thread that may be preempted or
+/// by one that is latency-critical.
 #[test]
 fn tasks_from_outside() {
     for is_critical in [false, true] {
@@ -226,8 +227,8 @@ fn tasks_from_outside() {
     }
 }
 
-/// A task spawns two others, and its poll ends only when the first of them has been polled: the other
-/// worker is woken and steals it.
+/// A task spawns two others, and its poll ends only when the first of them has been polled: the
+/// other worker is woken and steals it.
 #[test]
 fn a_second_worker_is_woken_and_steals() {
     explore(1, || {
@@ -250,8 +251,8 @@ fn a_second_worker_is_woken_and_steals() {
     });
 }
 
-/// A thread that may be preempted wakes a task, whose poll has just ended or is about to, and which its
-/// worker polls, or has polled: the wake-up is deferred, and the task goes on.
+/// A thread that may be preempted wakes a task, whose poll has just ended or is about to, and which
+/// its worker polls, or has polled: the wake-up is deferred, and the task goes on.
 #[test]
 fn a_deferred_wake_against_a_poll_and_sleep() {
     explore(2, || {
@@ -280,9 +281,11 @@ impl Drop for Dropped {
     }
 }
 
-/// The lane is shut down while a wake-up is deferred, or a task comes: each future is dropped, once.
+/// The lane is shut down while a wake-up is deferred, or a task comes: each future is dropped,
+/// once.
 ///
-/// Caught: `defer` that does not look whether the lane is finished; `close` of the inbox that leaves it open.
+/// Caught: `defer` that does not look whether the lane is finished; `close` of the inbox that
+/// leaves it open.
 #[test]
 fn what_comes_in_a_shutdown() {
     for wakes in [false, true] {
@@ -314,8 +317,9 @@ fn what_comes_in_a_shutdown() {
     }
 }
 
-/// A worker is in a poll that ends only when another task has been polled, which is queued behind it: in
-/// its LIFO slot, if the poll spawned it. Its seat is taken, and the next thread there polls that task.
+/// A worker is in a poll that ends only when another task has been polled, which is queued behind
+/// it: in its LIFO slot, if the poll spawned it. Its seat is taken, and the next thread there polls
+/// that task.
 #[test]
 fn a_seat_is_taken_from_a_poll() {
     for is_spawned_inside in [false, true] {
@@ -375,8 +379,8 @@ fn take_seat(lane: &Arc<Lane>) -> FreeSeat {
     }
 }
 
-/// A poll surrenders its seat, as `block_in_place` does, and waits for a task that the next thread there
-/// polls.
+/// A poll surrenders its seat, as `block_in_place` does, and waits for a task that the next thread
+/// there polls.
 #[test]
 fn a_poll_surrenders_its_seat() {
     explore(2, || {

@@ -1,7 +1,8 @@
 //! Who has a worker's seat: `scheduler::lease`.
 //!
-//! Of the steps of `scheduler::{seat, run, takeover}` the models keep those that touch the seat. The thread
-//! that takes it sits down there itself; in the runtime a spare does, which is called under a lock.
+//! Of the steps of `scheduler::{seat, run, takeover}` the models keep those that touch the seat.
+//! The thread that takes it sits down there itself; in the runtime a spare does, which is called
+//! under a lock.
 
 use super::explore;
 use super::inboxes::{run, task};
@@ -14,9 +15,11 @@ use loom::thread;
 
 /// What belongs to a seat.
 struct Seat {
-    /// The owner's end of the deque: loom reports two who are there at once, or one who does not see what the other did.
+    /// The owner's end of the deque: loom reports two who are there at once, or one who does not
+    /// see what the other did.
     owned: UnsafeCell<u32>,
-    /// As in `scheduler::seat::Status`: the number of the poll, and its task, which is zero between polls.
+    /// As in `scheduler::seat::Status`: the number of the poll, and its task, which is zero between
+    /// polls.
     polls: AtomicU64,
     task: AtomicU64,
 }
@@ -90,7 +93,8 @@ fn use_held(lease: &Lease, seat: &Seat) -> bool {
     held
 }
 
-/// The code in a poll uses the seat `times`, and then the poll returns. True if the thread has the seat for good.
+/// The code in a poll uses the seat `times`, and then the poll returns. True if the thread has the
+/// seat for good.
 fn poll(lease: &Lease, seat: &Seat, times: u32) -> bool {
     lease.release();
     for _ in 0..times {
@@ -101,12 +105,13 @@ fn poll(lease: &Lease, seat: &Seat, times: u32) -> bool {
     use_held(lease, seat)
 }
 
-/// A poll in which the seat is used is taken over, and the taker uses it: never both at once, each sees what the other did,
-/// and in the end one of them has it.
+/// A poll in which the seat is used is taken over, and the taker uses it: never both at once, each
+/// sees what the other did, and in the end one of them has it.
 ///
-/// Caught: `acquire` without its fence; `try_revoke` without its fence; `try_revoke` that does not look whether the seat is
-/// held; one that stores LOST in place of the exchange; `refuse` that answers true without the exchange; `release` with Relaxed;
-/// `held` read with Relaxed in `try_revoke`. And only here: `refuse` that does not release what is lost.
+/// Caught: `acquire` without its fence; `try_revoke` without its fence; `try_revoke` that does not
+/// look whether the seat is held; one that stores LOST in place of the exchange; `refuse` that
+/// answers true without the exchange; `release` with Relaxed; `held` read with Relaxed in
+/// `try_revoke`. And only here: `refuse` that does not release what is lost.
 #[test]
 fn a_poll_that_uses_the_seat_against_a_taker() {
     explore(None, || {
@@ -121,7 +126,8 @@ fn a_poll_that_uses_the_seat_against_a_taker() {
 
 /// The poll just returns at the moment of the takeover.
 ///
-/// Caught: the mutations of the first model, but for those about releasing and the Relaxed read of `held`.
+/// Caught: the mutations of the first model, but for those about releasing and the Relaxed read of
+/// `held`.
 #[test]
 fn the_end_of_a_poll_against_a_taker() {
     explore(None, || {
@@ -132,7 +138,8 @@ fn the_end_of_a_poll_against_a_taker() {
     });
 }
 
-/// What the taker notes before it takes the seat is seen by who finds that it is lost, before it acquires.
+/// What the taker notes before it takes the seat is seen by who finds that it is lost, before it
+/// acquires.
 ///
 /// Caught: `is_lost` with Relaxed.
 #[test]
@@ -154,10 +161,12 @@ fn the_verdict_of_a_takeover() {
     });
 }
 
-/// A taker that withdraws, because the poll is another one, and asks again: the thread in the seat may answer the first
-/// question when there is a second, or none. Who has lost the seat cannot lose it again.
+/// A taker that withdraws, because the poll is another one, and asks again: the thread in the seat
+/// may answer the first question when there is a second, or none. Who has lost the seat cannot lose
+/// it again.
 ///
-/// Caught: `try_revoke` that leaves ASKED behind when it withdraws; the mutations of the first model.
+/// Caught: `try_revoke` that leaves ASKED behind when it withdraws; the mutations of the first
+/// model.
 #[test]
 fn a_taker_that_withdraws_and_asks_again() {
     explore(Some(4), || {
@@ -181,7 +190,8 @@ fn a_taker_that_withdraws_and_asks_again() {
     });
 }
 
-/// The seat is taken from the thread that was sent to take the place of another: at any time one of the three has it.
+/// The seat is taken from the thread that was sent to take the place of another: at any time one of
+/// the three has it.
 ///
 /// Caught: the mutations of the first model.
 #[test]
@@ -213,11 +223,12 @@ fn two_takeovers_in_a_row() {
     });
 }
 
-/// The worker goes from one poll to the next while it is looked at: the poll that is taken over is the one that was seen.
-/// `held` is released after the poll was noted, so who sees that sees the poll as well.
+/// The worker goes from one poll to the next while it is looked at: the poll that is taken over is
+/// the one that was seen. `held` is released after the poll was noted, so who sees that sees the
+/// poll as well.
 ///
-/// Caught: `try_revoke` that does not ask `is_same_poll`; one that asks before it looks whether the seat is held; the mutations of
-/// the first model.
+/// Caught: `try_revoke` that does not ask `is_same_poll`; one that asks before it looks whether the
+/// seat is held; the mutations of the first model.
 #[test]
 fn a_later_poll_is_left_alone() {
     explore(Some(4), || {
@@ -247,11 +258,12 @@ fn a_later_poll_is_left_alone() {
     });
 }
 
-/// The thread surrenders its seat in the midst of a poll, and another one sits down, while the seat is about to be taken: one
-/// of the two has it, and the thread that had it has it no more.
+/// The thread surrenders its seat in the midst of a poll, and another one sits down, while the seat
+/// is about to be taken: one of the two has it, and the thread that had it has it no more.
 ///
-/// Caught: `surrender` that does not say LOST; one that releases before it says so; `try_revoke` that withdraws by a store. (A store of
-/// LOST in `surrender` would do as well as the exchange, but loom lets the taker's exchange overtake it.)
+/// Caught: `surrender` that does not say LOST; one that releases before it says so; `try_revoke`
+/// that withdraws by a store. (A store of LOST in `surrender` would do as well as the exchange, but
+/// loom lets the taker's exchange overtake it.)
 #[test]
 fn surrendering_against_a_taker() {
     explore(None, || {
@@ -278,10 +290,12 @@ struct Lifo(SlotOwner);
 // SAFETY: it is used by whoever has the seat, which is what the model is about.
 unsafe impl Sync for Lifo {}
 
-/// The code of a poll wakes two tasks, while its seat is taken: they go into the LIFO slot or, once the seat is gone, to the
-/// inbox. The next owner of the slot wakes one as well, and then takes what is there. Each task comes out once.
+/// The code of a poll wakes two tasks, while its seat is taken: they go into the LIFO slot or, once
+/// the seat is gone, to the inbox. The next owner of the slot wakes one as well, and then takes
+/// what is there. Each task comes out once.
 ///
-/// Caught: the mutations of the first model: an owner that takes a full slot for an empty one loses a task.
+/// Caught: the mutations of the first model: an owner that takes a full slot for an empty one loses
+/// a task.
 #[test]
 fn the_lifo_slot_of_a_seat_that_is_taken() {
     explore(Some(3), || {

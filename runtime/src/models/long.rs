@@ -1,7 +1,7 @@
 //! Tasks that wait until a core is free of long polls: `scheduler::long_queue`.
 //!
-//! A core may become free, a task come, and a worker fall asleep at the same moment. A task that is left while a worker sleeps
-//! whose core is free shows as a deadlock, which loom reports.
+//! A core may become free, a task come, and a worker fall asleep at the same moment. A task that is
+//! left while a worker sleeps whose core is free shows as a deadlock, which loom reports.
 
 use super::explore;
 use crate::scheduler::critical::LatencyCritical;
@@ -49,7 +49,8 @@ impl Lane {
         }
     }
 
-    /// A poll of a thread that has lost its seat counts as long on the core from now on, as in `Lane::try_take_seat`.
+    /// A poll of a thread that has lost its seat counts as long on the core from now on, as in
+    /// `Lane::try_take_seat`.
     fn enter(&self, core: usize, displaced: &Counted) {
         if self.long.enter(core, displaced) {
             self.notify(true);
@@ -63,7 +64,8 @@ impl Lane {
         }
     }
 
-    /// The loop of `scheduler::{run, wait}`: polls long tasks until `tasks` of them have begun, and tells then.
+    /// The loop of `scheduler::{run, wait}`: polls long tasks until `tasks` of them have begun, and
+    /// tells then.
     fn work(&self, index: usize, tasks: usize) {
         let counted = Counted::new();
         let mut searching = false;
@@ -122,9 +124,11 @@ fn end(lane: &Lane, workers: Vec<thread::JoinHandle<()>>) {
         .for_each(|worker| worker.join().unwrap());
 }
 
-/// On the one core a thread without a seat is in a long poll, which ends while a task comes and the worker falls asleep.
+/// On the one core a thread without a seat is in a long poll, which ends while a task comes and the
+/// worker falls asleep.
 ///
-/// Caught: `leave` without its fence; a thread that leaves and wakes nobody; a last look that leaves out the long tasks.
+/// Caught: `leave` without its fence; a thread that leaves and wakes nobody; a last look that
+/// leaves out the long tasks.
 #[test]
 fn a_core_becomes_free_and_a_task_comes() {
     explore(Some(3), || {
@@ -149,7 +153,8 @@ fn a_core_becomes_free_and_a_task_comes() {
 
 /// Two tasks for two workers, and the core of the first is taken: the other begins both.
 ///
-/// Caught: a worker of a core that is not free is woken; a worker that is done with a poll tells nobody of what waits.
+/// Caught: a worker of a core that is not free is woken; a worker that is done with a poll tells
+/// nobody of what waits.
 #[test]
 fn a_core_that_is_taken_is_left_out() {
     explore(Some(2), || {
@@ -181,9 +186,11 @@ fn a_core_is_taken_before_its_worker_begins() {
     });
 }
 
-/// A seat is taken, or about to be, when its poll ends: no count is left, and none is taken off twice.
+/// A seat is taken, or about to be, when its poll ends: no count is left, and none is taken off
+/// twice.
 ///
-/// Caught: `enter` that puts first and counts then; a taker that leaves what it has counted, and has not got the seat.
+/// Caught: `enter` that puts first and counts then; a taker that leaves what it has counted, and
+/// has not got the seat.
 #[test]
 fn a_poll_ends_when_its_seat_is_taken() {
     for taken in [false, true] {

@@ -1,7 +1,7 @@
 //! Falling asleep and being woken: `scheduler::idle`.
 //!
-//! The queue is a counter of tasks; what is modelled is that no task stays in it while a worker sleeps.
-//! A lost wake-up shows as a deadlock, which loom reports.
+//! The queue is a counter of tasks; what is modelled is that no task stays in it while a worker
+//! sleeps. A lost wake-up shows as a deadlock, which loom reports.
 
 use super::explore;
 use crate::scheduler::critical::LatencyCritical;
@@ -66,8 +66,8 @@ impl Lane {
         self.queue.load(Ordering::Relaxed) > 0
     }
 
-    /// The loop of `lane::worker` and `lane::rest`, with a task that stays in its poll until all tasks have begun: so
-    /// each must be found by another worker.
+    /// The loop of `lane::worker` and `lane::rest`, with a task that stays in its poll until all
+    /// tasks have begun: so each must be found by another worker.
     fn work(&self, index: usize, mut searching: bool, all_begun: &Notify) {
         loop {
             if !searching {
@@ -121,16 +121,16 @@ fn model(workers: usize, submitters: &'static [Submitter], preemptions: usize) {
 
 /// One task against one worker that falls asleep.
 ///
-/// Caught: the fence of `choose` left out; that of `fall_asleep` (with its bit set Relaxed) left out;
-/// no last look before the park.
+/// Caught: the fence of `choose` left out; that of `fall_asleep` (with its bit set Relaxed) left
+/// out; no last look before the park.
 #[test]
 fn submit_against_sleep() {
     model(1, &[Submitter::Critical], 3);
     model(1, &[Submitter::Preemptible], 3);
 }
 
-/// Two submitters against one worker that falls asleep: neither may rely on the other one, who has woken
-/// nobody yet.
+/// Two submitters against one worker that falls asleep: neither may rely on the other one, who has
+/// woken nobody yet.
 ///
 /// Caught: `notify` that counts the searcher before it has claimed a worker, and takes it back when
 /// there is none.
@@ -157,8 +157,8 @@ fn two_submitters_against_sleep() {
     });
 }
 
-/// Two tasks that must run at the same time, on two workers: the second submitter may find a searcher,
-/// who then has to wake the other worker.
+/// Two tasks that must run at the same time, on two workers: the second submitter may find a
+/// searcher, who then has to wake the other worker.
 ///
 /// Caught: the last searcher that finds a task and does not look for more work.
 #[test]
@@ -168,15 +168,15 @@ fn two_tasks_for_two_workers() {
 
 /// The same with submitters that claim nothing.
 ///
-/// Caught: a worker that was not claimed wakes up as no searcher (it takes one task, and looks for no
-/// other).
+/// Caught: a worker that was not claimed wakes up as no searcher (it takes one task, and looks for
+/// no other).
 #[test]
 fn two_tasks_for_two_workers_without_claims() {
     model(2, &[Submitter::Preemptible, Submitter::Preemptible], 2);
 }
 
-/// Two workers fall asleep at once, each of which would leave the driver to the other: one of them sees that it
-/// is the last, and goes there.
+/// Two workers fall asleep at once, each of which would leave the driver to the other: one of them
+/// sees that it is the last, and goes there.
 ///
 /// Caught: a worker that looks whether others are awake before its own bit is set.
 #[test]
@@ -196,8 +196,9 @@ fn the_last_one_to_sleep_goes_to_the_driver() {
     });
 }
 
-/// A little work is submitted while one worker is on standby and the other falls asleep: it is left to the latter only
-/// if that one comes to look. (The one on standby does not, here: that is about parallelism.)
+/// A little work is submitted while one worker is on standby and the other falls asleep: it is left
+/// to the latter only if that one comes to look. (The one on standby does not, here: that is about
+/// parallelism.)
 ///
 /// Caught: `choose` that reads who is awake before its fence; `fall_asleep` without its fence.
 #[test]

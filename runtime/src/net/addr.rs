@@ -13,7 +13,8 @@ use sealed::Resolution;
 /// Implemented for [`SocketAddr`] and its variants, for `(IpAddr, u16)` and its variants, for
 /// `&[SocketAddr]`, for text of the form `host:port`, for `(host, port)` with a textual host, and
 /// for references to any of these. Text that is an address already costs no look-up; a name is
-/// looked up on a thread for that, and not on the blocking pool, whose closures may wait for look-ups.
+/// looked up on a thread for that, and not on the blocking pool, whose closures may wait for
+/// look-ups.
 ///
 /// The trait is sealed: its method may change. Use [`lookup_host`] to resolve something.
 pub trait ToSocketAddrs: sealed::Resolve {}
@@ -31,7 +32,8 @@ pub trait ToSocketAddrs: sealed::Resolve {}
 ///
 /// # Cancel safety
 ///
-/// Dropping the future discards the answer; a look-up that has started runs to its end on its thread.
+/// Dropping the future discards the answer; a look-up that has started runs to its end on its
+/// thread.
 ///
 /// # Examples
 ///

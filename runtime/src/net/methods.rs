@@ -59,9 +59,9 @@ macro_rules! impl_readiness {
         impl $socket {
             /// Waits until the socket is ready for any of `interest`, and says for which.
             ///
-            /// The answer can be wrong: the next operation may still report that it would block, and
-            /// then has to be preceded by another wait. A stream of which the peer has closed its
-            /// writing direction is readable.
+            /// The answer can be wrong: the next operation may still report that it would block,
+            /// and then has to be preceded by another wait. A stream of which the peer has closed
+            /// its writing direction is readable.
             ///
             /// # Errors
             ///
@@ -74,12 +74,12 @@ macro_rules! impl_readiness {
                 self.socket.ready(interest).await
             }
 
-            /// Runs an operation of the caller's own on the socket, if it is believed to be ready for
-            /// it.
+            /// Runs an operation of the caller's own on the socket, if it is believed to be ready
+            /// for it.
             ///
-            /// `f` must do one non-blocking operation on this socket, for which `interest` stands. If
-            /// it reports [`io::ErrorKind::WouldBlock`], the socket is taken for not ready until the
-            /// system says otherwise.
+            /// `f` must do one non-blocking operation on this socket, for which `interest` stands.
+            /// If it reports [`io::ErrorKind::WouldBlock`], the socket is taken for not ready until
+            /// the system says otherwise.
             ///
             /// # Errors
             ///
@@ -93,8 +93,8 @@ macro_rules! impl_readiness {
                 self.socket.try_io(interest, f)
             }
 
-            /// Runs an operation of the caller's own on the socket, as often as it takes until it does
-            /// not report [`io::ErrorKind::WouldBlock`], waiting in between. See
+            /// Runs an operation of the caller's own on the socket, as often as it takes until it
+            /// does not report [`io::ErrorKind::WouldBlock`], waiting in between. See
             /// [`try_io`](Self::try_io) for what `f` may do.
             ///
             /// # Errors
@@ -172,11 +172,11 @@ macro_rules! impl_stream {
                 self.socket.poll_write_ready(cx)
             }
 
-            /// Reads what is there without waiting, and returns the number of bytes: 0 at the end of
-            /// the stream, or for an empty `buf`.
+            /// Reads what is there without waiting, and returns the number of bytes: 0 at the end
+            /// of the stream, or for an empty `buf`.
             ///
-            /// What a stream is ready for is learnt from the driver, a moment after it was made: wait
-            /// for [`readable`](Self::readable) first.
+            /// What a stream is ready for is learnt from the driver, a moment after it was made:
+            /// wait for [`readable`](Self::readable) first.
             ///
             /// # Errors
             ///
@@ -195,10 +195,11 @@ macro_rules! impl_stream {
                 self.socket.try_read_vectored(bufs)
             }
 
-            /// Writes what fits into the send buffer without waiting, and returns the number of bytes.
+            /// Writes what fits into the send buffer without waiting, and returns the number of
+            /// bytes.
             ///
-            /// What a stream is ready for is learnt from the driver, a moment after it was made: wait
-            /// for [`writable`](Self::writable) first.
+            /// What a stream is ready for is learnt from the driver, a moment after it was made:
+            /// wait for [`writable`](Self::writable) first.
             ///
             /// # Errors
             ///
@@ -207,7 +208,8 @@ macro_rules! impl_stream {
                 self.socket.try_write(buf)
             }
 
-            /// As [`try_write`](Self::try_write), from one buffer after the other in one system call.
+            /// As [`try_write`](Self::try_write), from one buffer after the other in one system
+            /// call.
             ///
             /// # Errors
             ///
@@ -222,8 +224,8 @@ macro_rules! impl_stream {
                 split::split(self)
             }
 
-            /// Splits the stream into owned halves, which can be moved to different tasks. This costs
-            /// one allocation.
+            /// Splits the stream into owned halves, which can be moved to different tasks. This
+            /// costs one allocation.
             ///
             /// Dropping the writing half shuts down the writing direction.
             pub fn into_split(self) -> ($halves::OwnedReadHalf, $halves::OwnedWriteHalf) {
@@ -314,8 +316,8 @@ macro_rules! impl_datagrams {
             ///
             /// # Errors
             ///
-            /// The error of the operating system: for instance if the socket is not connected, if the
-            /// datagram is too large, or if the peer is gone.
+            /// The error of the operating system: for instance if the socket is not connected, if
+            /// the datagram is too large, or if the peer is gone.
             /// [`io::ErrorKind::ConnectionRefused`] tells that a UDP peer rejected an earlier
             /// datagram.
             ///

@@ -1,8 +1,9 @@
 //! A mio socket that is registered with the current runtime's IO driver: what all types of this
 //! module wrap.
 //!
-//! Everything that waits goes through here, and takes from the task's budget ([`coop`](crate::task::coop));
-//! and everything that reads into memory which is not initialised yet.
+//! Everything that waits goes through here, and takes from the task's budget
+//! ([`coop`](crate::task::coop)); and everything that reads into memory which is not initialised
+//! yet.
 
 use std::fmt;
 use std::future::Future;
@@ -44,8 +45,8 @@ pub trait MioStream: MioSocket {
 }
 
 /// A peer that is gone is an error of the write and no signal: in a C program SIGPIPE may end the
-/// process. Every way of writing to a stream or a Unix socket goes with it; the standard library's for
-/// UDP do so by themselves. Apple's systems have an option of the socket in its place.
+/// process. Every way of writing to a stream or a Unix socket goes with it; the standard library's
+/// for UDP do so by themselves. Apple's systems have an option of the socket in its place.
 #[cfg(all(unix, not(target_vendor = "apple")))]
 pub(in crate::net) const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 #[cfg(not(all(unix, not(target_vendor = "apple"))))]
@@ -111,9 +112,9 @@ macro_rules! impl_stream {
 // As long as there was no urgent data: see `TcpStream::from_mio`.
 impl_stream!(mio::net::TcpStream, short_read_empties: true);
 impl_socket!(mio::net::UdpSocket);
-// A read ends early where the peer has passed a descriptor, credentials or an out-of-band byte, with
-// more bytes behind it, and nothing tells of that. So each end of what is there costs a read that
-// would block.
+// A read ends early where the peer has passed a descriptor, credentials or an out-of-band byte,
+// with more bytes behind it, and nothing tells of that. So each end of what is there costs a read
+// that would block.
 #[cfg(unix)]
 impl_stream!(mio::net::UnixStream, short_read_empties: false);
 #[cfg(unix)]

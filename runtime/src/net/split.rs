@@ -110,7 +110,8 @@ macro_rules! impl_half {
             ///
             /// # Errors
             ///
-            /// The error of the operating system, for instance if the stream is no longer connected.
+            /// The error of the operating system, for instance if the stream is no longer
+            /// connected.
             pub fn peer_addr(&self) -> io::Result<S::Addr> {
                 self.stream().peer()
             }

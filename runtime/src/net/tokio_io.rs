@@ -31,8 +31,8 @@ fn fill<E>(
     Poll::Ready(Ok(extra))
 }
 
-// Inlined, as are the methods that every program uses: after a system call a processor may mispredict each
-// return (mitigations empty its return stack), and a call less is 8 ns of a read.
+// Inlined, as are the methods that every program uses: after a system call a processor may
+// mispredict each return (mitigations empty its return stack), and a call less is 8 ns of a read.
 #[inline]
 fn poll_read(
     half: &impl AsStream,

@@ -97,7 +97,8 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if the future is dropped before it is done, the socket has the peer that it had.
+    /// Cancel safe: if the future is dropped before it is done, the socket has the peer that it
+    /// had.
     pub async fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
         try_each(addr, |addr| future::ready(self.socket.get().connect(addr))).await
     }

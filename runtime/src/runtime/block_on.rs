@@ -40,7 +40,8 @@ pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output 
             if let Poll::Ready(output) = budget::with_budget(|| future.as_mut().poll(&mut cx)) {
                 return output;
             }
-            // Whatever wakes us from here on leaves its mark in the parker, so the park below returns.
+            // Whatever wakes us from here on leaves its mark in the parker, so the park below
+            // returns.
             let deadline_ns = guard.timers().prepare_sleep(clock::now_ns(), wake);
             parker.0.park(clock::timeout(deadline_ns));
             let due = guard.timers().fire(clock::now_ns());

@@ -87,8 +87,9 @@ impl Builder {
 
     /// The number of compute workers. By default as many as there are IO workers.
     ///
-    /// Their threads are made when the compute lane is first used. If the system then refuses one, that is
-    /// logged and tried again every 100 ms; meanwhile tasks are run by those that there are, or wait.
+    /// Their threads are made when the compute lane is first used. If the system then refuses one,
+    /// that is logged and tried again every 100 ms; meanwhile tasks are run by those that there
+    /// are, or wait.
     ///
     /// Zero is an error of [`build`](Builder::build).
     pub fn compute_threads(&mut self, threads: usize) -> &mut Self {
@@ -96,8 +97,8 @@ impl Builder {
         self
     }
 
-    /// The most threads that the blocking pool may have, and as many again each for the look-up of names and for blocking calls
-    /// of tokio's; 512 by default. Calls beyond that wait in a queue.
+    /// The most threads that the blocking pool may have, and as many again each for the look-up of
+    /// names and for blocking calls of tokio's; 512 by default. Calls beyond that wait in a queue.
     ///
     /// Zero is an error of [`build`](Builder::build).
     pub fn max_blocking_threads(&mut self, threads: usize) -> &mut Self {
@@ -105,16 +106,18 @@ impl Builder {
         self
     }
 
-    /// How long a thread of the blocking pool waits for another call before it ends; 10 s by default. So do spares, which
-    /// replace IO workers, beyond the one that is always ready. With [`Duration::MAX`] they wait for ever.
+    /// How long a thread of the blocking pool waits for another call before it ends; 10 s by
+    /// default. So do spares, which replace IO workers, beyond the one that is always ready. With
+    /// [`Duration::MAX`] they wait for ever.
     pub fn thread_keep_alive(&mut self, keep_alive: Duration) -> &mut Self {
         self.thread_keep_alive = keep_alive;
         self
     }
 
-    /// The first part of the threads' names; `evenkeel` by default. The rest says what the thread is:
-    /// `-io-0`, `-cpu-0`, `-blk-0`, `-dns-0` (which looks names up), `-driver`, `-spr-0` (a spare, which may replace an IO
-    /// worker), `-tokio` and `-tokio-blk` (see [`coop`](crate::task::coop#tokios-channels)). Linux shows the first 15 bytes.
+    /// The first part of the threads' names; `evenkeel` by default. The rest says what the thread
+    /// is: `-io-0`, `-cpu-0`, `-blk-0`, `-dns-0` (which looks names up), `-driver`, `-spr-0` (a
+    /// spare, which may replace an IO worker), `-tokio` and `-tokio-blk` (see
+    /// [`coop`](crate::task::coop#tokios-channels)). Linux shows the first 15 bytes.
     pub fn thread_name(&mut self, name: impl Into<String>) -> &mut Self {
         self.thread_name = name.into();
         self
@@ -136,51 +139,53 @@ impl Builder {
     }
 
     /// The priority of the compute workers; [`ComputePriority::Idle`] by default. Where the system
-    /// refuses it, the next weaker one is used; [`Handle::compute_priority`](super::Handle::compute_priority)
-    /// tells which.
+    /// refuses it, the next weaker one is used;
+    /// [`Handle::compute_priority`](super::Handle::compute_priority) tells which.
     pub fn compute_priority(&mut self, priority: ComputePriority) -> &mut Self {
         self.compute_priority = priority;
         self
     }
 
-    /// Which heuristics of the scheduler are on. For measuring what each is worth; not part of the API.
+    /// Which heuristics of the scheduler are on. For measuring what each is worth; not part of the
+    /// API.
     #[doc(hidden)]
     pub fn tuning(&mut self, tuning: Tuning) -> &mut Self {
         self.tuning = tuning;
         self
     }
 
-    /// When a worker that is stuck in a poll is replaced by another thread; see [`TakeoverPolicy`] for the default.
+    /// When a worker that is stuck in a poll is replaced by another thread; see [`TakeoverPolicy`]
+    /// for the default.
     pub fn takeover(&mut self, policy: TakeoverPolicy) -> &mut Self {
         self.takeover = policy;
         self
     }
 
-    /// Calls `f` on every worker and every blocking thread as it starts, pinned and with its priority: on IO
-    /// workers when the runtime is built, on the others when they are first needed. A spare thread, which may replace
-    /// an IO worker, is not pinned yet. A panic in it is logged, and the thread goes on.
+    /// Calls `f` on every worker and every blocking thread as it starts, pinned and with its
+    /// priority: on IO workers when the runtime is built, on the others when they are first needed.
+    /// A spare thread, which may replace an IO worker, is not pinned yet. A panic in it is logged,
+    /// and the thread goes on.
     pub fn on_thread_start(&mut self, f: impl Fn() + Send + Sync + 'static) -> &mut Self {
         self.hooks.start = Some(Foreign::new(Arc::new(f)));
         self
     }
 
-    /// Calls `f` on every worker and every blocking thread before it ends. A panic in it is logged, and the thread ends as it
-    /// would have.
+    /// Calls `f` on every worker and every blocking thread before it ends. A panic in it is logged,
+    /// and the thread ends as it would have.
     pub fn on_thread_stop(&mut self, f: impl Fn() + Send + Sync + 'static) -> &mut Self {
         self.hooks.stop = Some(Foreign::new(Arc::new(f)));
         self
     }
 
-    /// Starts the runtime: its IO workers, and its supervisor, which makes all others when they are needed.
-    /// Threads inherit the affinity and the priority of the caller where nothing else is set, so build it
-    /// from an ordinary thread.
+    /// Starts the runtime: its IO workers, and its supervisor, which makes all others when they are
+    /// needed. Threads inherit the affinity and the priority of the caller where nothing else is
+    /// set, so build it from an ordinary thread.
     ///
     /// # Errors
     ///
-    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): a number of threads is zero or too large, polls are to be taken
-    ///   over after no time, the name has
-    ///   a NUL byte, or the pinning names a CPU that the process may not use; the message says which it
-    ///   may use.
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput): a number of threads is zero or too large,
+    ///   polls are to be taken over after no time, the name has a NUL byte, or the pinning names a
+    ///   CPU that the process may not use; the message says which it may use.
     /// - What the system says when it refuses one of these threads, or a descriptor.
     pub fn build(&mut self) -> io::Result<Runtime> {
         let parallelism = parallelism();
@@ -337,7 +342,8 @@ impl Builder {
         let name = format!("{}-{kind}", self.thread_name);
         let (start, stop) = (self.hooks.clone(), self.hooks.clone());
         let runtime = runtime.clone();
-        // The supervisor, which makes the threads, keeps the runtime; when one has started, perhaps nobody does.
+        // The supervisor, which makes the threads, keeps the runtime; when one has started, perhaps
+        // nobody does.
         let enter = move || {
             let shared = upgrade(&runtime);
             move || {

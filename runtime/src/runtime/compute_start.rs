@@ -1,7 +1,8 @@
 //! Starting the compute workers, when the lane is first used ([`FirstUse`]).
 //!
-//! A runtime that never computes then has no threads for it, and starts and ends in half the time. A worker looks for work
-//! before it sleeps (see `scheduler::idle`), and so finds what was queued before there was a worker.
+//! A runtime that never computes then has no threads for it, and starts and ends in half the time.
+//! A worker looks for work before it sleeps (see `scheduler::idle`), and so finds what was queued
+//! before there was a worker.
 
 use super::first_use::FirstUse;
 use super::workers_alive::WorkersAlive;
@@ -57,7 +58,8 @@ impl ComputeStart {
         self.in_force.get().copied()
     }
 
-    /// Waits for the first thread, or for the system to refuse it: then there is none of a lower priority.
+    /// Waits for the first thread, or for the system to refuse it: then there is none of a lower
+    /// priority.
     pub(super) fn wait_for_priority(&self) -> ComputePriority {
         let mut refused = self.refused.lock();
         loop {

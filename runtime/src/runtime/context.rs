@@ -24,8 +24,8 @@ thread_local! {
     };
 }
 
-/// The runtime behind a count of its own, which only one thread touches as a rule. The runtime's own count
-/// is every thread's, and would go from core to core.
+/// The runtime behind a count of its own, which only one thread touches as a rule. The runtime's
+/// own count is every thread's, and would go from core to core.
 pub(crate) type ThreadShared = Arc<CachePadded<Arc<Shared>>>;
 
 struct Context {
@@ -141,8 +141,8 @@ pub(crate) fn may_lock(timers: &Arc<TimerShard>) -> bool {
     Caller::with(|caller| caller.latency_critical().is_some()) || is_own(timers)
 }
 
-/// Makes `runtime` the current one of this thread until the guard is dropped. On a thread that is ending,
-/// whose context is gone, it does nothing.
+/// Makes `runtime` the current one of this thread until the guard is dropped. On a thread that is
+/// ending, whose context is gone, it does nothing.
 pub(crate) fn enter(runtime: Arc<Shared>) -> EnterGuard {
     let runtime = shared(runtime);
     let entry = CONTEXT.try_with(|context| context.enter(runtime));
@@ -170,8 +170,8 @@ pub(crate) fn is_entered() -> bool {
 
 /// Ends [`enter`](super::Runtime::enter).
 ///
-/// Guards of one thread may be dropped in any order: the runtime that was entered last, of those that are still
-/// entered, is the current one.
+/// Guards of one thread may be dropped in any order: the runtime that was entered last, of those
+/// that are still entered, is the current one.
 #[must_use = "the runtime is entered only for as long as the guard lives"]
 #[derive(Debug)]
 pub struct EnterGuard {
@@ -240,7 +240,8 @@ impl Drop for Playing {
 
 /// A thread that drives one future.
 pub(crate) struct BlockOnGuard {
-    /// Its own, also on a thread of the runtime: that one may be shut down while the future goes on.
+    /// Its own, also on a thread of the runtime: that one may be shut down while the future goes
+    /// on.
     timers: Arc<TimerShard>,
     timers_before: Option<Arc<TimerShard>>,
     _playing: Playing,
@@ -271,7 +272,7 @@ impl BlockOnGuard {
         }
         let entered = enter(runtime);
         let timers = Arc::new(TimerShard::new());
-        // Not on a thread that is ending: there it has a place among those of the driver thread.
+        // Not on a thread that is ending: there it has a place among those of the supervisor.
         let timers_before = CONTEXT
             .try_with(|context| context.timers.replace(Some(timers.clone())))
             .ok()

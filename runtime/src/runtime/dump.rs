@@ -3,8 +3,8 @@ use super::supervisor::takeover::DisplacedReport;
 use crate::scheduler::lane::{Lane, SeatReport};
 use std::fmt;
 
-/// What every thread of a runtime was doing at a moment, as [`Handle::dump`](super::Handle::dump) found
-/// it. Made to be printed.
+/// What every thread of a runtime was doing at a moment, as [`Handle::dump`](super::Handle::dump)
+/// found it. Made to be printed.
 #[derive(Debug)]
 pub struct Dump {
     io: LaneDump,

@@ -1,15 +1,16 @@
-//! Threads that are made when something is first used, by the driver thread: it is of normal priority and not
-//! pinned, and a thread inherits both from its maker.
+//! Threads that are made when something is first used, by the supervisor: it is of normal
+//! priority and not pinned, and a thread inherits both from its maker.
 //!
 //! ```text
-//! first user                                driver thread
-//! 1. (queue what they are to do)            1. stage is WANTED: make the threads, each of which looks for
-//! 2. stage: UNUSED -> WANTED; it was           what there is to do;
-//!    something else: done                      stage = OVER
-//! 3. unpark the driver thread               2. park
+//! first user                                supervisor
+//! 1. (queue what they are to do)            1. stage is WANTED: make the threads, each of which
+//! 2. stage: UNUSED -> WANTED; it was           looks for what there is to do; stage = OVER
+//!    something else: done                   2. park
+//! 3. unpark the supervisor
 //! ```
 //!
-//! The unpark of step 3 is kept until the driver thread parks, so it looks at the stage after step 2.
+//! The unpark of step 3 is kept until the supervisor parks, so it looks at the stage after step
+//! 2.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -27,7 +28,7 @@ impl FirstUse {
         FirstUse(AtomicU8::new(UNUSED))
     }
 
-    /// The caller uses it. True if it is the first, and has to unpark the driver thread.
+    /// The caller uses it. True if it is the first, and has to unpark the supervisor.
     pub(super) fn want(&self) -> bool {
         self.0.load(Ordering::Relaxed) == UNUSED
             && self
@@ -36,7 +37,7 @@ impl FirstUse {
                 .is_ok()
     }
 
-    /// True if the driver thread has threads to make.
+    /// True if the supervisor has threads to make.
     pub(super) fn is_wanted(&self) -> bool {
         self.0.load(Ordering::Acquire) == WANTED
     }

@@ -17,8 +17,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-/// True for futures and closures that whoever is given them by a user boxes at once: without optimisation each call that they are
-/// handed on by copies them, and a large value on its way overflows a small stack (crossbeam#1146).
+/// True for futures and closures that whoever is given them by a user boxes at once: without
+/// optimisation each call that they are handed on by copies them, and a large value on its way
+/// overflows a small stack (crossbeam#1146).
 pub(crate) trait Size: Sized {
     /// A constant, so that the other way is left out of every build.
     const IS_LARGE: bool = size_of::<Self>() > 4096;
@@ -28,8 +29,8 @@ impl<T> Size for T {}
 
 /// A way to a runtime: spawns onto it from anywhere. Cheap to clone.
 ///
-/// A handle does not keep its runtime going. Once the [`Runtime`](super::Runtime) is dropped, whatever
-/// is spawned through a handle is cancelled at once.
+/// A handle does not keep its runtime going. Once the [`Runtime`](super::Runtime) is dropped,
+/// whatever is spawned through a handle is cancelled at once.
 #[derive(Clone)]
 pub struct Handle {
     pub(super) shared: Arc<Shared>,
@@ -138,13 +139,14 @@ impl Handle {
 
     /// Drives `future` on the calling thread until it completes.
     ///
-    /// Tasks it spawns run on the runtime's workers. See [`Runtime::block_on`](super::Runtime::block_on).
-    /// In the destructor of a thread-local, where this works as well, no runtime may be the current one: use the handle.
+    /// Tasks it spawns run on the runtime's workers. See
+    /// [`Runtime::block_on`](super::Runtime::block_on). In the destructor of a thread-local, where
+    /// this works as well, no runtime may be the current one: use the handle.
     ///
     /// # Panics
     ///
-    /// On a worker of a runtime, or inside another `block_on`: that thread must not block. In a child made by
-    /// `fork`. If the future panics.
+    /// On a worker of a runtime, or inside another `block_on`: that thread must not block. In a
+    /// child made by `fork`. If the future panics.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         if F::IS_LARGE {
@@ -156,9 +158,9 @@ impl Handle {
     /// The priority of the compute lane that is in force, which may be less than was asked for: the
     /// system can refuse it.
     ///
-    /// If the lane has not been used yet, this starts its threads and waits for the first of them, some tens
-    /// of microseconds. If the system refuses to make that one, or the runtime is shut down before it was
-    /// made, the answer is [`Normal`](ComputePriority::Normal).
+    /// If the lane has not been used yet, this starts its threads and waits for the first of them,
+    /// some tens of microseconds. If the system refuses to make that one, or the runtime is shut
+    /// down before it was made, the answer is [`Normal`](ComputePriority::Normal).
     pub fn compute_priority(&self) -> ComputePriority {
         let start = &self.shared.compute_start;
         if let Some(priority) = start.known_priority() {
@@ -166,8 +168,8 @@ impl Handle {
         }
         self.shared.want_compute();
         if Caller::with(|caller| matches!(caller, Caller::Supervisor)) {
-            // A waker, on the supervisor that would make the threads, or one that is as good. The error
-            // is known to those who wait.
+            // A waker, on the supervisor that would make the threads, or one that is as good. The
+            // error is known to those who wait.
             let _ = self.shared.start_compute();
         }
         start.wait_for_priority()
@@ -180,10 +182,11 @@ impl Handle {
             .collect()
     }
 
-    /// What every thread of the runtime is doing and what waits for it, for a log or an error report.
+    /// What every thread of the runtime is doing and what waits for it, for a log or an error
+    /// report.
     ///
-    /// A snapshot without a stop: its parts are read one after another. It takes a lock of each worker
-    /// for a moment, so it is not for a hot path.
+    /// A snapshot without a stop: its parts are read one after another. It takes a lock of each
+    /// worker for a moment, so it is not for a hot path.
     pub fn dump(&self) -> Dump {
         Dump::of(&self.shared)
     }

@@ -78,8 +78,8 @@ impl Shared {
             Place::Blocking => {
                 let (io, tokio) = (self.io.clone(), self.tokio.clone());
                 let long = self.takeover.policy.after;
-                // Refused, the job is dropped, and with it the task. While it waits in that queue the task is in its registry as
-                // well, where a shutdown finds it.
+                // Refused, the job is dropped, and with it the task. While it waits in that queue
+                // the task is in its registry as well, where a shutdown finds it.
                 let _ = self.blocking.execute(move || {
                     // It sees a worker here as elsewhere.
                     let _playing = context::play_worker();

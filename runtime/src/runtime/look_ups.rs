@@ -1,6 +1,6 @@
-//! Name look-ups have a pool of their own. In the blocking pool they would wait for its threads, and
-//! those may run closures that wait for a look-up: with as many of them as there are threads, for ever.
-//! A look-up waits for nobody. The pool has no thread until the first one.
+//! Name look-ups have a pool of their own. In the blocking pool they would wait for its threads,
+//! and those may run closures that wait for a look-up: with as many of them as there are threads,
+//! for ever. A look-up waits for nobody. The pool has no thread until the first one.
 
 use super::handle::Handle;
 use super::shared::Shared;
@@ -20,8 +20,8 @@ impl Handle {
     }
 }
 
-/// The result of a look-up. Dropped before that has begun, it never will be: nobody waits for it, and the drop of the
-/// runtime would.
+/// The result of a look-up. Dropped before that has begun, it never will be: nobody waits for it,
+/// and the drop of the runtime would.
 pub struct LookUp<T: Send>(BlockingTask<T>);
 
 impl<T: Send> Future for LookUp<T> {
@@ -39,8 +39,8 @@ impl<T: Send> Drop for LookUp<T> {
 }
 
 impl Shared {
-    /// Makes the threads that the pools want. Some time if it has to be tried again; after a failure
-    /// that is `retry`.
+    /// Makes the threads that the pools want. Some time if it has to be tried again; after a
+    /// failure that is `retry`.
     pub(super) fn make_threads(&self, retry: Duration) -> Option<Duration> {
         let pools = [&self.blocking, &self.look_ups];
         // A pool has logged its error.

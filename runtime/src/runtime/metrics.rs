@@ -3,7 +3,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Numbers about a runtime, from [`Handle::metrics`](super::Handle::metrics). Counts are since it was built.
+/// Numbers about a runtime, from [`Handle::metrics`](super::Handle::metrics). Counts are since it
+/// was built.
 ///
 /// Each number is read when it is asked for. None of them takes a lock.
 #[derive(Clone)]
@@ -40,14 +41,16 @@ impl RuntimeMetrics {
         self.shared.blocking.queued()
     }
 
-    /// How many polls have lost their worker: they took long, and another thread took its place, for the sake of others. No
-    /// sign that something is wrong, where long and short polls are mixed. See [`TakeoverPolicy`](super::TakeoverPolicy).
+    /// How many polls have lost their worker: they took long, and another thread took its place,
+    /// for the sake of others. No sign that something is wrong, where long and short polls are
+    /// mixed. See [`TakeoverPolicy`](super::TakeoverPolicy).
     pub fn takeovers(&self) -> u64 {
         self.count(&self.shared.takeover.counts.takeovers)
     }
 
-    /// How often a worker should have been replaced, and could not be: the policy's `max_threads` was reached, or
-    /// the system refused a thread. Tried again, and counted again, for as long as the worker is stuck.
+    /// How often a worker should have been replaced, and could not be: the policy's `max_threads`
+    /// was reached, or the system refused a thread. Tried again, and counted again, for as long as
+    /// the worker is stuck.
     pub fn takeovers_refused(&self) -> u64 {
         self.count(&self.shared.takeover.counts.refused)
     }
@@ -62,7 +65,8 @@ impl RuntimeMetrics {
             .load(Ordering::Relaxed)
     }
 
-    /// How many times a task was sent to the compute lane because its polls kept computing for long.
+    /// How many times a task was sent to the compute lane because its polls kept computing for
+    /// long.
     pub fn tasks_moved_to_compute(&self) -> u64 {
         self.count(&self.shared.takeover.counts.moved_to_compute)
     }

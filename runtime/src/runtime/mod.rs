@@ -44,28 +44,32 @@ use workers_alive::WorkersAlive;
 ///
 /// # Shutdown
 ///
-/// Futures are dropped at their next await point, and closures of [`spawn_compute`](Runtime::spawn_compute) that have not
-/// begun are dropped unrun. So is whatever is spawned from then on. Each of their [`JoinHandle`]s gives a
-/// [`JoinError`](crate::task::JoinError) with [`is_cancelled`](crate::task::JoinError::is_cancelled).
+/// Futures are dropped at their next await point, and closures of
+/// [`spawn_compute`](Runtime::spawn_compute) that have not begun are dropped unrun. So is whatever
+/// is spawned from then on. Each of their [`JoinHandle`]s gives a
+/// [`JoinError`](crate::task::JoinError) with
+/// [`is_cancelled`](crate::task::JoinError::is_cancelled).
 ///
-/// Closures of [`spawn_blocking`](Runtime::spawn_blocking) that were there before *run*, also those that wait in the queue: the
-/// last line of a log is written. They are cancelled only if the pool has no thread and the system refuses one.
+/// Closures of [`spawn_blocking`](Runtime::spawn_blocking) that were there before *run*, also those
+/// that wait in the queue: the last line of a log is written. They are cancelled only if the pool
+/// has no thread and the system refuses one.
 ///
-/// Code that runs cannot be stopped: dropping the runtime waits for all blocking closures, and for polls and other closures
-/// that have begun, *for ever* if they never end. Where that can happen (a read from a terminal, say), use
-/// [`shutdown_timeout`](Runtime::shutdown_timeout) or [`shutdown_background`](Runtime::shutdown_background). It also waits
-/// until all threads have ended, the destructors of their thread-locals included.
+/// Code that runs cannot be stopped: dropping the runtime waits for all blocking closures, and for
+/// polls and other closures that have begun, *for ever* if they never end. Where that can happen (a
+/// read from a terminal, say), use [`shutdown_timeout`](Runtime::shutdown_timeout) or
+/// [`shutdown_background`](Runtime::shutdown_background). It also waits until all threads have
+/// ended, the destructors of their thread-locals included.
 ///
-/// Dropped on a worker of a runtime, or inside [`block_on`](Runtime::block_on), it shuts down in the
-/// background, because waiting there could never end. Dropped by one of its own blocking closures it waits for everything
-/// but the blocking pool.
+/// Dropped on a worker of a runtime, or inside [`block_on`](Runtime::block_on), it shuts down in
+/// the background, because waiting there could never end. Dropped by one of its own blocking
+/// closures it waits for everything but the blocking pool.
 ///
 /// # Fork
 ///
 /// As with every multithreaded program, a child made by `fork` has only the calling thread, so a
-/// runtime is of no use there. [`block_on`](Runtime::block_on) panics, tasks are never polled, and sockets cannot be
-/// made. Dropping the runtime, its handles and its sockets does nothing to the parent: a runtime is not shut down, and what it has is
-/// left to the end of the process.
+/// runtime is of no use there. [`block_on`](Runtime::block_on) panics, tasks are never polled, and
+/// sockets cannot be made. Dropping the runtime, its handles and its sockets does nothing to the
+/// parent: a runtime is not shut down, and what it has is left to the end of the process.
 pub struct Runtime {
     handle: Handle,
     /// Gone once it is shut down.
@@ -94,20 +98,21 @@ impl Runtime {
             .threads
             .start("driver", move || supervisor::run(&of_supervisor))
             .and_then(|()| shared.start_io(&alive));
-        // Before the runtime, whose drop waits for the supervisor, which ends with the last of them.
+        // Before the runtime, whose drop waits for the supervisor, which ends with the last of
+        // them.
         drop(alive);
         started.map(|()| runtime)
     }
 
     /// Drives `future` on the calling thread until it completes, inside this runtime.
     ///
-    /// The future itself does not move to a worker; what it spawns does. Several threads may do this
-    /// at the same time.
+    /// The future itself does not move to a worker; what it spawns does. Several threads may do
+    /// this at the same time.
     ///
     /// # Panics
     ///
-    /// On a worker of a runtime, or inside another `block_on`: that thread must not block. In a child made by
-    /// `fork`. If the future panics.
+    /// On a worker of a runtime, or inside another `block_on`: that thread must not block. In a
+    /// child made by `fork`. If the future panics.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         if F::IS_LARGE {
@@ -166,23 +171,25 @@ impl Runtime {
     }
 
     /// Makes this the current runtime of the calling thread until the guard is dropped, so that
-    /// [`spawn`](crate::spawn()) and the types of [`net`](crate::net) and [`time`](crate::time) work there.
+    /// [`spawn`](crate::spawn()) and the types of [`net`](crate::net) and [`time`](crate::time)
+    /// work there.
     pub fn enter(&self) -> EnterGuard {
         self.handle.enter()
     }
 
-    /// Shuts down, and waits no longer than `timeout` for code that is running and for blocking closures in the queue.
-    /// Threads that are still busy then are left to themselves, and end when that code does, those of the blocking pool
-    /// when the queue is empty.
+    /// Shuts down, and waits no longer than `timeout` for code that is running and for blocking
+    /// closures in the queue. Threads that are still busy then are left to themselves, and end when
+    /// that code does, those of the blocking pool when the queue is empty.
     ///
-    /// A last part of the waiting takes a thread, for at most as long; where the system refuses that, the destructors of
-    /// thread-locals may still run afterwards.
+    /// A last part of the waiting takes a thread, for at most as long; where the system refuses
+    /// that, the destructors of thread-locals may still run afterwards.
     pub fn shutdown_timeout(mut self, timeout: Duration) {
         shutdown::shut_down(&self.handle, self.alive.take(), Some(timeout));
     }
 
-    /// Shuts down without waiting for code that is running. Blocking closures that wait in the queue still run, on the
-    /// threads that there are, or on a new one if there are none; nobody waits for them.
+    /// Shuts down without waiting for code that is running. Blocking closures that wait in the
+    /// queue still run, on the threads that there are, or on a new one if there are none; nobody
+    /// waits for them.
     pub fn shutdown_background(self) {
         self.shutdown_timeout(Duration::ZERO);
     }

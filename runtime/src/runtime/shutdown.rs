@@ -4,11 +4,11 @@
 //! 2. The lanes are told: each worker leaves after its current poll, and cancels whatever waits
 //!    ([`scheduler::shutdown`](crate::scheduler)).
 //! 3. The blocking pools are told. Their queued closures still run.
-//! 4. The runtime lets go of [`WorkersAlive`]. With the last worker that leaves, tokio's thread and the
-//!    supervisor go, the latter once those closures need no more threads.
-//! 5. All threads are waited for, and meanwhile what is left is cancelled again and again: a worker that
-//!    is stuck in a poll may be waiting for a task to go away, or for one that it has spawned since, or
-//!    for IO.
+//! 4. The runtime lets go of [`WorkersAlive`]. With the last worker that leaves, tokio's thread and
+//!    the supervisor go, the latter once those closures need no more threads.
+//! 5. All threads are waited for, and meanwhile what is left is cancelled again and again: a worker
+//!    that is stuck in a poll may be waiting for a task to go away, or for one that it has spawned
+//!    since, or for IO.
 //! 6. The IO driver goes, so that blocking closures which await IO get an error; timers are woken.
 //! 7. The blocking closures are waited for, and all threads joined.
 
@@ -60,7 +60,8 @@ pub(super) fn shut_down(
         // No worker that leaves will do it.
         shared.compute.finish_shutdown();
     }
-    // The last worker that leaves stops the other threads, so that this one need not wake up for it.
+    // The last worker that leaves stops the other threads, so that this one need not wake up for
+    // it.
     drop(alive);
     shared.wait_for_threads(deadline);
     shared.watch.stop();

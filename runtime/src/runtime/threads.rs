@@ -13,7 +13,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 thread_local! {
-    /// The group that this thread belongs to, by its address, or 0. Without a destructor, so that it is there to the end.
+    /// The group that this thread belongs to, by its address, or 0. Without a destructor, so that
+    /// it is there to the end.
     static GROUP: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -53,9 +54,10 @@ impl fmt::Debug for Hooks {
 
 /// A group of threads that can be waited for with a limit, which `std`'s join cannot.
 ///
-/// A thread is counted until it has nothing more to do here; then the destructors of its thread-locals run, which are foreign
-/// code, and only a join waits for those. A shutdown first waits until none is counted, then joins them all, with a thread
-/// of its own if it has a deadline. Handles of threads that have ended before are handed to those that end next.
+/// A thread is counted until it has nothing more to do here; then the destructors of its
+/// thread-locals run, which are foreign code, and only a join waits for those. A shutdown first
+/// waits until none is counted, then joins them all, with a thread of its own if it has a deadline.
+/// Handles of threads that have ended before are handed to those that end next.
 pub(super) struct Threads {
     name: String,
     stack_size: Option<usize>,
@@ -70,8 +72,8 @@ struct Running {
     /// A thread of low priority takes it only if it is the last that ends.
     lock: Mutex<()>,
     none_left: Condvar,
-    /// Threads that have ended, for those that end next to join. Others only try to lock this, since they may be of low
-    /// priority.
+    /// Threads that have ended, for those that end next to join. Others only try to lock this,
+    /// since they may be of low priority.
     ended: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -187,8 +189,8 @@ impl Threads {
         true
     }
 
-    /// Waits until all threads have ended; not after `deadline`, nor if the system has no thread to wait with. Those that are
-    /// still busy then are left to themselves.
+    /// Waits until all threads have ended; not after `deadline`, nor if the system has no thread to
+    /// wait with. Those that are still busy then are left to themselves.
     pub(super) fn join(&self, deadline: Option<Instant>) {
         let mut threads = mem::take(&mut self.handles.lock().list);
         if !self.wait(deadline) {

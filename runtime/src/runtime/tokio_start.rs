@@ -6,7 +6,8 @@ use std::io;
 use std::sync::Arc;
 
 impl Shared {
-    /// Makes the thread of tokio's context. What runs there finds this runtime as well. To be called by the supervisor.
+    /// Makes the thread of tokio's context. What runs there finds this runtime as well. To be
+    /// called by the supervisor.
     ///
     /// # Errors
     ///
@@ -22,8 +23,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits for the blocking calls of tokio's that have begun, if its thread was not made before the
-    /// end. To be called by the supervisor.
+    /// Waits for the blocking calls of tokio's that have begun, if its thread was not made before
+    /// the end. To be called by the supervisor.
     pub(super) fn finish_tokio(self: &Arc<Self>) {
         let _entered = context::enter(self.clone());
         self.tokio.run();

@@ -112,8 +112,8 @@ impl NewWorker {
 
     /// Has `work` run tasks until the lane is shut down, on `cpu` if there is one.
     ///
-    /// To pin a thread makes the kernel move it. That takes about as long as making the thread did, so it
-    /// is put off until there is a task, or a hook that shall find it done.
+    /// To pin a thread makes the kernel move it. That takes about as long as making the thread did,
+    /// so it is put off until there is a task, or a hook that shall find it done.
     pub(super) fn run(self, mut cpu: Option<usize>, work: Work) {
         let shared = self.shared.clone();
         let hooks = shared.threads.hooks();

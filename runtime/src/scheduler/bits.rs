@@ -1,4 +1,5 @@
-//! A bit for each worker. Nothing is ordered by these: what depends on an order has fences around them.
+//! A bit for each worker. Nothing is ordered by these: what depends on an order has fences around
+//! them.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;

@@ -11,12 +11,13 @@ use std::time::Duration;
 /// A task that has one part of so many of a core has a large share of it.
 const LARGE_SHARE_PART: u32 = 8;
 
-/// Of the polls that may be those of hogs, the one counts by which long polls complete so much CPU time: any of 10 ms, and one of ten
-/// of 1 ms.
+/// Of the polls that may be those of hogs, the one counts by which long polls complete so much CPU
+/// time: any of 10 ms, and one of ten of 1 ms.
 const COUNTED: Duration = Duration::from_millis(10);
 
 impl WorkerState {
-    /// The poll is over; the task was of this class before. Others learn from those of which nothing is settled.
+    /// The poll is over; the task was of this class before. Others learn from those of which
+    /// nothing is settled.
     #[inline]
     pub(super) fn learn(&self, class: TaskClass) {
         let Some(length) = self.measured_length() else {
@@ -54,8 +55,9 @@ impl WorkerState {
         }
     }
 
-    /// The poll counts as one of a hog, if its task goes on: it has used a large share of what long polls have used since it
-    /// came, so that other programs do not matter. Not known of one that did not wait among them.
+    /// The poll counts as one of a hog, if its task goes on: it has used a large share of what long
+    /// polls have used since it came, so that other programs do not matter. Not known of one that
+    /// did not wait among them.
     fn hogs(&self) -> bool {
         let long = &self.lane.long;
         let (before, used) = (long.used(), self.measure.used());

@@ -8,8 +8,8 @@ pub(super) use crossbeam_deque::Steal;
 #[cfg(evenkeel_loom)]
 pub(super) use modelled::{Deque, Stealer};
 
-/// A queue under a lock, whose length is all that others see without it: no stronger than crossbeam's
-/// deque, so that the fences of the lane's protocols must do.
+/// A queue under a lock, whose length is all that others see without it: no stronger than
+/// crossbeam's deque, so that the fences of the lane's protocols must do.
 #[cfg(evenkeel_loom)]
 mod modelled {
     use crate::sync::atomic::{AtomicIsize, Ordering};

@@ -20,8 +20,8 @@ pub(crate) trait LaneHooks: Send + Sync {
     /// Has a task of the IO lane polled at `place`.
     fn send(&self, task: Task, place: Place);
 
-    /// Another thread is to take the seat of the calling one, a worker in a poll. True if one has: then
-    /// `surrender`, which is to be called at most once, has given the seat.
+    /// Another thread is to take the seat of the calling one, a worker in a poll. True if one has:
+    /// then `surrender`, which is to be called at most once, has given the seat.
     fn replace(
         &self,
         worker: usize,

@@ -18,50 +18,52 @@
 //!                                           3. work is left: steps 3 to 5 of a submitter; run it
 //! ```
 //!
-//! Why no task is left beside a sleeping worker. The fences put the submitter's push before its read of
-//! `searching` and `sleeping`, and the sleeper's bit before its last look.
-//! - The submitter sees no bit set: whoever sets one later looks after the push, and finds the task.
-//! - It sees `searching > 0`: that worker leaves the searching state later. If by sleeping, its last look
-//!   comes after the push. If by finding another task, it was the last one, and its step 3 comes after
-//!   the push; or another searcher is left, of whom the same holds.
+//! Why no task is left beside a sleeping worker. The fences put the submitter's push before its
+//! read of `searching` and `sleeping`, and the sleeper's bit before its last look.
+//! - The submitter sees no bit set: whoever sets one later looks after the push, and finds the
+//!   task.
+//! - It sees `searching > 0`: that worker leaves the searching state later. If by sleeping, its
+//!   last look comes after the push. If by finding another task, it was the last one, and its step
+//!   3 comes after the push; or another searcher is left, of whom the same holds.
 //! - It wakes a worker: that one is a searcher from then on, and the same holds of it.
 //!
-//! The compute lane adds wake-ups to that: a worker whose core's IO worker sleeps as well is woken even
-//! beside a searcher, who may be off its CPU for long.
+//! The compute lane adds wake-ups to that: a worker whose core's IO worker sleeps as well is woken
+//! even beside a searcher, who may be off its CPU for long.
 //!
-//! A searcher that the submitter saw is always a worker that will look at everything once more: nobody
-//! counts as searching while only thinking of waking somebody up. (With such a phantom, two submitters
-//! and a worker that falls asleep in between lose a task.) The count may be too *low* for a moment, and
-//! so is signed: a claimed worker that wakes by its timeout may search, and stop, before the claimer's
-//! step 5. Too low costs a wake-up that was not needed, no more.
+//! A searcher that the submitter saw is always a worker that will look at everything once more:
+//! nobody counts as searching while only thinking of waking somebody up. (With such a phantom, two
+//! submitters and a worker that falls asleep in between lose a task.) The count may be too *low*
+//! for a moment, and so is signed: a claimed worker that wakes by its timeout may search, and stop,
+//! before the claimer's step 5. Too low costs a wake-up that was not needed, no more.
 //!
-//! Why there are two kinds of submitters. A claim that is not followed by the unpark takes a worker out
-//! of everybody's sight. An IO worker or the driver thread does the two within a microsecond; a thread
-//! of low priority may be preempted in between for as long as the core is busy. So it claims nothing,
-//! and leaves everything as it was until its one system call has woken the worker up.
+//! Why there are two kinds of submitters. A claim that is not followed by the unpark takes a worker
+//! out of everybody's sight. An IO worker or the supervisor does the two within a microsecond; a
+//! thread of low priority may be preempted in between for as long as the core is busy. So it claims
+//! nothing, and leaves everything as it was until its one system call has woken the worker up.
 //!
-//! A worker whose thread has not been made yet (those of the compute lane are made on first use) has its
-//! bit clear and is no searcher: nobody claims it, and nobody relies on it. It is like a worker that is awake
-//! and has not looked yet: once its thread is there it takes the right-hand side from the start, so what
-//! was pushed meanwhile is found. But its core is free, and who asks for that asks
-//! [`is_resting`](Idle::is_resting).
+//! A worker whose thread has not been made yet (those of the compute lane are made on first use)
+//! has its bit clear and is no searcher: nobody claims it, and nobody relies on it. It is like a
+//! worker that is awake and has not looked yet: once its thread is there it takes the right-hand
+//! side from the start, so what was pushed meanwhile is found. But its core is free, and who asks
+//! for that asks [`is_resting`](Idle::is_resting).
 //!
 //! # Who is not woken
 //!
-//! A worker that sleeps beside others who are awake may be on *standby*: its bit is set, and it looks
-//! every millisecond whether the others get on. While one is, the [policy](super::wake_policy) leaves
-//! little work to those who are awake; and it wakes those in *reserve*, whose cores other programs use,
-//! last.
+//! A worker that sleeps beside others who are awake may be on *standby*: its bit is set, and it
+//! looks every millisecond whether the others get on. While one is, the
+//! [policy](super::wake_policy) leaves little work to those who are awake; and it wakes those in
+//! *reserve*, whose cores other programs use, last.
 //!
-//! Both only if the submitter sees any worker awake after its fence: that one looks at everything once
-//! more before it sleeps, so nothing is left. Parallelism is lost, for a millisecond at most.
+//! Both only if the submitter sees any worker awake after its fence: that one looks at everything
+//! once more before it sleeps, so nothing is left. Parallelism is lost, for a millisecond at most.
 //!
-//! The worker at the driver is the last one to fall asleep: one that sees another awake, after its bit is
-//! set and after the fence, may sleep elsewhere. Of two that fall asleep at once, one sees the other's bit.
+//! The worker at the driver is the last one to fall asleep: one that sees another awake, after its
+//! bit is set and after the fence, may sleep elsewhere. Of two that fall asleep at once, one sees
+//! the other's bit.
 //!
 //! Every source of work is in the lane's `has_work`, which is the last look (rayon#992 forgot one).
-//! Loom models: `models::sleepers`. Sources: Go's scheduler (the two mirrored patterns), rayon-core's
-//! sleep module (seastar#1488 is the fence that was missing elsewhere).
+//! Loom models: `models::sleepers`. Sources: Go's scheduler (the two mirrored patterns),
+//! rayon-core's sleep module (seastar#1488 is the fence that was missing elsewhere).
 
 use super::bits::{self, Bits};
 use super::critical::LatencyCritical;
@@ -90,8 +92,8 @@ pub(crate) struct Idle {
 pub(crate) struct Search<'a> {
     /// Workers near this one are preferred.
     pub(crate) first: usize,
-    /// Before all others come those that sleep here too, on the same core: they are woken even beside a
-    /// searcher, who may be off its CPU for long.
+    /// Before all others come those that sleep here too, on the same core: they are woken even
+    /// beside a searcher, who may be off its CPU for long.
     pub(crate) also: Option<&'a Idle>,
     /// Those who are awake will get to the work sooner than somebody who has to be woken.
     pub(crate) is_little: bool,
@@ -117,8 +119,8 @@ impl Idle {
 
     /// To be called after a push: the worker to unpark, if one is needed.
     ///
-    /// A latency-critical thread, which unparks the worker at once, claims it: it counts as searching
-    /// from now on. Any other may be preempted before that, and claims nothing.
+    /// A latency-critical thread, which unparks the worker at once, claims it: it counts as
+    /// searching from now on. Any other may be preempted before that, and claims nothing.
     pub(crate) fn notify(
         &self,
         search: Search<'_>,
@@ -130,9 +132,9 @@ impl Idle {
         Some(worker)
     }
 
-    /// As [`notify`](Idle::notify), for work that only some workers can do: those whose bits of a word
-    /// are set in what `eligible` says of it. A worker that searches may be none of them, so somebody is
-    /// woken all the same.
+    /// As [`notify`](Idle::notify), for work that only some workers can do: those whose bits of a
+    /// word are set in what `eligible` says of it. A worker that searches may be none of them, so
+    /// somebody is woken all the same.
     pub(crate) fn notify_among(
         &self,
         first: usize,
@@ -245,8 +247,8 @@ impl Idle {
         few
     }
 
-    /// The caller has found a task and searches no more. True if it was the last searcher: it then has
-    /// to look whether there is more work, and call [`notify`](Idle::notify) if so.
+    /// The caller has found a task and searches no more. True if it was the last searcher: it then
+    /// has to look whether there is more work, and call [`notify`](Idle::notify) if so.
     pub(crate) fn stop_searching(&self) -> bool {
         let last = self.searching.fetch_sub(1, Ordering::SeqCst) <= 1;
         if last {
@@ -280,9 +282,9 @@ impl Idle {
         self.reserve.clear(worker);
     }
 
-    /// The caller sleeps no more, and is a searcher from now on: a submitter that claimed it has counted
-    /// it as one; otherwise it does so itself, whatever the limit, because a submitter that claims
-    /// nothing may rely on it.
+    /// The caller sleeps no more, and is a searcher from now on: a submitter that claimed it has
+    /// counted it as one; otherwise it does so itself, whatever the limit, because a submitter that
+    /// claims nothing may rely on it.
     pub(crate) fn wake_up(&self, worker: usize) {
         let bit = 1 << (worker % BITS);
         let claimed = self.sleeping[worker / BITS].fetch_and(!bit, Ordering::SeqCst) & bit == 0;

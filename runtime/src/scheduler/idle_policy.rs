@@ -3,8 +3,8 @@
 /// What an idle worker knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// Another worker is awake, and polls are so short that it will soon be at the driver again. Not if
-    /// it was found stuck.
+    /// Another worker is awake, and polls are so short that it will soon be at the driver again.
+    /// Not if it was found stuck.
     pub(super) others_get_on: bool,
     /// Somebody is on standby.
     pub(super) on_standby: bool,

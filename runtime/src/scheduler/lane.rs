@@ -44,7 +44,8 @@ pub(crate) struct Lane {
     pub(super) rescues: AtomicU64,
     /// How many tasks of the IO lane wait in this one, the compute lane.
     pub(super) offloaded: AtomicUsize,
-    /// Whether the supervisor has to be told of a short task, because all workers are in long polls.
+    /// Whether the supervisor has to be told of a short task, because all workers are in long
+    /// polls.
     pub(super) all_stuck: Watching,
     pub(super) hooks: Box<dyn LaneHooks>,
     /// On the IO lane, tasks whose next poll is expected to be long.
@@ -209,8 +210,8 @@ impl Lane {
         !self.inbox.is_empty() || !self.deferred.is_empty()
     }
 
-    /// How many tasks wait for some worker, about; those in the inbox count as one, and long ones are
-    /// left aside.
+    /// How many tasks wait for some worker, about; those in the inbox count as one, and long ones
+    /// are left aside.
     pub(crate) fn waiting(&self) -> usize {
         let queued: usize = self.seats().map(Seat::queued).sum();
         queued + usize::from(self.has_injected())

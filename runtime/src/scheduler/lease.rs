@@ -1,9 +1,9 @@
-//! Who has a worker's seat: the thread that sits there, until the seat is taken from it in the midst of
-//! a poll.
+//! Who has a worker's seat: the thread that sits there, until the seat is taken from it in the
+//! midst of a poll.
 //!
 //! A thread *holds* its seat all the time, but for the user's code: before a poll it releases the
-//! lease, and acquires it again for the moments in which that code spawns, wakes or sets a timer. The
-//! lease of a seat that is not held can be revoked. The proof that a seat is held is
+//! lease, and acquires it again for the moments in which that code spawns, wakes or sets a timer.
+//! The lease of a seat that is not held can be revoked. The proof that a seat is held is
 //! [`Held`](super::seat::Held).
 //!
 //! ```text
@@ -11,16 +11,16 @@
 //! acquires:                                 1. word: MINE -> ASKED
 //! 1. held = true                            2. heavy fence
 //! 2. light fence                            3. held (or no fence): ASKED -> MINE, and give up
-//! 3. word is MINE: it has the seat          4. it is still the same poll, and ASKED -> LOST sticks:
-//!    ASKED -> MINE sticks: it has it           the seat is the taker's
+//! 3. word is MINE: it has the seat          4. it is still the same poll, and ASKED -> LOST
+//!    ASKED -> MINE sticks: it has it           sticks: the seat is the taker's
 //!    LOST: the seat is gone
 //! releases: held = false (release)
 //! ```
 //!
 //! The fences put each side's write before its read: if the taker sees that the seat is not held,
 //! whoever acquires after that sees ASKED or LOST, and in between the exchange on the word decides.
-//! What was done while the seat was held comes before the taker's use of it, through `held`. One side
-//! does this at every poll and the other hardly ever, so the fences are
+//! What was done while the seat was held comes before the taker's use of it, through `held`. One
+//! side does this at every poll and the other hardly ever, so the fences are
 //! [asymmetric](evenkeel_topology::light_fence). Loom models: `models::leases`.
 
 use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -85,7 +85,8 @@ impl Lease {
 
     // ---- for the taker ----
 
-    /// Takes the seat, if its thread is in the user's code, and in the poll that `is_same_poll` knows.
+    /// Takes the seat, if its thread is in the user's code, and in the poll that `is_same_poll`
+    /// knows.
     pub(crate) fn try_revoke(&self, is_same_poll: impl FnOnce() -> bool) -> bool {
         if !self.replace(MINE, ASKED) {
             return false;

@@ -1,13 +1,14 @@
 //! Tasks whose next poll is expected to be long.
 //!
-//! They wait in a queue of their own, one for the whole lane, first come first served. A worker that finds no short task takes
-//! one from it and polls it where it is. So a short task never waits behind a row of long ones, and a worker is replaced for
-//! the sake of short ones only: if all that wait are long, to start another beside the one that is there would not
-//! make anybody faster.
+//! They wait in a queue of their own, one for the whole lane, first come first served. A worker
+//! that finds no short task takes one from it and polls it where it is. So a short task never waits
+//! behind a row of long ones, and a worker is replaced for the sake of short ones only: if all that
+//! wait are long, to start another beside the one that is there would not make anybody faster.
 //!
-//! A worker begins none while another is in progress on its core, by a thread that has lost its seat. So at normal priority long
-//! polls have half of a core that the worker wants too, and hardly ever has a core two of them while another has none. (Of workers that
-//! are not pinned, *core* is but another word for the worker's place.)
+//! A worker begins none while another is in progress on its core, by a thread that has lost its
+//! seat. So at normal priority long polls have half of a core that the worker wants too, and hardly
+//! ever has a core two of them while another has none. (Of workers that are not pinned, *core* is
+//! but another word for the worker's place.)
 //!
 //! ```text
 //! a core becomes free of long polls         a worker that found nothing
@@ -29,14 +30,16 @@
 //! ```text
 //! the thread                                the taker
 //! 1. the count of its core += 1;            1. takes out what counted, and off the count
-//!    counted = the core                     2. the count of the new core += 1; counted = that core,
-//! 2. the poll is over: takes out what          unless it is one already
-//!    counted, and off that core's count     3. the seat was not taken, as the poll is over: as step 1
+//!    counted = the core                     2. the count of the new core += 1; counted = that
+//! 2. the poll is over: takes out what          core, unless it is one already
+//!    counted, and off that core's count     3. the seat was not taken, as the poll is over: as
+//!                                              step 1
 //! ```
 //!
-//! The fences see to it that of a core that becomes free and a task that comes, one sees the other, or the worker's last look
-//! sees both. A worker that sorts what has come in tells of it in the same way before it polls, or sleeps. Searchers do not
-//! keep anybody from being woken, as they do for short tasks: their own cores may be taken.
+//! The fences see to it that of a core that becomes free and a task that comes, one sees the other,
+//! or the worker's last look sees both. A worker that sorts what has come in tells of it in the
+//! same way before it polls, or sleeps. Searchers do not keep anybody from being woken, as they do
+//! for short tasks: their own cores may be taken.
 //!
 //! A thread that leaves may be of low priority, so it takes no lock. Loom model: `models::long`.
 
@@ -59,8 +62,9 @@ pub(crate) struct LongQueue<T> {
     counts: Box<[CachePadded<AtomicUsize>]>,
 }
 
-/// Where the poll that a thread is in counts as a long one: the worker of that core, plus one; 0 if it does not. Whoever takes it
-/// out, the thread when its poll is over, or another on its behalf, takes it off the core's count.
+/// Where the poll that a thread is in counts as a long one: the worker of that core, plus one; 0 if
+/// it does not. Whoever takes it out, the thread when its poll is over, or another on its behalf,
+/// takes it off the core's count.
 pub(crate) struct Counted(AtomicUsize);
 
 impl Counted {
@@ -108,7 +112,8 @@ impl<T> LongQueue<T> {
         }
     }
 
-    /// Gives the task back if the queue is closed. Otherwise the caller has to see to it that a worker knows.
+    /// Gives the task back if the queue is closed. Otherwise the caller has to see to it that a
+    /// worker knows.
     pub(crate) fn push(&self, task: T, _proof: LatencyCritical<'_>) -> Result<(), T> {
         let mut queue = self.queue.lock();
         let Some(tasks) = &mut *queue else {
@@ -127,7 +132,8 @@ impl<T> LongQueue<T> {
         self.is_waiting() && self.is_free(worker)
     }
 
-    /// The first task, whose poll by the caller's thread counts as in progress on the worker's core from now on.
+    /// The first task, whose poll by the caller's thread counts as in progress on the worker's core
+    /// from now on.
     pub(crate) fn begin(
         &self,
         worker: usize,
@@ -145,8 +151,9 @@ impl<T> LongQueue<T> {
         Some(task)
     }
 
-    /// The poll of a thread counts on the core of the worker from now on, unless it counts on some already. True if a worker has
-    /// to be [told](LongQueue::leave): one may have been woken that was about to begin one there.
+    /// The poll of a thread counts on the core of the worker from now on, unless it counts on some
+    /// already. True if a worker has to be [told](LongQueue::leave): one may have been woken that
+    /// was about to begin one there.
     pub(crate) fn enter(&self, worker: usize, counted: &Counted) -> bool {
         // First of all, since whoever finds it there may take it back at once.
         self.counts[worker].fetch_add(1, Ordering::Relaxed);

@@ -1,9 +1,10 @@
 //! How long a poll on the IO lane takes, and what that says of the task and of others like it.
 //!
-//! Polls are measured while they are not short on average ([`poll_time`](super::poll_time)), and those of tasks of which more is known
-//! than that theirs are: a look at the clock costs as much as a short poll. What counts is CPU time, since a thread may be
-//! kept from its CPU in the midst of any poll. To ask for that is a system call, so at the end of a poll it is left out if the
-//! poll was short by the clock on the wall.
+//! Polls are measured while they are not short on average ([`poll_time`](super::poll_time)), and
+//! those of tasks of which more is known than that theirs are: a look at the clock costs as much as
+//! a short poll. What counts is CPU time, since a thread may be kept from its CPU in the midst of
+//! any poll. To ask for that is a system call, so at the end of a poll it is left out if the poll
+//! was short by the clock on the wall.
 
 use crate::tasks::budget::take_put_off;
 use crate::tasks::{Id, Length, Task, TaskClass};
@@ -21,7 +22,8 @@ const SHORT_PART: u32 = 2;
 pub(super) struct Measure {
     /// When it began; 0 if it is not measured.
     begun_ns: Cell<u64>,
-    /// Of a task that had waited among the long ones, how much CPU they had used in all when it came; of this poll,
+    /// Of a task that had waited among the long ones, how much CPU they had used in all when it
+    /// came; of this poll,
     pub(super) waited_since: Cell<Option<Duration>>,
     /// and of the next.
     next_waited_since: Cell<Option<Duration>>,
@@ -65,7 +67,8 @@ impl Measure {
         self.used.get()
     }
 
-    /// The task that is polled next has waited among the long ones, which had used so much CPU when it came.
+    /// The task that is polled next has waited among the long ones, which had used so much CPU when
+    /// it came.
     pub(super) fn waited_since(&self, since: Duration) {
         self.next_waited_since.set(Some(since));
     }
@@ -110,7 +113,8 @@ pub(crate) fn cpu_used(thread: u32, before: Option<Duration>) -> Option<Duration
     Some(thread_cpu_time(thread)?.saturating_sub(before?))
 }
 
-/// What tasks of which nothing is settled have been like of late: new ones are most likely like them.
+/// What tasks of which nothing is settled have been like of late: new ones are most likely like
+/// them.
 pub(super) struct Prior(AtomicU32);
 
 impl Prior {
@@ -119,8 +123,9 @@ impl Prior {
     /// So much of what is known is forgotten with each poll: one part in so many.
     const FORGET: u32 = 32;
 
-    /// More than one part in so many are long: then it is better to take short ones for long than the other way round. At worst
-    /// they wait in the order in which they came, as they would without a second queue.
+    /// More than one part in so many are long: then it is better to take short ones for long than
+    /// the other way round. At worst they wait in the order in which they came, as they would
+    /// without a second queue.
     const LONG_PART: u32 = 3;
 
     pub(super) fn new() -> Self {

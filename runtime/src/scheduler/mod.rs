@@ -1,16 +1,19 @@
 //! The work-stealing engine. A runtime has two lanes of it: IO and compute.
 //!
-//! Each worker has a deque of its own, from which the others steal, and on the IO lane a LIFO slot for the
-//! task that its current task woke last. Everybody else submits through the lane's inbox.
+//! Each worker has a deque of its own, from which the others steal, and on the IO lane a LIFO slot
+//! for the task that its current task woke last. Everybody else submits through the lane's inbox.
 //!
-//! - Records: [`lane`], [`seat`], [`worker`], [`idle`] (who sleeps), [`long_queue`], [`driver_lock`].
-//! - Policies, which are functions of what was seen: [`wake_policy`], [`idle_policy`], [`steal_policy`].
-//! - What a worker does: [`run`] (the loop), [`queue`], [`wait`], [`wake`], [`classify`], [`offload`].
+//! - Records: [`lane`], [`seat`], [`worker`], [`idle`] (who sleeps), [`long_queue`],
+//!   [`driver_lock`].
+//! - Policies, which are functions of what was seen: [`wake_policy`], [`idle_policy`],
+//!   [`steal_policy`].
+//! - What a worker does: [`run`] (the loop), [`queue`], [`wait`], [`wake`], [`classify`],
+//!   [`offload`].
 //! - What others do: [`schedule`] (tasks), [`takeover`] (the supervisor), [`shutdown`].
 //!
 //! Rule: nothing here makes an IO worker wait for a compute thread, which may be preempted at any
-//! instruction for as long as its core is busy. What crosses from compute to IO is an inbox push (one
-//! compare-exchange) and an unpark without a claim (one system call).
+//! instruction for as long as its core is busy. What crosses from compute to IO is an inbox push
+//! (one compare-exchange) and an unpark without a claim (one system call).
 
 mod bits;
 mod classify;

@@ -1,8 +1,9 @@
 //! Polls of IO tasks that are not made by IO workers.
 //!
-//! A task that hogs its worker is polled on the compute lane, one that blocks on a thread of the blocking pool
-//! ([`TaskClass`]). It stays a task of the IO lane: it is woken there, and the worker that takes it out of the queue
-//! sends it on. There each poll is measured, so that it can come back.
+//! A task that hogs its worker is polled on the compute lane, one that blocks on a thread of the
+//! blocking pool ([`TaskClass`]). It stays a task of the IO lane: it is woken there, and the worker
+//! that takes it out of the queue sends it on. There each poll is measured, so that it can come
+//! back.
 
 use super::hooks::LaneHooks;
 use super::kind::Kind;
@@ -33,8 +34,8 @@ const_thread_local! {
     static JUDGED: Cell<u32> = Cell::new(0);
 }
 
-/// Polls a task that is not to be polled on the IO lane, as [`Task::run`] does. A poll is short if it takes less than
-/// `long`.
+/// Polls a task that is not to be polled on the IO lane, as [`Task::run`] does. A poll is short if
+/// it takes less than `long`.
 pub(crate) fn run(task: Task, place: Place, long: Duration) -> Option<Task> {
     let start = time_of(place);
     let measured = Measured {
@@ -61,7 +62,8 @@ pub(super) fn woken_in_poll(task: Id) {
     }
 }
 
-/// What counts on the compute lane is the CPU time, because its threads are preempted; on a blocking thread any.
+/// What counts on the compute lane is the CPU time, because its threads are preempted; on a
+/// blocking thread any.
 fn time_of(place: Place) -> Duration {
     let cpu_time = || thread_cpu_time(current_thread_id());
     let cpu_time = (place == Place::Compute).then(cpu_time).flatten();
@@ -100,8 +102,8 @@ impl<'a> Worker<'a> {
 impl Lane {
     /// Queues a task of the IO lane in this one, the compute lane.
     pub(crate) fn submit_offloaded(&self, caller: &Caller<'_>, task: Task) {
-        // Before anybody can take it out; and sequentially consistent, for the supervisor that is about
-        // to rest.
+        // Before anybody can take it out; and sequentially consistent, for the supervisor that is
+        // about to rest.
         self.offloaded.fetch_add(1, Ordering::SeqCst);
         self.submit(caller, task);
     }
@@ -115,8 +117,8 @@ impl Lane {
         self.offloaded.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Takes the tasks of the IO lane out of this one, the compute lane, where they wait, to be polled at
-    /// `home`. Returns how many.
+    /// Takes the tasks of the IO lane out of this one, the compute lane, where they wait, to be
+    /// polled at `home`. Returns how many.
     pub(crate) fn send_home(&self, caller: &Caller<'_>, home: &Lane) -> u64 {
         let waiting = self.inbox.take_all();
         let queued = self.seats().flat_map(|seat| {
@@ -139,7 +141,8 @@ impl Lane {
     }
 }
 
-/// What a task of the IO lane is like, which the calling thread has just polled where it is measured.
+/// What a task of the IO lane is like, which the calling thread has just polled where it is
+/// measured.
 #[cold]
 pub(super) fn judge(class: TaskClass, hooks: &dyn LaneHooks) -> TaskClass {
     match MEASURED.with(Cell::get) {

@@ -1,5 +1,5 @@
-//! The word that a sleeping thread and those who wake it share. The thread sleeps in a futex, or in the
-//! IO driver.
+//! The word that a sleeping thread and those who wake it share. The thread sleeps in a futex, or in
+//! the IO driver.
 //!
 //! ```text
 //! sleeper                                   waker
@@ -9,12 +9,13 @@
 //! 3. swap EMPTY
 //! ```
 //!
-//! Both ways to wake are sticky: a futex compares the word before it sleeps, and the driver's wake-up ends
-//! the next poll if it comes before it.
+//! Both ways to wake are sticky: a futex compares the word before it sleeps, and the driver's
+//! wake-up ends the next poll if it comes before it.
 //!
-//! A waker that finds NOTIFIED still makes the system call: the one that set it may have been preempted
-//! before its own, for as long as a busy core keeps a thread of low priority waiting. `std`'s unpark
-//! would leave it at that, and crossbeam's takes a lock. Loom model: `models::turns`.
+//! A waker that finds NOTIFIED still makes the system call: the one that set it may have been
+//! preempted before its own, for as long as a busy core keeps a thread of low priority waiting.
+//! `std`'s unpark would leave it at that, and crossbeam's takes a lock. Loom model:
+//! `models::turns`.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 

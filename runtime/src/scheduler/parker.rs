@@ -1,4 +1,5 @@
-//! How a thread sleeps until somebody wakes it. The protocol is in [`park_state`](super::park_state).
+//! How a thread sleeps until somebody wakes it. The protocol is in
+//! [`park_state`](super::park_state).
 
 #[cfg(evenkeel_loom)]
 use super::model_driver::Handle;
@@ -29,8 +30,9 @@ impl Parker {
         }
     }
 
-    /// Sleeps until [`unpark`](Parker::unpark), which may have come already, or until `timeout` is over.
-    /// May return early when there is a timeout. Only ever called by one thread. True if there was an unpark.
+    /// Sleeps until [`unpark`](Parker::unpark), which may have come already, or until `timeout` is
+    /// over. May return early when there is a timeout. Only ever called by one thread. True if
+    /// there was an unpark.
     pub(crate) fn park(&self, timeout: Option<Duration>) -> bool {
         if self.state.begin(Place::Futex) {
             loop {
@@ -44,7 +46,8 @@ impl Parker {
         self.state.end()
     }
 
-    /// Runs `poll`, which is to end when the driver is woken. Not at all, if the wake-up has come already.
+    /// Runs `poll`, which is to end when the driver is woken. Not at all, if the wake-up has come
+    /// already.
     pub(crate) fn park_in_driver<R>(&self, poll: impl FnOnce() -> R) -> Option<R> {
         let polled = self.state.begin(Place::Driver).then(poll);
         self.state.end();

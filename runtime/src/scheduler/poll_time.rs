@@ -1,10 +1,12 @@
-//! How long the polls of a lane take, and so whether tasks in a queue are worth waking another worker for.
+//! How long the polls of a lane take, and so whether tasks in a queue are worth waking another
+//! worker for.
 //!
-//! To wake a worker costs some ten microseconds of two CPUs, and what the tasks need moves to another cache. A
-//! handful of tasks that take a few microseconds each are done sooner by the worker that has them. How long
-//! polls take is not known before, so this goes by the past: by the slowest stretches of late, so that a few
-//! long polls among many short ones count. And a wrong guess must not cost much: work is only held back while
-//! a worker dozes, who sees within a millisecond that a poll has got in the way.
+//! To wake a worker costs some ten microseconds of two CPUs, and what the tasks need moves to
+//! another cache. A handful of tasks that take a few microseconds each are done sooner by the
+//! worker that has them. How long polls take is not known before, so this goes by the past: by the
+//! slowest stretches of late, so that a few long polls among many short ones count. And a wrong
+//! guess must not cost much: work is only held back while a worker dozes, who sees within a
+//! millisecond that a poll has got in the way.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Tasks that take less than this together wait for the worker that has them.
 const WORTH_WAKING_NS: u64 = 100_000;
 
-/// Polls that take less than this, on average, are short: the worker at it will soon be at the driver again.
+/// Polls that take less than this, on average, are short: the worker at it will soon be at the
+/// driver again.
 const SHORT_NS: u64 = 20_000;
 
 /// While nothing is known, polls are long.

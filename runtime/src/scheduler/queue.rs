@@ -1,7 +1,7 @@
 //! Where tasks are put, and where they are found.
 //!
-//! A worker looks where it is cheapest first: its LIFO slot, its deque, the inbox, and then the deques
-//! of the others, from near to far. Everybody else submits through the inbox.
+//! A worker looks where it is cheapest first: its LIFO slot, its deque, the inbox, and then the
+//! deques of the others, from near to far. Everybody else submits through the inbox.
 
 use super::critical::LatencyCritical;
 use super::deque::Steal;
@@ -15,9 +15,9 @@ use crate::timers::clock;
 use std::iter;
 use std::sync::atomic::Ordering;
 
-/// At most so many tasks in a row come from the LIFO slot; then its task goes to the back of the queue.
-/// A pair of tasks that keep waking each other would otherwise have the worker for themselves
-/// (tokio#5686). It may, as long as nobody else is queued.
+/// At most so many tasks in a row come from the LIFO slot; then its task goes to the back of the
+/// queue. A pair of tasks that keep waking each other would otherwise have the worker for
+/// themselves (tokio#5686). It may, as long as nobody else is queued.
 const LIFO_STREAK_MAX: u32 = 3;
 
 /// More tasks than this are not put behind others after a takeover: that would take too long.
@@ -58,8 +58,8 @@ impl Lane {
         Ok(())
     }
 
-    /// The task's next poll is expected to be long, so that it waits for its turn among others of the
-    /// kind.
+    /// The task's next poll is expected to be long, so that it waits for its turn among others of
+    /// the kind.
     #[inline]
     fn is_long(&self, task: &Task) -> bool {
         if !self.limits.sorts {
@@ -124,7 +124,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Gives the task back if it is to go with the short ones; else it waits among the long ones now.
+    /// Gives the task back if it is to go with the short ones; else it waits among the long ones
+    /// now.
     #[inline]
     fn sort(&self, task: Task) -> Option<Task> {
         if !self.lane().is_long(&task) {
@@ -168,8 +169,8 @@ impl Worker<'_> {
     pub(super) fn batch(&self, wakes: impl FnOnce()) {
         self.batched.set(0);
         self.batch_quietly(wakes);
-        // Counted, because what was pushed may have been stolen since. A searcher wakes the next one
-        // when it stops searching.
+        // Counted, because what was pushed may have been stolen since. A searcher wakes the next
+        // one when it stops searching.
         if self.batched.get() > 0 && !self.is_searching.get() {
             self.notify();
         }
@@ -203,8 +204,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Moves all of the inbox to the back of the queue, where everybody can steal it. Before every poll:
-    /// it costs a load when there is nothing, and polls may be long.
+    /// Moves all of the inbox to the back of the queue, where everybody can steal it. Before every
+    /// poll: it costs a load when there is nothing, and polls may be long.
     pub(super) fn take_inbox(&self) {
         let lane = self.lane();
         if !lane.deferred.is_empty() {
@@ -277,9 +278,9 @@ impl Worker<'_> {
         events
     }
 
-    /// In a seat that was taken from another thread, what waits in the queue may be like what kept that
-    /// one. So timers, events, and what others have sent go before it; most times, for they may be as
-    /// bad.
+    /// In a seat that was taken from another thread, what waits in the queue may be like what kept
+    /// that one. So timers, events, and what others have sent go before it; most times, for they
+    /// may be as bad.
     pub(super) fn let_new_ones_pass(&self) {
         let tasks = self.held().queue().len();
         let lane = self.lane();

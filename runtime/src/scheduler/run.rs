@@ -8,8 +8,8 @@ use crate::tasks::{Place, Task};
 use crate::timers::clock;
 use std::sync::Arc;
 
-/// A busy worker looks for IO events every so many tasks. (tokio's number; prime, so that it does not
-/// beat with a program's own patterns.)
+/// A busy worker looks for IO events every so many tasks. (tokio's number; prime, so that it does
+/// not beat with a program's own patterns.)
 const LOOK_INTERVAL: u32 = 61;
 
 /// With long polls that would be too seldom: then it looks every so many nanoseconds.
@@ -71,8 +71,8 @@ impl<'a> Worker<'a> {
         None
     }
 
-    /// Work is looked for where it is cheapest to get first: this worker's own places, then the inbox,
-    /// then the other workers from near to far.
+    /// Work is looked for where it is cheapest to get first: this worker's own places, then the
+    /// inbox, then the other workers from near to far.
     fn find(&self) -> Option<Task> {
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);

@@ -74,7 +74,8 @@ impl Schedule for LaneRef {
 
     unsafe fn unregister(&self, task: &Completed) -> Option<Registered> {
         let seat = self.0.seat(task.shard().0);
-        // SAFETY: by the caller's word `register` has inserted it, in the seat that the shard names.
+        // SAFETY: by the caller's word `register` has inserted it, in the seat that the shard
+        // names.
         unsafe { seat.unregister(task) }
     }
 }

@@ -1,8 +1,8 @@
 //! A worker's place in its lane, and the proof that a thread has it.
 //!
-//! What belongs to a seat (the owner's end of the deque, the LIFO slot, the registry, the timers) is
-//! reached through [`Held`] only, and there is one `Held` for a seat at a time, on one thread. The
-//! thread in a seat may change: see [`lease`](super::lease).
+//! What belongs to a seat (the owner's end of the deque, the LIFO slot, the registry, the timers)
+//! is reached through [`Held`] only, and there is one `Held` for a seat at a time, on one thread.
+//! The thread in a seat may change: see [`lease`](super::lease).
 
 use super::deque::{Deque, Steal, Stealer};
 use super::lease::Lease;
@@ -149,8 +149,8 @@ impl Ends {
     unsafe fn get(&self) -> &OwnerEnds {
         // Not that anything is changed: so loom sees to it that nobody else is here.
         self.0.with_mut(|ends| {
-            // SAFETY: by the caller's word no other thread uses them; and only shared references are
-            // made.
+            // SAFETY: by the caller's word no other thread uses them; and only shared references
+            // are made.
             unsafe { &*ends }
         })
     }
@@ -267,7 +267,8 @@ impl<'a> Held<'a> {
         &self.0.seat.timers
     }
 
-    /// Runs `f`, the user's code, without the seat held. `None` with its result if the seat was lost.
+    /// Runs `f`, the user's code, without the seat held. `None` with its result if the seat was
+    /// lost.
     #[inline]
     pub(super) fn release_while<R>(self, f: impl FnOnce() -> R) -> (Option<Held<'a>>, R) {
         let sitting = self.0;
@@ -345,8 +346,8 @@ impl WorkerThread {
         self.preempt.set();
     }
 
-    /// Calls `f` if the thread has not ended, and cannot before `f` has. (Otherwise another may have
-    /// its id.)
+    /// Calls `f` if the thread has not ended, and cannot before `f` has. (Otherwise another may
+    /// have its id.)
     pub(crate) fn if_here<R>(&self, f: impl FnOnce(u32) -> R) -> Option<R> {
         let is_here = self.is_here.try_lock()?;
         is_here.then(|| f(self.id))

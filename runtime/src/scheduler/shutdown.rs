@@ -1,9 +1,9 @@
 //! The end of a lane.
 //!
 //! 1. [`begin_shutdown`](Lane::begin_shutdown): every worker leaves after its current poll.
-//! 2. [`finish_shutdown`](Lane::finish_shutdown): whatever waits is cancelled. Every worker that leaves
-//!    does this, not only the last, and whoever waits for them does it again and again: a worker that is
-//!    stuck in a poll may be waiting for one of these tasks to go away.
+//! 2. [`finish_shutdown`](Lane::finish_shutdown): whatever waits is cancelled. Every worker that
+//!    leaves does this, not only the last, and whoever waits for them does it again and again: a
+//!    worker that is stuck in a poll may be waiting for one of these tasks to go away.
 //! 3. What is queued from then on is cancelled at once.
 
 use super::lane::Lane;

@@ -1,8 +1,8 @@
 //! From whom a worker steals, and how much.
 //!
-//! From the nearest first; among those that are equally near, each search begins with another, so that
-//! searchers spread. Half of a queue goes over, at most 32 tasks: the most that crossbeam's deque moves
-//! at once.
+//! From the nearest first; among those that are equally near, each search begins with another, so
+//! that searchers spread. Half of a queue goes over, at most 32 tasks: the most that crossbeam's
+//! deque moves at once.
 
 /// The victims of one search in their order. `tiers` are those at equal distance, nearest first;
 /// `turn` counts the searches.

@@ -1,11 +1,11 @@
 //! Taking the seat of a worker that is stuck in a poll.
 //!
 //! The LIFO slot, the deque, the timers, the registry and the parker all belong to the seat, so the
-//! thread that sits down there has them, and nothing is moved. The displaced thread finds out when it
-//! next acquires its seat ([`lease`](super::lease)), and is a thread like any other until its poll is
-//! over: what it wakes or spawns goes through the inbox, its timers are the supervisor's, and what comes
-//! after its poll is left to a worker. When to take a seat, and who sits down there, is the runtime's
-//! business.
+//! thread that sits down there has them, and nothing is moved. The displaced thread finds out when
+//! it next acquires its seat ([`lease`](super::lease)), and is a thread like any other until its
+//! poll is over: what it wakes or spawns goes through the inbox, its timers are the supervisor's,
+//! and what comes after its poll is left to a worker. When to take a seat, and who sits down there,
+//! is the runtime's business.
 
 use super::kind::Kind;
 use super::lane::Lane;
@@ -26,8 +26,8 @@ impl Lane {
         self.waiting() > 0
     }
 
-    /// All workers are in long polls, and the supervisor is about to rest until something waits. False if
-    /// something does.
+    /// All workers are in long polls, and the supervisor is about to rest until something waits.
+    /// False if something does.
     pub(crate) fn rest_beside_stuck(&self) -> bool {
         self.all_stuck.try_rest(|| self.has_waiting())
     }
@@ -47,7 +47,8 @@ impl Lane {
         self.long.count(worker)
     }
 
-    /// Which task is in the worker's LIFO slot, where nobody else can get it: an address, for comparison.
+    /// Which task is in the worker's LIFO slot, where nobody else can get it: an address, for
+    /// comparison.
     pub(crate) fn lifo_task(&self, worker: usize) -> Option<usize> {
         self.seat(worker).lifo_task()
     }
@@ -57,9 +58,10 @@ impl Lane {
         self.poll_time.record(1, ns);
     }
 
-    /// Takes the seat from `thread`, which is in `poll`. `None` if it is in it no longer, or is about to
-    /// touch the seat. A poll that computes counts as a long one from now on, on the core of the worker
-    /// that comes with the result: where there are the fewest if it `may_move`, else on its own.
+    /// Takes the seat from `thread`, which is in `poll`. `None` if it is in it no longer, or is
+    /// about to touch the seat. A poll that computes counts as a long one from now on, on the core
+    /// of the worker that comes with the result: where there are the fewest if it `may_move`, else
+    /// on its own.
     pub(crate) fn try_take_seat(
         &self,
         caller: &Caller<'_>,

@@ -1,8 +1,8 @@
-//! What a worker does that has found nothing: it spins briefly, then sleeps; one is on standby while
-//! others are busy, one parks in the IO driver.
+//! What a worker does that has found nothing: it spins briefly, then sleeps; one is on standby
+//! while others are busy, one parks in the IO driver.
 //!
-//! The choice between these is [`idle_policy`](super::idle_policy)'s. The protocol with those who wake
-//! it is in [`idle`](super::idle).
+//! The choice between these is [`idle_policy`](super::idle_policy)'s. The protocol with those who
+//! wake it is in [`idle`](super::idle).
 
 use super::idle_policy::{Seen, SpinSeen, Wait, how_to_wait, may_spin};
 use super::kind::Kind;
@@ -16,11 +16,13 @@ use std::hint;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// For so long a worker that found nothing looks on before it sleeps, if that has been of use: about
-/// what sleeping and being woken would cost, so that it never costs much more than twice the best.
+/// For so long a worker that found nothing looks on before it sleeps, if that has been of use:
+/// about what sleeping and being woken would cost, so that it never costs much more than twice the
+/// best.
 const SPIN_NS: u64 = 20_000;
 
-/// Pauses of the CPU between two such looks, so that a hyperthread beside this one is not slowed down.
+/// Pauses of the CPU between two such looks, so that a hyperthread beside this one is not slowed
+/// down.
 const SPIN_PAUSE: u32 = 16;
 
 /// How often somebody on standby looks whether the others get on.
@@ -138,8 +140,8 @@ impl Worker<'_> {
         unpolled
     }
 
-    /// True if this worker, whose bit is set, need not be ready at once: another one is awake, and will
-    /// soon be at the driver again.
+    /// True if this worker, whose bit is set, need not be ready at once: another one is awake, and
+    /// will soon be at the driver again.
     fn others_get_on(&self) -> bool {
         let lane = self.lane();
         let stuck = self.stuck_at.get();
@@ -150,8 +152,8 @@ impl Worker<'_> {
             && stuck.is_none_or(|polls| polls != lane.polls_beside(self.index()))
     }
 
-    /// Others use this worker's core, and the tasks are short, so that another worker gets through them.
-    /// Long ones are worth a core that is shared.
+    /// Others use this worker's core, and the tasks are short, so that another worker gets through
+    /// them. Long ones are worth a core that is shared.
     fn is_in_reserve(&self) -> bool {
         self.seat().reserve.load(Ordering::Relaxed) && self.lane().polls_are_short()
     }
@@ -165,8 +167,8 @@ impl Worker<'_> {
         unpolled
     }
 
-    /// Sleeps, and looks every [`STANDBY`] whether the others get on: until they do not, or there is
-    /// something for this worker to do. True if nobody has polled the driver.
+    /// Sleeps, and looks every [`STANDBY`] whether the others get on: until they do not, or there
+    /// is something for this worker to do. True if nobody has polled the driver.
     fn watch_others(&self, deadline_ns: u64) -> bool {
         let lane = self.lane();
         let mut before = lane.progress();
@@ -188,8 +190,8 @@ impl Worker<'_> {
         false
     }
 
-    /// Sleeps: in the IO driver if nobody else is there, which makes this the worker that handles the
-    /// next event.
+    /// Sleeps: in the IO driver if nobody else is there, which makes this the worker that handles
+    /// the next event.
     fn park(&self, timeout: Option<Duration>) {
         let parker = &self.seat().parker;
         match self.lane().driver.as_ref().and_then(|lock| lock.try_lock()) {

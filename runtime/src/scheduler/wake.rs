@@ -42,8 +42,8 @@ impl Lane {
         }
     }
 
-    /// Wakes a worker that sleeps, if there is one and none is on its way already. It finds its work
-    /// itself.
+    /// Wakes a worker that sleeps, if there is one and none is on its way already. It finds its
+    /// work itself.
     pub(crate) fn wake_somebody(&self, caller: &Caller<'_>) {
         self.notify(caller.origin(), usize::MAX);
     }

@@ -23,8 +23,8 @@ pub(super) enum Whom {
     Anybody,
 }
 
-/// Beside this, a compute worker whose core's IO worker sleeps is woken even where there is a searcher:
-/// that one may be off its CPU for long.
+/// Beside this, a compute worker whose core's IO worker sleeps is woken even where there is a
+/// searcher: that one may be off its CPU for long.
 pub(super) fn whom(seen: Seen) -> Whom {
     if seen.is_searched || seen.anybody_awake && seen.is_little && seen.on_standby {
         Whom::Nobody

@@ -82,8 +82,8 @@ impl WorkerState {
     #[inline]
     pub(super) fn of_thread<R>(f: impl FnOnce(Option<&WorkerState>) -> R) -> R {
         let state = CURRENT.try_with(Cell::get).unwrap_or(ptr::null());
-        // SAFETY: null, or set by `Current` on this thread to a state that outlives the setting; and
-        // only shared references to it are ever made.
+        // SAFETY: null, or set by `Current` on this thread to a state that outlives the setting;
+        // and only shared references to it are ever made.
         f(unsafe { state.as_ref() })
     }
 
@@ -158,7 +158,8 @@ impl<'a> Worker<'a> {
         &self.held
     }
 
-    /// Runs `f`, the user's code, without the seat held. `None` with its result if the seat was lost.
+    /// Runs `f`, the user's code, without the seat held. `None` with its result if the seat was
+    /// lost.
     #[inline]
     pub(super) fn release_while<R>(self, f: impl FnOnce() -> R) -> (Option<Worker<'a>>, R) {
         let state = self.state;
@@ -282,8 +283,8 @@ pub(crate) fn become_supervisor() {
     clock::wake_on_time();
 }
 
-/// Has another thread take the place of the calling one, if that is an IO worker in a poll. False if
-/// the thread is still one whose tasks will have to wait if it blocks.
+/// Has another thread take the place of the calling one, if that is an IO worker in a poll. False
+/// if the thread is still one whose tasks will have to wait if it blocks.
 pub(crate) fn leave_seat() -> bool {
     WorkerState::of_thread(|state| {
         let Some(state) = state else {

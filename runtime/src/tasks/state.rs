@@ -31,15 +31,15 @@
 //! the thread that polled                    a worker, or whoever drops the `Task`
 //! 1. set HANDED; the task is RUNNING, or    1. take the `Task` out of the queue
 //!    COMPLETE and in a registry             2. HANDED seen, and cleared: what comes after the poll
-//! 2. a reference, for the scheduler            is ours. RUNNING: into the registry, then idle, queued
-//! 3. queue the `Task`; closed: drop it,        or cancelled (dropped: cancelled at once); COMPLETE:
-//!    which is step 2 of the other side         out of the registry
+//! 2. a reference, for the scheduler            is ours. RUNNING: into the registry, then idle,
+//! 3. queue the `Task`; closed: drop it,        queued or cancelled (dropped: cancelled at once);
+//!    which is step 2 of the other side         COMPLETE: out of the registry
 //! 4. give the reference back
 //! ```
 //!
 //! A wake in between sees RUNNING and sets NOTIFIED, so there is one `Task`. Only a shutdown makes
 //! a second one while the first is still queued. The one that is taken out first does what was
-//! handed over; the other is stale. Loom models: `models::strays`.
+//! handed over; the other is stale. Loom models: `models::displaced`.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::fmt;

@@ -1,5 +1,6 @@
-//! Whoever receives the log panics on every line, as `println!` does when the output is closed, with a payload whose
-//! destructor panics in turn. It is that of the whole process, so this is for binaries all of whose tests want it.
+//! Whoever receives the log panics on every line, as `println!` does when the output is closed,
+//! with a payload whose destructor panics in turn. It is that of the whole process, so this is for
+//! binaries all of whose tests want it.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::cell::Cell;

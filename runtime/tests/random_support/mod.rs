@@ -121,8 +121,9 @@ fn env(name: &str) -> Option<u64> {
 /// The runtimes of the round that goes on, for a dump of them.
 pub(crate) type Current = Mutex<Vec<Handle>>;
 
-/// Calls `round` until time is up, which is said by `EVENKEEL_<name>_SECS`; `EVENKEEL_<name>_SEED` repeats a run as far as
-/// threads can be repeated. Fails, with a dump, when there is no progress any more.
+/// Calls `round` until time is up, which is said by `EVENKEEL_<name>_SECS`; `EVENKEEL_<name>_SEED`
+/// repeats a run as far as threads can be repeated. Fails, with a dump, when there is no progress
+/// any more.
 pub(crate) fn run_rounds(
     name: &str,
     default_secs: u64,

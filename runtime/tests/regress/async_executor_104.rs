@@ -1,5 +1,5 @@
-//! async-executor#103 and #104: whoever drove the executor by single ticks never looked into the queue
-//! that belonged to another thread, and what was in there was not run.
+//! async-executor#103 and #104: whoever drove the executor by single ticks never looked into the
+//! queue that belonged to another thread, and what was in there was not run.
 
 use crate::support::{Gate, foreign_block_on, on_runtime};
 use std::thread;

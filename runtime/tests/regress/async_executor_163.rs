@@ -1,5 +1,5 @@
-//! async-executor#163: a waker fired while the executor was being dropped, and pushed its task into a
-//! queue that had just been emptied for the last time: the task was leaked or freed twice.
+//! async-executor#163: a waker fired while the executor was being dropped, and pushed its task into
+//! a queue that had just been emptied for the last time: the task was leaked or freed twice.
 
 use crate::support::{Gate, Live, foreign_block_on, runtime, watchdog};
 use evenkeel::time::{Duration, sleep};
@@ -71,7 +71,8 @@ fn wakers_fire_while_the_runtime_is_dropped() {
     });
 }
 
-/// A timer that is set in that moment is either refused or woken by the shutdown: nobody else would.
+/// A timer that is set in that moment is either refused or woken by the shutdown: nobody else
+/// would.
 #[test]
 fn timers_set_while_the_runtime_is_dropped() {
     struct Woken(AtomicBool);
@@ -147,7 +148,8 @@ fn spawns_and_aborts_while_the_runtime_is_dropped() {
                         tasks[i / 2].abort();
                     }
                     for task in tasks {
-                        // Some of the closures ran; nothing else ended otherwise than by cancelling.
+                        // Some of the closures ran; nothing else ended otherwise than by
+                        // cancelling.
                         if let Err(error) = foreign_block_on(task) {
                             assert!(error.is_cancelled());
                         }

@@ -1,5 +1,6 @@
-//! async-rs#11 (async-task): the closure that schedules a task was freed while it ran, because scheduling
-//! gave the last reference away: the task ran, ended and was freed on another thread meanwhile.
+//! async-rs#11 (async-task): the closure that schedules a task was freed while it ran, because
+//! scheduling gave the last reference away: the task ran, ended and was freed on another thread
+//! meanwhile.
 
 use crate::support::{foreign_block_on, on_runtime, runtime, watchdog};
 use std::future::{Future, poll_fn};

@@ -1,4 +1,5 @@
-//! crossbeam#1146: a large element was built on the stack on its way into a queue, and overflowed it.
+//! crossbeam#1146: a large element was built on the stack on its way into a queue, and overflowed
+//! it.
 
 use crate::support::{foreign_block_on, runtime, watchdog_of};
 use evenkeel::JoinError;
@@ -102,7 +103,8 @@ async fn large() -> usize {
 
 type Boxed = Pin<Box<dyn Future<Output = Result<usize, JoinError>> + Send>>;
 
-/// Without optimisation each call that hands a value on copies it, and the stack of a worker has 2 MiB.
+/// Without optimisation each call that hands a value on copies it, and the stack of a worker has 2
+/// MiB.
 #[test]
 fn large_futures_spawned_by_a_worker_fit_into_its_stack() {
     on_a_large_stack(|| {

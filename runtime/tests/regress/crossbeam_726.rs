@@ -1,6 +1,6 @@
-//! crossbeam#726 (CVE-2021-32810): a stealer read from the buffer that the deque had just outgrown, and
-//! the same task was popped twice. Here: deques that grow while they are stolen from; each task runs
-//! exactly once.
+//! crossbeam#726 (CVE-2021-32810): a stealer read from the buffer that the deque had just outgrown,
+//! and the same task was popped twice. Here: deques that grow while they are stolen from; each task
+//! runs exactly once.
 
 use crate::support::{foreign_block_on, on_runtime};
 use evenkeel::task::yield_now;

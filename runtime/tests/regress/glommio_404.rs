@@ -1,5 +1,5 @@
-//! glommio#404: a task that was woken and whose executor was then dropped kept a reference to itself, and
-//! was never freed. Both the futures and the memory of the tasks are counted.
+//! glommio#404: a task that was woken and whose executor was then dropped kept a reference to
+//! itself, and was never freed. Both the futures and the memory of the tasks are counted.
 
 use crate::support::{Gate, Live, foreign_block_on, runtime, watchdog};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-/// Tasks whose future asks for this alignment are told by it from all other allocations of the tests.
+/// Tasks whose future asks for this alignment are told by it from all other allocations of the
+/// tests.
 const ALIGN: usize = 256;
 
 #[repr(align(256))]

@@ -1,5 +1,5 @@
-//! golang#38860 and #38119: while every processor had work, timers were looked at late or by nobody, and
-//! programs with busy goroutines saw them fire tens of milliseconds after their time.
+//! golang#38860 and #38119: while every processor had work, timers were looked at late or by
+//! nobody, and programs with busy goroutines saw them fire tens of milliseconds after their time.
 
 use crate::support::{foreign_block_on, on_runtime, until};
 use evenkeel::runtime::Runtime;

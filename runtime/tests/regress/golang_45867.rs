@@ -1,5 +1,5 @@
-//! golang#45867: a goroutine was ready to run while a thread slept beside it. As many tasks that wait for
-//! each other as there are workers find every wake-up that is one too few.
+//! golang#45867: a goroutine was ready to run while a thread slept beside it. As many tasks that
+//! wait for each other as there are workers find every wake-up that is one too few.
 
 use crate::support::{Gate, foreign_block_on, on_runtime};
 use evenkeel::net::{UnixDatagram, UnixStream};
@@ -159,7 +159,8 @@ fn tasks_woken_by_io_meet() {
                     }
                 })
                 .collect();
-            // The writers' ends live until all have been written to: dropped, they would be readable.
+            // The writers' ends live until all have been written to: dropped, they would be
+            // readable.
             for write in writers {
                 assert_eq!(write(), 1);
             }

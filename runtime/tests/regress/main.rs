@@ -1,5 +1,5 @@
-//! Bugs that other runtimes have had, each named after where it happened. The comment on top of each
-//! file says what went wrong there.
+//! Bugs that other runtimes have had, each named after where it happened. The comment on top of
+//! each file says what went wrong there.
 
 #![allow(
     clippy::async_yields_async,

@@ -70,7 +70,8 @@ fn an_idle_runtime_uses_no_cpu() {
         let before = all(&threads);
         std::thread::sleep(Duration::from_secs(1));
         let used = all(&threads) - before;
-        // A single spinning thread takes its share of a CPU: 100 ticks, or some 10 on a busy machine.
+        // A single spinning thread takes its share of a CPU: 100 ticks, or some 10 on a busy
+        // machine.
         assert!(used <= 4, "{used} ticks of 10 ms in a second");
         waits.abort();
         assert!(foreign_block_on(waits).unwrap_err().is_cancelled());

@@ -1,5 +1,5 @@
-//! rayon#449: two pools, a job of each of which waited for one of the other: all threads waited, and nobody ran what they
-//! waited for.
+//! rayon#449: two pools, a job of each of which waited for one of the other: all threads waited,
+//! and nobody ran what they waited for.
 
 use crate::support::{Gate, OpenOnDrop, foreign_block_on, runtime_with, watchdog};
 use evenkeel::runtime::{Handle, Runtime};
@@ -89,8 +89,8 @@ fn two_compute_lanes_that_await_each_other() {
     });
 }
 
-/// A task of each blocks until one of the other runtime is cancelled, and both runtimes are dropped at once. A drop
-/// cancels what waits before it waits for what runs, so both end.
+/// A task of each blocks until one of the other runtime is cancelled, and both runtimes are dropped
+/// at once. A drop cancels what waits before it waits for what runs, so both end.
 #[test]
 fn two_runtimes_whose_drops_wait_for_each_other() {
     fn wait_for(here: &Runtime, there: &Runtime) -> evenkeel::JoinHandle<bool> {

@@ -1,8 +1,8 @@
-//! rayon#592 and #1174: a job held a lock while it waited for another one, and the thread that waited ran some third job
-//! meanwhile, which wanted the same lock.
+//! rayon#592 and #1174: a job held a lock while it waited for another one, and the thread that
+//! waited ran some third job meanwhile, which wanted the same lock.
 //!
-//! A thread that waits in a poll or closure of Evenkeel runs nothing else. Other threads come for what is queued
-//! behind it, and those that then wait for the lock are replaced as well.
+//! A thread that waits in a poll or closure of Evenkeel runs nothing else. Other threads come for
+//! what is queued behind it, and those that then wait for the lock are replaced as well.
 
 use crate::support::{Gate, foreign_block_on, on_runtime};
 use evenkeel::JoinHandle;
@@ -32,7 +32,8 @@ fn wait(way: usize, task: JoinHandle<()>) {
     WAITS.set(false);
 }
 
-/// The lock is held by one that waits for a task, in front of which others are queued that take the lock.
+/// The lock is held by one that waits for a task, in front of which others are queued that take the
+/// lock.
 fn holds_the_lock(lock: Arc<Mutex<u32>>, way: usize) -> Vec<JoinHandle<()>> {
     let mut held = lock.lock().unwrap();
     let others = (0..5)

@@ -1,6 +1,6 @@
-//! rayon#739 and #768, rayon#913 and #929: who had set a latch went on to read what the latch was in, and the
-//! waiter, who had seen it set, had freed that already. It took two pools of one thread that hand each other
-//! their results.
+//! rayon#739 and #768, rayon#913 and #929: who had set a latch went on to read what the latch was
+//! in, and the waiter, who had seen it set, had freed that already. It took two pools of one thread
+//! that hand each other their results.
 
 use crate::support::{Live, foreign_block_on, runtime_with, watchdog};
 use evenkeel::runtime::Handle;
@@ -20,7 +20,8 @@ impl Output {
     }
 }
 
-/// Tasks of each runtime await tasks of the other, which yield to the thread that may be the faster one.
+/// Tasks of each runtime await tasks of the other, which yield to the thread that may be the faster
+/// one.
 #[test]
 fn two_runtimes_of_one_worker_hand_their_results_to_each_other() {
     fn down(
@@ -69,8 +70,8 @@ impl Wake for Yields {
     }
 }
 
-/// The waiter sees that the task has ended, takes the output and lets go of the task, while the worker that
-/// set it has still to wake the waiter.
+/// The waiter sees that the task has ended, takes the output and lets go of the task, while the
+/// worker that set it has still to wake the waiter.
 #[test]
 fn the_waiter_is_gone_before_it_is_woken() {
     fn take(mut handle: JoinHandle<Output>, live: &Live) -> usize {

@@ -1,5 +1,5 @@
-//! rayon#992: the last look before sleep left out one source of work, and what came from there waited
-//! until something else woke the pool.
+//! rayon#992: the last look before sleep left out one source of work, and what came from there
+//! waited until something else woke the pool.
 
 use crate::support::{Gate, foreign_block_on, on_runtime};
 use evenkeel::net::{TcpListener, TcpStream};

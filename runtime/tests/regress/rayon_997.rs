@@ -1,5 +1,6 @@
-//! rayon#997: code that waited for a job inside some guarded section (a mutex, the initialisation of a cell, a borrow of a
-//! thread-local) ran other jobs of the pool while it waited, and one of them entered the same section again.
+//! rayon#997: code that waited for a job inside some guarded section (a mutex, the initialisation
+//! of a cell, a borrow of a thread-local) ran other jobs of the pool while it waited, and one of
+//! them entered the same section again.
 
 use crate::support::{foreign_block_on, on_runtime};
 use evenkeel::runtime::Handle;
@@ -8,7 +9,8 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// The first task initialises a cell with the help of another one, behind many that want the cell's value.
+/// The first task initialises a cell with the help of another one, behind many that want the cell's
+/// value.
 #[test]
 fn a_cell_whose_initialisation_waits_for_a_task() {
     for workers in [1, 2] {

@@ -1,10 +1,11 @@
-//! seastar#1488: a sequentially consistent load without a fence: the submitter saw no sleeper and the
-//! sleeper saw no work. The loom models of the sleep protocol are beside the code; this is the same shape
-//! on real threads.
+//! seastar#1488: a sequentially consistent load without a fence: the submitter saw no sleeper and
+//! the sleeper saw no work. The loom models of the sleep protocol are beside the code; this is the
+//! same shape on real threads.
 
 use crate::support::{foreign_block_on, on_runtime};
 
-/// One task at a time, from a thread that looks on, to workers that fall asleep between two of them.
+/// One task at a time, from a thread that looks on, to workers that fall asleep between two of
+/// them.
 #[test]
 fn a_push_against_a_worker_that_falls_asleep() {
     on_runtime(2, |runtime| {

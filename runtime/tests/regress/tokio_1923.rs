@@ -1,5 +1,5 @@
-//! tokio#1923 and #5338: dropping the runtime waits for a blocking read that never ends. That stays so,
-//! and is documented; a shutdown with a limit exists, and keeps it.
+//! tokio#1923 and #5338: dropping the runtime waits for a blocking read that never ends. That stays
+//! so, and is documented; a shutdown with a limit exists, and keeps it.
 
 use crate::support::{Gate, foreign_block_on, runtime, watchdog};
 use evenkeel::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! tokio#2119: a runtime that was shut down while one of its workers was in a blocking section lost the
-//! worker's core between the two, and waited for it for ever.
+//! tokio#2119: a runtime that was shut down while one of its workers was in a blocking section lost
+//! the worker's core between the two, and waited for it for ever.
 
 use crate::support::{Gate, Live, foreign_block_on, runtime, watchdog, watchdog_of};
 use std::future::pending;
@@ -71,8 +71,8 @@ fn a_blocking_closure_that_waits_for_a_task_of_the_runtime_that_is_dropped() {
     });
 }
 
-/// Another thread submits closures while the runtime is dropped (tokio#7922): each runs once and hands its
-/// value over, or is dropped and cancelled.
+/// Another thread submits closures while the runtime is dropped (tokio#7922): each runs once and
+/// hands its value over, or is dropped and cancelled.
 #[test]
 fn blocking_closures_that_are_submitted_during_the_shutdown() {
     watchdog(|| {

@@ -1,5 +1,5 @@
-//! tokio#3869: shutting down dropped the futures under a lock of the scheduler; the drop of one of them
-//! used the runtime again, or waited for a lock that another held, and never came back.
+//! tokio#3869: shutting down dropped the futures under a lock of the scheduler; the drop of one of
+//! them used the runtime again, or waited for a lock that another held, and never came back.
 
 use crate::support::{Gate, foreign_block_on, runtime, watchdog};
 use evenkeel::runtime::Handle;

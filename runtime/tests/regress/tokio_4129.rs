@@ -1,5 +1,5 @@
-//! tokio#4129 and #5578: wakers were cloned, woken or dropped under a lock of the runtime. A waker is
-//! foreign code: one that uses the runtime again waited for the lock that its own thread held.
+//! tokio#4129 and #5578: wakers were cloned, woken or dropped under a lock of the runtime. A waker
+//! is foreign code: one that uses the runtime again waited for the lock that its own thread held.
 
 use crate::support::{Gate, assert_all_workers_work, foreign_block_on, on_runtime};
 use evenkeel::net::UnixStream;
@@ -90,7 +90,8 @@ async fn with_reentrant_wakers<F: Future>(runtime: Handle, future: F) -> F::Outp
     .await
 }
 
-/// Everything that stores a waker: handles, timers, sockets; polled twice, so that it is replaced too.
+/// Everything that stores a waker: handles, timers, sockets; polled twice, so that it is replaced
+/// too.
 async fn use_wakers() {
     for _ in 0..5 {
         let gate = Gate::new();

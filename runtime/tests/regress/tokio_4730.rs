@@ -1,5 +1,5 @@
-//! tokio#4730: the worker that had polled the driver last went into a long poll, and nobody else took the
-//! driver over: all timers and sockets stood still until it came back.
+//! tokio#4730: the worker that had polled the driver last went into a long poll, and nobody else
+//! took the driver over: all timers and sockets stood still until it came back.
 
 use crate::support::{Gate, builder, foreign_block_on, in_block_on, on_runtime, watchdog};
 use evenkeel::net::{TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! tokio#4941: the task in a worker's LIFO slot could not be stolen. A task spawned a child, which went into that slot, and
-//! then blocked its thread until the child had run, which it never did.
+//! tokio#4941: the task in a worker's LIFO slot could not be stolen. A task spawned a child, which
+//! went into that slot, and then blocked its thread until the child had run, which it never did.
 
 use crate::support::{Gate, foreign_block_on, on_runtime};
 use evenkeel::task::{block_in_place, yield_now};

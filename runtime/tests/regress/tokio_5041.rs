@@ -1,6 +1,7 @@
-//! tokio#5041: a queue's indices came round again, and what was read under the old ones passed for new;
-//! tokio#2387: a slot was filled again while its task was being stolen, and one of the two was lost. Here: a
-//! few tasks at a time, so that cells, slots and places in the queues are used again all the time.
+//! tokio#5041: a queue's indices came round again, and what was read under the old ones passed for
+//! new; tokio#2387: a slot was filled again while its task was being stolen, and one of the two was
+//! lost. Here: a few tasks at a time, so that cells, slots and places in the queues are used again
+//! all the time.
 
 use crate::support::{foreign_block_on, on_runtime};
 use evenkeel::task::{Id, JoinHandle};

@@ -1,5 +1,5 @@
-//! tokio#5686 and #5712: two tasks that kept waking each other passed the LIFO slot to and fro, and the
-//! queue of their worker starved.
+//! tokio#5686 and #5712: two tasks that kept waking each other passed the LIFO slot to and fro, and
+//! the queue of their worker starved.
 
 use crate::support::{Gate, foreign_block_on, on_runtime};
 use evenkeel::time::{Duration, sleep};
@@ -62,8 +62,9 @@ fn a_chain_of_tasks_leaves_others_their_turn() {
     });
 }
 
-/// Two chains of tasks, each link of which spawns the next: one is in the next-slot and the other behind it,
-/// for ever. A timer, and wakes from every kind of thread, reach a task of the same worker.
+/// Two chains of tasks, each link of which spawns the next: one is in the next-slot and the other
+/// behind it, for ever. A timer, and wakes from every kind of thread, reach a task of the same
+/// worker.
 #[test]
 fn timers_and_wakes_from_elsewhere_arrive_beside_a_pair_that_respawns_itself() {
     async fn wake_from(open: impl FnOnce(Gate)) {
@@ -90,8 +91,8 @@ fn timers_and_wakes_from_elsewhere_arrive_beside_a_pair_that_respawns_itself() {
     });
 }
 
-/// As above, with two tasks that wake each other and are all that there is on their worker: the next-slot is
-/// theirs for as long as nobody else is queued.
+/// As above, with two tasks that wake each other and are all that there is on their worker: the
+/// next-slot is theirs for as long as nobody else is queued.
 #[test]
 fn timers_and_wakes_from_elsewhere_arrive_beside_a_pair_alone_in_the_next_slot() {
     on_runtime(1, |runtime| {

@@ -1,5 +1,5 @@
-//! tokio#5756: each guard put back what it had found, so that guards that were dropped in another order left a runtime
-//! current that nobody was in any more; on a worker for all tasks after that.
+//! tokio#5756: each guard put back what it had found, so that guards that were dropped in another
+//! order left a runtime current that nobody was in any more; on a worker for all tasks after that.
 
 use crate::support::{on_runtime, runtime_with, watchdog};
 use evenkeel::net::TcpListener;

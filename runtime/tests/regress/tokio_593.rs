@@ -1,4 +1,5 @@
-//! tokio#593: `block_on` in the destructor of a thread-local found its own thread-locals gone, and the panic ended the process.
+//! tokio#593: `block_on` in the destructor of a thread-local found its own thread-locals gone, and
+//! the panic ended the process.
 
 use crate::support::{runtime, watchdog};
 use evenkeel::runtime::Handle;

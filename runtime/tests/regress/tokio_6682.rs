@@ -1,5 +1,5 @@
-//! tokio#6682: the driver computed the next deadline under a lock and published it after. A timer that
-//! was set in between saw the old one, woke nobody, and fired late or never.
+//! tokio#6682: the driver computed the next deadline under a lock and published it after. A timer
+//! that was set in between saw the old one, woke nobody, and fired late or never.
 
 use crate::support::{foreign_block_on, on_runtime};
 use evenkeel::time::{Duration, Sleep, sleep};
@@ -13,9 +13,9 @@ fn set(mut sleep: Sleep) -> Sleep {
     sleep
 }
 
-/// Timers of plain threads and of the compute lane all belong to the driver thread, which computes its
-/// next deadline again and again while earlier ones are set. The far ones keep it from being woken by
-/// anything else in time: the watchdog's limit is a minute.
+/// Timers of plain threads and of the compute lane all belong to the driver thread, which computes
+/// its next deadline again and again while earlier ones are set. The far ones keep it from being
+/// woken by anything else in time: the watchdog's limit is a minute.
 #[test]
 fn an_earlier_timer_set_while_the_deadline_is_published() {
     on_runtime(1, |runtime| {

@@ -1,5 +1,5 @@
-//! tokio#7877: tasks that had yielded were put aside without a notification, and when the worker then
-//! blocked, no other worker came for them.
+//! tokio#7877: tasks that had yielded were put aside without a notification, and when the worker
+//! then blocked, no other worker came for them.
 
 use crate::support::{Gate, foreign_block_on, on_runtime};
 use evenkeel::runtime::Runtime;
@@ -14,8 +14,8 @@ fn with_one_and_two_workers(body: fn(&Runtime)) {
     on_runtime(2, body);
 }
 
-/// A task that yields all the time beside one that a timer wakes, and that then blocks the thread until
-/// the first has run again.
+/// A task that yields all the time beside one that a timer wakes, and that then blocks the thread
+/// until the first has run again.
 #[test]
 fn a_yielded_task_runs_when_a_timer_wakes_a_task_that_blocks() {
     with_one_and_two_workers(|runtime| {

@@ -1,6 +1,6 @@
-//! tokio#8054: reading and writing shared one tick, so that an event for the one, between a read that found nothing and the
-//! clearing of the readiness, kept the other ready. With a steady stream of such events a task read for ever, found
-//! nothing for ever, and never let go of its worker.
+//! tokio#8054: reading and writing shared one tick, so that an event for the one, between a read
+//! that found nothing and the clearing of the readiness, kept the other ready. With a steady stream
+//! of such events a task read for ever, found nothing for ever, and never let go of its worker.
 
 #![cfg(unix)]
 
@@ -37,8 +37,8 @@ async fn is_readable(stream: &UnixStream) -> bool {
     poll_fn(|cx| Poll::Ready(stream.poll_read_ready(cx).is_ready())).await
 }
 
-/// In the midst of a read, and before the clearing that follows it, the socket becomes writable: the driver has
-/// handled that event when the read ends.
+/// In the midst of a read, and before the clearing that follows it, the socket becomes writable:
+/// the driver has handled that event when the read ends.
 #[test]
 fn a_socket_is_not_readable_because_it_became_writable_meanwhile() {
     on_runtime(2, |runtime| {

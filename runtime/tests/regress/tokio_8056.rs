@@ -1,5 +1,5 @@
-//! tokio#8056: the count of idle blocking threads went down only when a thread had woken up, so a second
-//! job was given to a thread that was already taken, and waited behind a job that blocked.
+//! tokio#8056: the count of idle blocking threads went down only when a thread had woken up, so a
+//! second job was given to a thread that was already taken, and waited behind a job that blocked.
 
 use crate::support::{builder, foreign_block_on, watchdog};
 use std::sync::{Arc, Barrier};

@@ -1,5 +1,5 @@
-//! tokio#8212: a park hook that scheduled work made `block_on` skip the driver each time, so timers and
-//! IO never came while short calls of `block_on` followed each other.
+//! tokio#8212: a park hook that scheduled work made `block_on` skip the driver each time, so timers
+//! and IO never came while short calls of `block_on` followed each other.
 
 use crate::support::{Gate, on_runtime};
 use evenkeel::task::yield_now;

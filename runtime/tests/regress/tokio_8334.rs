@@ -1,12 +1,13 @@
-//! tokio#8334: the timer wheel wrapped round after some 12 days; mio#1948: a timeout of more than 24.8 days
-//! did not fit the system call; polling 0.1.5: a timeout of zero blocked. At each such boundary, a timer
-//! neither fires early nor hides the others.
+//! tokio#8334: the timer wheel wrapped round after some 12 days; mio#1948: a timeout of more than
+//! 24.8 days did not fit the system call; polling 0.1.5: a timeout of zero blocked. At each such
+//! boundary, a timer neither fires early nor hides the others.
 
 use crate::support::{in_block_on, poll_once};
 use evenkeel::time::{Duration, Instant, Sleep, sleep, sleep_until, timeout};
 use std::future::Future;
 
-/// Durations on both sides of the powers of two and ten of the units that clocks and system calls use.
+/// Durations on both sides of the powers of two and ten of the units that clocks and system calls
+/// use.
 fn boundaries() -> Vec<Duration> {
     let day = 24 * 3600;
     let mut all = vec![

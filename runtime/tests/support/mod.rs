@@ -11,7 +11,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-/// Longer than anything takes on a machine that is merely busy. `EVENKEEL_TEST_LIMIT_SECS` sets another.
+/// Longer than anything takes on a machine that is merely busy. `EVENKEEL_TEST_LIMIT_SECS` sets
+/// another.
 fn limit() -> Duration {
     let secs = std::env::var("EVENKEEL_TEST_LIMIT_SECS")
         .ok()

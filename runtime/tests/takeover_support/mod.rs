@@ -33,8 +33,9 @@ impl Stuck {
         }
     }
 
-    /// Keeps the calling thread, which has the only worker's seat, until that was taken: somebody else has run what was
-    /// in its next-slot. (The metrics would not do: it may have been taken already, on a busy machine.)
+    /// Keeps the calling thread, which has the only worker's seat, until that was taken: somebody
+    /// else has run what was in its next-slot. (The metrics would not do: it may have been taken
+    /// already, on a busy machine.)
     pub(crate) fn until_taken_over(self) {
         let end = End::new();
         let comes = end.clone();
@@ -95,8 +96,8 @@ pub(crate) fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Something that those who are stuck wait for. A [`Gate`] that can be looked at without a lock, which a thread of low
-/// priority might hold for long.
+/// Something that those who are stuck wait for. A [`Gate`] that can be looked at without a lock,
+/// which a thread of low priority might hold for long.
 #[derive(Clone, Default)]
 pub(crate) struct End {
     come: Arc<AtomicBool>,
@@ -179,7 +180,8 @@ pub(crate) fn each_way(body: impl Fn(Runtime, Stuck) + Copy + Send + 'static) {
     }
 }
 
-/// Spawns as many tasks as there are workers, less `but`, and returns when all are in polls that last until `end`.
+/// Spawns as many tasks as there are workers, less `but`, and returns when all are in polls that
+/// last until `end`.
 pub(crate) fn stick_all_but(
     but: usize,
     runtime: &Runtime,
@@ -201,8 +203,8 @@ pub(crate) fn stick_all_but(
         .collect()
 }
 
-/// For a poll in a shutdown: waits until that has cancelled `never`, which opens the gate. What the poll spawns then is
-/// cancelled at once.
+/// For a poll in a shutdown: waits until that has cancelled `never`, which opens the gate. What the
+/// poll spawns then is cancelled at once.
 pub(crate) fn assert_spawns_are_cancelled_after(never: JoinHandle<()>, cancelled: &Gate) {
     cancelled.block();
     assert!(foreign_block_on(never).unwrap_err().is_cancelled());
@@ -216,8 +218,8 @@ pub(crate) fn join_all(tasks: Vec<JoinHandle<()>>) {
         .for_each(|task| foreign_block_on(task).unwrap());
 }
 
-/// So long may a poll take in tests in which it matters *how* a task is stuck: what it does besides takes less, on any
-/// machine.
+/// So long may a poll take in tests in which it matters *how* a task is stuck: what it does besides
+/// takes less, on any machine.
 pub(crate) const AFTER: Duration = Duration::from_millis(4);
 
 /// A runtime with one worker, so that each takeover is of the one poll there is.

@@ -35,8 +35,8 @@ pub(crate) const TWO_CCX: Machine = Machine {
     nodes: &["0-31"],
 };
 
-/// Two sockets whose CPUs take turns in the numbering, SMT siblings 4 apart, and a node of memory alone
-/// (CXL) between the two nodes with CPUs.
+/// Two sockets whose CPUs take turns in the numbering, SMT siblings 4 apart, and a node of memory
+/// alone (CXL) between the two nodes with CPUs.
 pub(crate) const TWO_SOCKETS: Machine = Machine {
     name: "two_sockets",
     cores: &["0,4", "1,5", "2,6", "3,7"],

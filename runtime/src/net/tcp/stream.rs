@@ -16,14 +16,14 @@ use crate::net::socket::Socket;
 ///
 /// # Urgent data
 ///
-/// Reading leaves the urgent byte out, as is usual. On Linux and Android, [`ready`](Self::ready) with
-/// `Interest::PRIORITY` waits for one, and [`async_io`](Self::async_io) with that interest receives
-/// it (`MSG_OOB`).
+/// Reading leaves the urgent byte out, as is usual. On Linux and Android, [`ready`](Self::ready)
+/// with `Interest::PRIORITY` waits for one, and [`async_io`](Self::async_io) with that interest
+/// receives it (`MSG_OOB`).
 ///
 /// # Kernel TLS
 ///
-/// A stream on which kernel TLS was set is to be read with [`async_io`](Self::async_io) and `recvmsg`,
-/// which says what kind of record it has read, and not by the IO traits.
+/// A stream on which kernel TLS was set is to be read with [`async_io`](Self::async_io) and
+/// `recvmsg`, which says what kind of record it has read, and not by the IO traits.
 ///
 /// # Examples
 ///
@@ -99,8 +99,8 @@ pub struct TcpStream {
     pub(in crate::net) socket: Socket<mio::net::TcpStream>,
 }
 
-/// The urgent mark ends a read early. That there was one is reported as priority, and from then on a
-/// read that fills less than its buffer is not taken for the last.
+/// The urgent mark ends a read early. That there was one is reported as priority, and from then on
+/// a read that fills less than its buffer is not taken for the last.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const INTEREST: Interest = Interest::READABLE
     .add(Interest::WRITABLE)

@@ -1,7 +1,8 @@
 //! Addresses of Unix sockets, in the forms that the libraries want.
 //!
-//! mio's conversions are not used: they cut an abstract name that begins with a null byte, and a peer
-//! whose name fills its address makes mio's `accept` panic. socket2's `as_unix` panics there as well.
+//! mio's conversions are not used: they cut an abstract name that begins with a null byte, and a
+//! peer whose name fills its address makes mio's `accept` panic. socket2's `as_unix` panics there
+//! as well.
 
 use std::ffi::OsStr;
 use std::io;

@@ -43,8 +43,8 @@ pub struct UnixDatagram {
 }
 
 impl UnixDatagram {
-    /// Binds a socket to `path`, where nothing may exist yet; on Linux, one that begins with a null byte
-    /// is an abstract name. Dropping the socket leaves the file behind.
+    /// Binds a socket to `path`, where nothing may exist yet; on Linux, one that begins with a null
+    /// byte is an abstract name. Dropping the socket leaves the file behind.
     ///
     /// # Errors
     ///
@@ -118,8 +118,8 @@ impl UnixDatagram {
         self.socket.into_inner().map(Into::into)
     }
 
-    /// Sets the peer of [`send`](Self::send); on Linux, a path that begins with a null byte is an abstract
-    /// name.
+    /// Sets the peer of [`send`](Self::send); on Linux, a path that begins with a null byte is an
+    /// abstract name.
     ///
     /// # Errors
     ///
@@ -163,15 +163,15 @@ impl UnixDatagram {
     /// Sends a datagram to the socket at `target`; on Linux, a path that begins with a null byte is
     /// an abstract name.
     ///
-    /// While the receiver's queue is full, this waits with a second socket that is connected to it, which
-    /// takes a descriptor.
+    /// While the receiver's queue is full, this waits with a second socket that is connected to it,
+    /// which takes a descriptor.
     ///
     /// # Errors
     ///
     /// The error of the operating system: [`io::ErrorKind::NotFound`] if there is no such file,
-    /// [`io::ErrorKind::ConnectionRefused`] if nobody is bound there, or if the receiver goes away while
-    /// this waits for it; that of the second socket, for instance that there are too many open
-    /// descriptors.
+    /// [`io::ErrorKind::ConnectionRefused`] if nobody is bound there, or if the receiver goes away
+    /// while this waits for it; that of the second socket, for instance that there are too many
+    /// open descriptors.
     ///
     /// # Cancel safety
     ///
@@ -267,8 +267,8 @@ impl UnixDatagram {
             .try_call(Interest::WRITABLE, |socket| send_to(socket, buf, &receiver))
     }
 
-    /// A try whatever is believed about the socket: it may be unready for the sake of the peer that it
-    /// is connected to, and that need not be the receiver.
+    /// A try whatever is believed about the socket: it may be unready for the sake of the peer that
+    /// it is connected to, and that need not be the receiver.
     fn try_now(&self, buf: &[u8], receiver: &SockAddr) -> io::Result<usize> {
         let mut tried = false;
         let result = self.socket.try_call(Interest::WRITABLE, |socket| {

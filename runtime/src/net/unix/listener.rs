@@ -37,8 +37,8 @@ pub struct UnixListener {
 }
 
 impl UnixListener {
-    /// Listens on `path`, where nothing may exist yet; on Linux, one that begins with a null byte is an
-    /// abstract name.
+    /// Listens on `path`, where nothing may exist yet; on Linux, one that begins with a null byte
+    /// is an abstract name.
     ///
     /// # Errors
     ///

@@ -5,17 +5,17 @@
 //! after it the system reports the sender writable, because the buffer of the try was freed. Who
 //! waits for that tries again at once, and burns a CPU for as long as the receiver is full.
 //!
-//! What can be waited for is a second socket that is connected to the receiver. It sends nothing, and
-//! is made when a try was refused. A refused try has one of three causes:
+//! What can be waited for is a second socket that is connected to the receiver. It sends nothing,
+//! and is made when a try was refused. A refused try has one of three causes:
 //!
 //! - the receiver is full: the second socket is not writable. It will be when the receiver has room
 //!   or is gone, and the next try tells which;
-//! - what the sender has sent elsewhere fills its own buffer, which is reported when it is over. Linux
-//!   tells how full it is. It has to: a sender that was refused for the receiver's sake is not reported
-//!   while a quarter of its buffer is taken, and would wait for nothing. Elsewhere this is believed
-//!   after some tries;
-//! - neither: the receiver has made room since. Or another one is bound to the name by now, to which the
-//!   second socket is not connected, so after some tries it is made anew.
+//! - what the sender has sent elsewhere fills its own buffer, which is reported when it is over.
+//!   Linux tells how full it is. It has to: a sender that was refused for the receiver's sake is
+//!   not reported while a quarter of its buffer is taken, and would wait for nothing. Elsewhere
+//!   this is believed after some tries;
+//! - neither: the receiver has made room since. Or another one is bound to the name by now, to
+//!   which the second socket is not connected, so after some tries it is made anew.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -27,8 +27,8 @@ use socket2::{SockAddr, Type};
 
 use super::addr::new_socket;
 
-/// After so many tries that were refused though there was room, it is not the fault of the receiver that
-/// is looked at.
+/// After so many tries that were refused though there was room, it is not the fault of the receiver
+/// that is looked at.
 const TRIES_MAX: u32 = 3;
 
 /// Who stands in the way of a try that was refused.
@@ -44,8 +44,8 @@ enum Cause {
 pub(super) struct Room {
     receiver: SockAddr,
     driver: Handle,
-    /// `None` if no socket can be connected to the receiver: it is gone, which the next try will tell,
-    /// or it is connected itself and takes from that peer only, whom it never makes wait.
+    /// `None` if no socket can be connected to the receiver: it is gone, which the next try will
+    /// tell, or it is connected itself and takes from that peer only, whom it never makes wait.
     socket: Option<Io<mio::net::UnixDatagram>>,
     /// The readiness that was waited for, to be taken back.
     seen: Option<ReadyEvent>,
@@ -154,8 +154,8 @@ fn is_full(sender: &mio::net::UnixDatagram) -> Option<bool> {
     use std::os::fd::AsRawFd;
 
     let mut queued: libc::c_int = 0;
-    // SAFETY: the descriptor is open as long as `sender` is borrowed, and the pointer is to an integer
-    // that outlives the call.
+    // SAFETY: the descriptor is open as long as `sender` is borrowed, and the pointer is to an
+    // integer that outlives the call.
     let outcome = unsafe { libc::ioctl(sender.as_raw_fd(), libc::TIOCOUTQ, &raw mut queued) };
     let limit = socket2::SockRef::from(sender).send_buffer_size().ok()?;
     (outcome == 0).then_some(usize::try_from(queued).ok()? >= limit)
@@ -191,8 +191,8 @@ mod tests {
         }
     }
 
-    /// A sender of whose buffer more than a quarter is taken is not reported when the buffer of a refused
-    /// try is freed. Let the receiver be full at each try, and have room at each look.
+    /// A sender of whose buffer more than a quarter is taken is not reported when the buffer of a
+    /// refused try is freed. Let the receiver be full at each try, and have room at each look.
     #[test]
     fn a_receiver_that_others_empty_and_fill_is_no_reason_to_wait_for_the_sender() {
         let mut driver = Driver::new().unwrap();

@@ -31,7 +31,8 @@ pub struct UnixStream {
 }
 
 impl UnixStream {
-    /// Connects to the socket at `path`; on Linux, one that begins with a null byte is an abstract name.
+    /// Connects to the socket at `path`; on Linux, one that begins with a null byte is an abstract
+    /// name.
     ///
     /// # Errors
     ///

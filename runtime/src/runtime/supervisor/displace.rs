@@ -1,10 +1,10 @@
 //! Replacing a worker that is stuck in a poll, and what becomes of the displaced thread.
 //!
-//! The seat goes to a *spare* ([`spares`](super::spares)), a thread that was made for this beforehand. If
-//! the displaced thread computes, it goes on at normal priority, on the core where the fewest do; once
-//! it has computed for very long it is lowered to the priority of the compute lane, from outside. When
-//! its poll is over it becomes a spare, if it was never lowered: a lowered thread cannot climb back
-//! without privileges, so it ends, though not at once.
+//! The seat goes to a *spare* ([`spares`](super::spares)), a thread that was made for this
+//! beforehand. If the displaced thread computes, it goes on at normal priority, on the core where
+//! the fewest do; once it has computed for very long it is lowered to the priority of the compute
+//! lane, from outside. When its poll is over it becomes a spare, if it was never lowered: a lowered
+//! thread cannot climb back without privileges, so it ends, though not at once.
 //!
 //! `block_in_place` is the same, by the worker itself and at once.
 
@@ -44,8 +44,8 @@ impl Displaced {
         }
     }
 
-    /// To be called now and then: lowers it once it has computed for long, and lets others have its core
-    /// while it sleeps.
+    /// To be called now and then: lowers it once it has computed for long, and lets others have its
+    /// core while it sleeps.
     pub(super) fn look(&mut self, caller: &Caller<'_>, shared: &Shared) {
         let id = self.thread.id();
         let got_on = self.cpu.look(id);
@@ -93,9 +93,9 @@ impl Displaced {
 }
 
 impl Shared {
-    /// A spare for a seat that is about to become free: one that waits, or a new one; and one displaced
-    /// thread more is counted. `None` where there is none to be had, or as many seats have been taken as
-    /// may be.
+    /// A spare for a seat that is about to become free: one that waits, or a new one; and one
+    /// displaced thread more is counted. `None` where there is none to be had, or as many seats
+    /// have been taken as may be.
     pub(super) fn spare(self: &Arc<Self>) -> Option<Arc<Spare>> {
         let Takeover {
             policy,
@@ -188,8 +188,8 @@ impl Shared {
         }
     }
 
-    /// What an IO worker's first thread does: it works in the seat until the end, or until the seat is
-    /// lost. Then it may be a spare.
+    /// What an IO worker's first thread does: it works in the seat until the end, or until the seat
+    /// is lost. Then it may be a spare.
     pub(crate) fn work_then_serve(
         &self,
         seat: FreeSeat,

@@ -1,15 +1,17 @@
 //! The supervisor, a thread: it polls for IO when no worker does, fires timers, and makes threads.
 //!
-//! Idle workers poll the driver themselves. But one that leaves the poll with an event may get stuck in a
-//! task, with nobody behind it: so while any IO worker is awake, the supervisor looks after them. It replaces those that are
-//! stuck ([`sysmon`]); and if nobody has polled for [`POLL_AFTER`], it does so itself, and fires the
-//! timers of workers that do not get to it, which happens where stuck workers cannot be replaced. When all have slept for a while it stops looking, so that an idle
-//! process has no periodic wake-ups; a worker that wakes up makes it look again
-//! ([`watch`](crate::scheduler::watch)).
+//! Idle workers poll the driver themselves. But one that leaves the poll with an event may get
+//! stuck in a task, with nobody behind it: so while any IO worker is awake, the supervisor looks
+//! after them. It replaces those that are stuck ([`sysmon`]); and if nobody has polled for
+//! [`POLL_AFTER`], it does so itself, and fires the timers of workers that do not get to it, which
+//! happens where stuck workers cannot be replaced. When all have slept for a while it stops
+//! looking, so that an idle process has no periodic wake-ups; a worker that wakes up makes it look
+//! again ([`watch`](crate::scheduler::watch)).
 //!
-//! It stops looking only while somebody is in the poll: a worker that has to sleep elsewhere, because
-//! another thread is polling, cannot know that this thread is about to leave. If that was the driver
-//! thread, it has a worker take the turn; if it was a worker, that one is awake, and is watched over.
+//! It stops looking only while somebody is in the poll: a worker that has to sleep elsewhere,
+//! because another thread is polling, cannot know that this thread is about to leave. If that was
+//! the supervisor, it has a worker take the turn; if it was a worker, that one is awake, and is
+//! watched over.
 
 pub(crate) mod displace;
 mod shared_cores;
@@ -42,8 +44,8 @@ const POLL_AFTER: Duration = Duration::from_millis(20);
 /// And once it had to, after so long, because they may be stuck.
 const POLL_AGAIN_AFTER: Duration = Duration::from_millis(2);
 
-/// How often it looks after the workers, where takeovers do not ask for more. Each look preempts somebody: with one every
-/// 2 ms, the compute lane did 7% less work beside busy IO.
+/// How often it looks after the workers, where takeovers do not ask for more. Each look preempts
+/// somebody: with one every 2 ms, the compute lane did 7% less work beside busy IO.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// For how long it goes on looking at sleeping workers.
@@ -143,7 +145,8 @@ impl Polls {
         (!left.is_zero()).then_some(left)
     }
 
-    /// This thread has polled, and may have to again soon: that it had to means that they may be stuck.
+    /// This thread has polled, and may have to again soon: that it had to means that they may be
+    /// stuck.
     fn polled(&mut self, count: u64) {
         *self = Polls {
             patience: POLL_AGAIN_AFTER,
@@ -152,8 +155,8 @@ impl Polls {
     }
 }
 
-/// Sees to it that a worker polls, where all of them sleep and none does: the last that fell asleep found the turn taken,
-/// and whoever had it has left since, this thread most likely.
+/// Sees to it that a worker polls, where all of them sleep and none does: the last that fell asleep
+/// found the turn taken, and whoever had it has left since, this thread most likely.
 fn have_driver_polled(shared: &Shared, caller: &Caller<'_>) {
     if shared.io.awake_count() == 0 && shared.driver_lock.try_lock().is_some() {
         shared.io.wake_somebody(caller);
@@ -188,8 +191,9 @@ impl Maker {
         pause
     }
 
-    /// The last act, once the pools have been shut down: what waits there still runs, and nobody else makes threads for it.
-    /// With the system refusing them, those that there are will do; if there are none, a pool cancels what waits.
+    /// The last act, once the pools have been shut down: what waits there still runs, and nobody
+    /// else makes threads for it. With the system refusing them, those that there are will do; if
+    /// there are none, a pool cancels what waits.
     fn finish(&self, shared: &Shared) {
         while let Some(pause) = shared.make_threads(THREAD_RETRY) {
             shared.watch.parker.park(Some(pause));
@@ -265,8 +269,8 @@ fn fire_overdue(shared: &Shared) {
     }
 }
 
-/// An IO worker is awake, or a thread whose seat was taken computes and may have to be lowered, or a task of the IO lane waits in
-/// the compute lane.
+/// An IO worker is awake, or a thread whose seat was taken computes and may have to be lowered, or
+/// a task of the IO lane waits in the compute lane.
 fn is_anybody_watched(shared: &Shared) -> bool {
     let io = &shared.io;
     io.awake_count() > 0 || io.is_in_long_polls() || shared.compute.has_offloaded()

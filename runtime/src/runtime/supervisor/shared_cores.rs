@@ -1,13 +1,14 @@
 //! Whose the cores are: which workers are in reserve.
 //!
-//! A pinned worker cannot make way for a program that uses its core, as an unpinned thread would; and the
-//! program is pushed off the core again and again by work that another worker could have done meanwhile.
-//! (An echo server with its client beside it, on two cores: 100,000 requests a second with both workers
-//! at it, 180,000 with one.) So the supervisor measures what others take of each core, while the runtime
-//! is awake, and puts the workers of such cores in [reserve](crate::scheduler).
+//! A pinned worker cannot make way for a program that uses its core, as an unpinned thread would;
+//! and the program is pushed off the core again and again by work that another worker could have
+//! done meanwhile. (An echo server with its client beside it, on two cores: 100,000 requests a
+//! second with both workers at it, 180,000 with one.) So the supervisor measures what others take
+//! of each core, while the runtime is awake, and puts the workers of such cores in
+//! [reserve](crate::scheduler).
 //!
-//! "Others" is everything but the pinned workers, by the kernel's own count: other processes, and threads of
-//! this one that the runtime does not pin.
+//! "Others" is everything but the pinned workers, by the kernel's own count: other processes, and
+//! threads of this one that the runtime does not pin.
 
 use crate::runtime::shared::Shared;
 use crate::scheduler::lane::Lane;
@@ -19,7 +20,8 @@ use std::time::{Duration, Instant};
 /// Time between two measurements. The kernel counts in steps of 10 ms.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// After a measurement nothing is done for so many times what it took, however many cores there are.
+/// After a measurement nothing is done for so many times what it took, however many cores there
+/// are.
 const REST_FACTOR: u32 = 200;
 
 /// But not for longer than this.
@@ -49,7 +51,8 @@ pub(super) struct SharedCores {
     next: Instant,
 }
 
-/// The time that the CPU of each IO worker was busy until now: with anything, and with workers of the lanes.
+/// The time that the CPU of each IO worker was busy until now: with anything, and with workers of
+/// the lanes.
 struct Sample {
     at: Instant,
     busy: Vec<Duration>,

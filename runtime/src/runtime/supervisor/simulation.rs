@@ -1,7 +1,8 @@
-//! The policy against seeded streams of polls, in virtual time: what [`decide`] and [`TaskClass`] make of them together.
+//! The policy against seeded streams of polls, in virtual time: what [`decide`] and [`TaskClass`]
+//! make of them together.
 //!
-//! Two cores with a worker each, which has its core to itself but for threads that have lost their seats: they share it equally. What
-//! is lowered, and the compute lane, get what is left.
+//! Two cores with a worker each, which has its core to itself but for threads that have lost their
+//! seats: they share it equally. What is lowered, and the compute lane, get what is left.
 
 use super::stuck::{Beside, Decision, Stuck, Verdict, decide};
 use crate::tasks::{Length, Place, Polled, TaskClass};
@@ -35,7 +36,8 @@ impl Random {
     }
 }
 
-/// A task that computes for so long, and then waits for something; or goes on at once if that is `None`.
+/// A task that computes for so long, and then waits for something; or goes on at once if that is
+/// `None`.
 #[derive(Clone, Copy)]
 struct Kind {
     poll: Time,

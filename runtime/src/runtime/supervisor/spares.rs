@@ -1,12 +1,13 @@
 //! Threads that wait for a seat to become free.
 //!
-//! One is always ready, once the runtime has had something to do, and it waits without a limit: an idle process has no
-//! periodic wake-ups. Those beyond it end after the keep-alive time.
+//! One is always ready, once the runtime has had something to do, and it waits without a limit: an
+//! idle process has no periodic wake-ups. Those beyond it end after the keep-alive time.
 //!
-//! Threads of low priority cannot be spares, but wait here as well before they end: *retired*. To end, a thread unmaps its
-//! stacks, and the kernel's lock for that is one for the whole process. Held by a thread that does not get the CPU, it stops
-//! every other that maps memory or makes a thread. (A dozen of them that ended while a dozen computed kept the driver thread
-//! waiting for 75 ms.) So they end later, when the storm is over, and one after another.
+//! Threads of low priority cannot be spares, but wait here as well before they end: *retired*. To
+//! end, a thread unmaps its stacks, and the kernel's lock for that is one for the whole process.
+//! Held by a thread that does not get the CPU, it stops every other that maps memory or makes a
+//! thread. (A dozen of them that ended while a dozen computed kept the supervisor waiting for 75
+//! ms.) So they end later, when the storm is over, and one after another.
 
 use crate::runtime::workers_alive::WorkersAlive;
 use crate::scheduler::seat::FreeSeat;
@@ -210,7 +211,8 @@ impl Spares {
         }
     }
 
-    /// Takes the spare off the list, unless it is the last; or has been taken from it, and is about to be called.
+    /// Takes the spare off the list, unless it is the last; or has been taken from it, and is about
+    /// to be called.
     fn try_leave(&self, spare: &Arc<Spare>) -> bool {
         let mut list = self.list.lock();
         let before = list.waiting.len();

@@ -1,16 +1,19 @@
-//! Whether a worker that has been in a poll for too long is to be replaced: the policy, without the means.
+//! Whether a worker that has been in a poll for too long is to be replaced: the policy, without the
+//! means.
 //!
-//! What waits decides. Short tasks are worth another worker; to start a long poll beside a long one that computes
-//! makes the first one later and the second no sooner. One that sleeps leaves its core to whoever comes.
+//! What waits decides. Short tasks are worth another worker; to start a long poll beside a long one
+//! that computes makes the first one later and the second no sooner. One that sleeps leaves its
+//! core to whoever comes.
 
 use std::time::Duration;
 
 /// Tasks that other workers can take may wait for a worker that is stuck so many times as long.
 const PATIENT_FACTOR: u32 = 8;
 
-/// A poll that has computed for so long is lowered, whatever waits, and long ones wait for it no longer. It is a mistake, most
-/// likely: at normal priority it would have half of its core for itself while the worker there wants more than that; and it
-/// may be waiting for one of those that wait.
+/// A poll that has computed for so long is lowered, whatever waits, and long ones wait for it no
+/// longer. It is a mistake, most likely: at normal priority it would have half of its core for
+/// itself while the worker there wants more than that; and it may be waiting for one of those that
+/// wait.
 pub(super) const LOWER_AFTER: Duration = Duration::from_millis(100);
 
 /// What a poll does that has taken too long.

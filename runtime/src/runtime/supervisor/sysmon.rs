@@ -1,16 +1,19 @@
 //! Looking for workers that are stuck, on the supervisor.
 //!
-//! A look compares what each worker is at with what it was at the look before. Looks are [`COARSE`] apart while polls are
-//! short, because each costs a CPU some microseconds and somebody the CPU. Once a worker was replaced,
-//! and for [`ALERT`] after that, they are half of the policy's `after` apart, or less where a poll is about to be too long.
-//! So is the next one, if a worker is in a poll after having begun but few since the last, or if another worker, one
-//! on standby or works beside one that does not get on, has raised the alarm.
+//! A look compares what each worker is at with what it was at the look before. Looks are [`COARSE`]
+//! apart while polls are short, because each costs a CPU some microseconds and somebody the CPU.
+//! Once a worker was replaced, and for [`ALERT`] after that, they are half of the policy's `after`
+//! apart, or less where a poll is about to be too long. So is the next one, if a worker is in a
+//! poll after having begun but few since the last, or if another worker, one on standby or works
+//! beside one that does not get on, has raised the alarm.
 //!
-//! A poll that has computed for a quarter of `after` while short tasks wait is asked to end after some more operations
-//! (`tasks::budget`): one that gets through a backlog bit by bit is not stuck. So is one that is about to be lowered.
+//! A poll that has computed for a quarter of `after` while short tasks wait is asked to end after
+//! some more operations (`tasks::budget`): one that gets through a backlog bit by bit is not stuck.
+//! So is one that is about to be lowered.
 //!
-//! A long poll is one that computes or sleeps. A worker that is just kept from the CPU is not stuck: somebody in its place
-//! would not get the CPU either. The CPU clock of the thread tells the one from the other.
+//! A long poll is one that computes or sleeps. A worker that is just kept from the CPU is not
+//! stuck: somebody in its place would not get the CPU either. The CPU clock of the thread tells the
+//! one from the other.
 
 use super::stuck::{Beside, Decision, LOWER_AFTER, Stuck, Verdict, decide};
 use super::takeover::{CpuUse, Displaced};
@@ -35,8 +38,8 @@ const COARSE: Duration = Duration::from_millis(4);
 /// But no less than this.
 const FINEST: Duration = Duration::from_micros(100);
 
-/// A worker that has begun no more polls than this between two coarse looks, and is in one, is looked at again soon. (Polls
-/// of a quarter of a millisecond.)
+/// A worker that has begun no more polls than this between two coarse looks, and is in one, is
+/// looked at again soon. (Polls of a quarter of a millisecond.)
 const FEW_POLLS: u64 = 16;
 
 /// For so long after a worker was replaced the looks stay fine.
@@ -48,7 +51,8 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 /// Where the system does not tell what a thread is doing, a poll must take so many times as long.
 const UNKNOWN_FACTOR: u32 = 10;
 
-/// If the compute lane has begun nothing for so long, though something waits there, it does not get on.
+/// If the compute lane has begun nothing for so long, though something waits there, it does not get
+/// on.
 const COMPUTE_STALLED: Duration = Duration::from_millis(100);
 
 /// So many displaced threads are looked at each time, one after another.
@@ -124,7 +128,8 @@ impl Sysmon {
         }
     }
 
-    /// All workers were stuck at the last look, and are to stay so: somebody has to be at the driver for them.
+    /// All workers were stuck at the last look, and are to stay so: somebody has to be at the
+    /// driver for them.
     pub(super) fn all_stuck(&self) -> bool {
         self.all_stuck
     }
@@ -135,7 +140,8 @@ impl Sysmon {
         let now = Instant::now();
         self.look_at_displaced(shared, caller);
         self.look_at_compute(shared, caller, now);
-        // In a shutdown the workers are about to leave, or their threads are waited for where they are.
+        // In a shutdown the workers are about to leave, or their threads are waited for where they
+        // are.
         if !takeover.policy.is_enabled() || shared.shut_down.load(Ordering::Acquire) {
             self.all_stuck = false;
             return None;
@@ -167,7 +173,8 @@ impl Sysmon {
         Some(next)
     }
 
-    /// The time until the next look if it is to be in time for whatever waits, or comes. With `alert` any poll may be long.
+    /// The time until the next look if it is to be in time for whatever waits, or comes. With
+    /// `alert` any poll may be long.
     fn until_needed(&self, shared: &Shared, after: Duration, alert: bool) -> Duration {
         if self.waiting {
             return self.until_next_is_long(after);
@@ -177,7 +184,8 @@ impl Sysmon {
             // An event may have come that nobody has looked for.
             return (after / 2).min(COARSE);
         }
-        // Somebody waits for events: an idle worker, or this thread, which is told of tasks. Timers are left.
+        // Somebody waits for events: an idle worker, or this thread, which is told of tasks. Timers
+        // are left.
         self.until_timer(shared).clamp(FINEST, COARSE)
     }
 
@@ -191,15 +199,16 @@ impl Sysmon {
         Duration::from_nanos(left_ns)
     }
 
-    /// The time until the first poll that was seen has taken too long, but no more than half of that.
+    /// The time until the first poll that was seen has taken too long, but no more than half of
+    /// that.
     fn until_next_is_long(&self, after: Duration) -> Duration {
         let seen = self.seen.iter().flatten();
         let left = seen.filter_map(|seen| seen.until_long(after));
         left.fold(after / 2, Duration::min).clamp(FINEST, COARSE)
     }
 
-    /// Finds out whether the compute lane gets on. If it does not, tasks of the IO lane are not to wait there: its closures
-    /// may be waiting for them.
+    /// Finds out whether the compute lane gets on. If it does not, tasks of the IO lane are not to
+    /// wait there: its closures may be waiting for them.
     fn look_at_compute(&mut self, shared: &Shared, caller: &Caller<'_>, now: Instant) {
         let (takeover, compute) = (&shared.takeover, &shared.compute);
         let polls = compute.polls_in_all();
@@ -220,8 +229,9 @@ impl Sysmon {
         }
     }
 
-    /// The compute lane has begun nothing because it has got next to nothing of the CPU since it was last asked, and not because
-    /// of what its workers are in: then those that wait there do so for the IO lane, as they should.
+    /// The compute lane has begun nothing because it has got next to nothing of the CPU since it
+    /// was last asked, and not because of what its workers are in: then those that wait there do so
+    /// for the IO lane, as they should.
     fn compute_is_starved(&mut self, shared: &Shared, now: Instant) -> bool {
         if now - self.compute_seen.0 < COMPUTE_STALLED / 2 {
             return false;
@@ -384,7 +394,8 @@ impl Sysmon {
         true
     }
 
-    /// Lowers the displaced threads that have computed for too long, and lets others have the cores of those that sleep.
+    /// Lowers the displaced threads that have computed for too long, and lets others have the cores
+    /// of those that sleep.
     fn look_at_displaced(&mut self, shared: &Shared, caller: &Caller<'_>) {
         let Some(mut displaced) = shared.takeover.sweep() else {
             return;

@@ -27,8 +27,8 @@ pub(crate) struct Takeover {
     pub(super) spares: Spares,
     /// Displaced threads that the supervisor has not seen yet.
     pub(super) new_displaced: Stack<Displaced>,
-    /// Those that it has seen. It only tries to lock this, since a dump may be made by a thread of low
-    /// priority.
+    /// Those that it has seen. It only tries to lock this, since a dump may be made by a thread of
+    /// low priority.
     displaced: Mutex<Vec<Displaced>>,
     /// Somebody wants the supervisor to look closely.
     pub(super) alarm: AtomicBool,
@@ -156,7 +156,8 @@ impl Takeover {
         Some(report.collect())
     }
 
-    /// The displaced threads that are left; `None` while somebody else has them. For the supervisor.
+    /// The displaced threads that are left; `None` while somebody else has them. For the
+    /// supervisor.
     pub(super) fn sweep(&self) -> Option<MutexGuard<'_, Vec<Displaced>>> {
         let mut displaced = self.displaced.try_lock()?;
         displaced.extend(self.new_displaced.take_all());
