@@ -13,6 +13,7 @@
 //! the supervisor, it has a worker take the turn; if it was a worker, that one is awake, and is
 //! watched over.
 
+mod compute_watch;
 pub(crate) mod displace;
 mod shared_cores;
 #[cfg(all(test, not(evenkeel_loom)))]

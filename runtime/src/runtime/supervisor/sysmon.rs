@@ -15,6 +15,7 @@
 //! stuck: somebody in its place would not get the CPU either. The CPU clock of the thread tells the
 //! one from the other.
 
+use super::compute_watch::ComputeWatch;
 use super::stuck::{Beside, Decision, LOWER_AFTER, Stuck, Verdict, decide};
 use super::takeover::{CpuUse, Displaced};
 use crate::panics::log;
@@ -51,15 +52,19 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 /// Where the system does not tell what a thread is doing, a poll must take so many times as long.
 const UNKNOWN_FACTOR: u32 = 10;
 
-/// If the compute lane has begun nothing for so long, though something waits there, it does not get
-/// on.
-const COMPUTE_STALLED: Duration = Duration::from_millis(100);
-
 /// So many displaced threads are looked at each time, one after another.
 const DISPLACED_A_LOOK: usize = 16;
 
 /// So many spawn sites are logged at most.
 const SITES_MAX: usize = 1024;
+
+/// One look, from the supervisor's thread.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    shared: &'a Arc<Shared>,
+    caller: &'a Caller<'a>,
+    now: Instant,
+}
 
 pub(super) struct Sysmon {
     seen: Vec<Option<Seen>>,
@@ -74,12 +79,7 @@ pub(super) struct Sysmon {
     few_polls: u64,
     /// and how often a worker had found events that nobody had looked for.
     rescues: u64,
-    /// How many polls the compute lane had begun by the last look,
-    compute_polls: u64,
-    /// and since when it has begun none while a task of the IO lane waited there.
-    compute_waits: Option<Instant>,
-    /// When the CPU time of its workers was looked at, and what it was.
-    compute_seen: (Instant, Duration),
+    compute: ComputeWatch,
     /// Where the round over the displaced goes on.
     next_displaced: usize,
     logged: HashSet<*const Location<'static>>,
@@ -119,9 +119,7 @@ impl Sysmon {
             polls: vec![0; shared.io.workers()],
             few_polls: FEW_POLLS,
             rescues: 0,
-            compute_polls: 0,
-            compute_waits: None,
-            compute_seen: (Instant::now(), Duration::ZERO),
+            compute: ComputeWatch::new(),
             next_displaced: 0,
             logged: HashSet::new(),
             refusal_logged: false,
@@ -136,10 +134,15 @@ impl Sysmon {
 
     /// To be called while workers are awake. The time until the next look, if there is to be one.
     pub(super) fn look(&mut self, shared: &Arc<Shared>, caller: &Caller<'_>) -> Option<Duration> {
-        let takeover = &shared.takeover;
         let now = Instant::now();
-        self.look_at_displaced(shared, caller);
-        self.look_at_compute(shared, caller, now);
+        let look = Look {
+            shared,
+            caller,
+            now,
+        };
+        let takeover = &shared.takeover;
+        self.look_at_displaced(look);
+        self.compute.look(shared, caller, now);
         // In a shutdown the workers are about to leave, or their threads are waited for where they
         // are.
         if !takeover.policy.is_enabled() || shared.shut_down.load(Ordering::Acquire) {
@@ -148,8 +151,8 @@ impl Sysmon {
         }
         shared.io.resume_beside_stuck();
         let alarm = takeover.alarm.swap(false, Ordering::AcqRel);
-        let stuck = self.find_stuck(shared, caller, now);
-        let replaced = self.replace(shared, caller, &stuck, now);
+        let stuck = self.find_stuck(look);
+        let replaced = self.replace(look, &stuck);
         // One that blocks its worker will do so again.
         if replaced || stuck.iter().any(|found| found.verdict == Verdict::Sleeps) {
             self.alert_until = now + ALERT;
@@ -207,45 +210,6 @@ impl Sysmon {
         left.fold(after / 2, Duration::min).clamp(FINEST, COARSE)
     }
 
-    /// Finds out whether the compute lane gets on. If it does not, tasks of the IO lane are not to
-    /// wait there: its closures may be waiting for them.
-    fn look_at_compute(&mut self, shared: &Shared, caller: &Caller<'_>, now: Instant) {
-        let (takeover, compute) = (&shared.takeover, &shared.compute);
-        let polls = compute.polls_in_all();
-        let gets_on = std::mem::replace(&mut self.compute_polls, polls) != polls;
-        if gets_on || !compute.has_offloaded() || self.compute_is_starved(shared, now) {
-            self.compute_waits = None;
-            takeover.compute_stalled.store(false, Ordering::Relaxed);
-            return;
-        }
-        let since = *self.compute_waits.get_or_insert(now);
-        if now - since >= COMPUTE_STALLED {
-            takeover.compute_stalled.store(true, Ordering::Relaxed);
-            let sent = compute.send_home(caller, &shared.io);
-            takeover
-                .counts
-                .moved_back
-                .fetch_add(sent, Ordering::Relaxed);
-        }
-    }
-
-    /// The compute lane has begun nothing because it has got next to nothing of the CPU since it
-    /// was last asked, and not because of what its workers are in: then those that wait there do so
-    /// for the IO lane, as they should.
-    fn compute_is_starved(&mut self, shared: &Shared, now: Instant) -> bool {
-        if now - self.compute_seen.0 < COMPUTE_STALLED / 2 {
-            return false;
-        }
-        let threads =
-            (0..shared.compute.workers()).filter_map(|worker| shared.compute.thread_id(worker));
-        let asleep = threads
-            .clone()
-            .any(|thread| thread_is_asleep(thread) == Some(true));
-        let used: Duration = threads.filter_map(thread_cpu_time).sum();
-        let (since, before) = std::mem::replace(&mut self.compute_seen, (now, used));
-        !asleep && used.saturating_sub(before) < (now - since) / 4
-    }
-
     /// A worker is in a poll that may have begun soon after the last look, or before it.
     fn may_be_stuck(&mut self, shared: &Shared) -> bool {
         let mut may_be = false;
@@ -257,7 +221,8 @@ impl Sysmon {
         may_be
     }
 
-    fn find_stuck(&mut self, shared: &Shared, caller: &Caller<'_>, now: Instant) -> Vec<Found> {
+    fn find_stuck(&mut self, look: Look<'_>) -> Vec<Found> {
+        let shared = look.shared;
         let mut stuck = Vec::new();
         let waiting = shared.io.has_waiting();
         for (worker, seen) in self.seen.iter_mut().enumerate() {
@@ -266,9 +231,8 @@ impl Sysmon {
                 continue;
             };
             let known = seen.filter(|seen| seen.poll == poll);
-            let mut now_seen =
-                known.unwrap_or_else(|| Seen::new(shared, caller, worker, poll, now));
-            let verdict = now_seen.judge(shared, caller, worker, waiting, now);
+            let mut now_seen = known.unwrap_or_else(|| Seen::new(look, worker, poll));
+            let verdict = now_seen.judge(look, worker, waiting);
             *seen = Some(now_seen);
             stuck.extend(verdict.map(|verdict| Found {
                 worker,
@@ -280,31 +244,26 @@ impl Sysmon {
     }
 
     /// Replaces those whose place is worth more to others. True if there was one.
-    fn replace(
-        &mut self,
-        shared: &Arc<Shared>,
-        caller: &Caller<'_>,
-        stuck: &[Found],
-        now: Instant,
-    ) -> bool {
+    fn replace(&mut self, look: Look<'_>, stuck: &[Found]) -> bool {
+        let Look { shared, now, .. } = look;
         self.all_stuck = stuck.len() == shared.io.workers();
         let Some(since) = stuck.iter().map(|found| found.seen.since).min() else {
             if self.seen.iter().all(Option::is_some) {
                 // All are busy, and nobody may have been at the driver for long.
-                look_for_events(shared, caller);
+                look_for_events(look);
             }
             self.waiting = shared.io.has_waiting();
             return false;
         };
         // So that the others do not count on them.
         shared.io.record_stuck((now - since).as_nanos() as u64);
-        let mut beside = self.look_beside(shared, caller);
+        let mut beside = self.look_beside(look);
         let after = shared.takeover.policy.after;
         let mut replaced = false;
         for found in stuck {
-            match decide(found.stuck(shared, now), beside, after) {
+            match decide(found.stuck(look), beside, after) {
                 Decision::Leave => {}
-                decision if self.take_over(shared, caller, found, decision, now) => {
+                decision if self.take_over(look, found, decision) => {
                     replaced = true;
                     beside.somebody_sits_down();
                 }
@@ -315,11 +274,12 @@ impl Sysmon {
         replaced
     }
 
-    fn look_beside(&mut self, shared: &Shared, caller: &Caller<'_>) -> Beside {
+    fn look_beside(&mut self, look: Look<'_>) -> Beside {
+        let Look { shared, caller, .. } = look;
         let io = &shared.io;
         let rescues = io.rescues();
         let rescued = std::mem::replace(&mut self.rescues, rescues) != rescues;
-        look_for_events(shared, caller);
+        look_for_events(look);
         if self.all_stuck {
             io.sort_arrivals(caller);
         }
@@ -340,21 +300,19 @@ impl Sysmon {
     }
 
     /// True if it was.
-    fn take_over(
-        &mut self,
-        shared: &Arc<Shared>,
-        caller: &Caller<'_>,
-        found: &Found,
-        decision: Decision,
-        now: Instant,
-    ) -> bool {
+    fn take_over(&mut self, look: Look<'_>, found: &Found, decision: Decision) -> bool {
+        let Look {
+            shared,
+            caller,
+            now,
+        } = look;
         let &Found {
             worker,
             seen,
             verdict,
         } = found;
         let takeover = &shared.takeover;
-        let Some(thread) = thread_in(shared, caller, worker) else {
+        let Some(thread) = thread_in(look, worker) else {
             return false;
         };
         if seen.refused_until.is_some_and(|until| now < until) {
@@ -396,7 +354,8 @@ impl Sysmon {
 
     /// Lowers the displaced threads that have computed for too long, and lets others have the cores
     /// of those that sleep.
-    fn look_at_displaced(&mut self, shared: &Shared, caller: &Caller<'_>) {
+    fn look_at_displaced(&mut self, look: Look<'_>) {
+        let Look { shared, caller, .. } = look;
         let Some(mut displaced) = shared.takeover.sweep() else {
             return;
         };
@@ -451,7 +410,8 @@ fn log_elsewhere(shared: &Shared, line: impl FnOnce() + Send + 'static) {
 }
 
 /// Polls for IO if nobody else does while a worker is stuck. Then somebody polls after this.
-fn look_for_events(shared: &Shared, caller: &Caller<'_>) {
+fn look_for_events(look: Look<'_>) {
+    let Look { shared, caller, .. } = look;
     let Some(mut driver) = shared.driver_lock.try_lock() else {
         return;
     };
@@ -464,7 +424,8 @@ fn look_for_events(shared: &Shared, caller: &Caller<'_>) {
 }
 
 /// The thread that sits in a worker's seat.
-fn thread_in(shared: &Shared, caller: &Caller<'_>, worker: usize) -> Option<Arc<WorkerThread>> {
+fn thread_in(look: Look<'_>, worker: usize) -> Option<Arc<WorkerThread>> {
+    let Look { shared, caller, .. } = look;
     shared.io.thread(worker, caller.latency_critical()?)
 }
 
@@ -478,7 +439,8 @@ fn place_of(verdict: Verdict) -> Option<Place> {
 }
 
 impl Found {
-    fn stuck(&self, shared: &Shared, now: Instant) -> Stuck {
+    fn stuck(&self, look: Look<'_>) -> Stuck {
+        let Look { shared, now, .. } = look;
         let (io, seen) = (&shared.io, &self.seen);
         let due = io.timers(self.worker).next_ns();
         let timer_waits = due != NEVER && due <= clock::now_ns();
@@ -495,9 +457,10 @@ impl Found {
 }
 
 impl Seen {
-    fn new(shared: &Shared, caller: &Caller<'_>, worker: usize, poll: Poll, now: Instant) -> Seen {
+    fn new(look: Look<'_>, worker: usize, poll: Poll) -> Seen {
+        let Look { shared, now, .. } = look;
         let io = &shared.io;
-        let thread = thread_in(shared, caller, worker);
+        let thread = thread_in(look, worker);
         let is_in_long_poll = thread.is_some_and(|thread| thread.is_counted());
         Seen {
             poll,
@@ -525,19 +488,13 @@ impl Seen {
     }
 
     /// Whether the worker is stuck, and in what.
-    fn judge(
-        &mut self,
-        shared: &Shared,
-        caller: &Caller<'_>,
-        worker: usize,
-        waiting: bool,
-        now: Instant,
-    ) -> Option<Verdict> {
+    fn judge(&mut self, look: Look<'_>, worker: usize, waiting: bool) -> Option<Verdict> {
+        let shared = look.shared;
         let thread = shared.io.thread_id(worker)?;
         let got_on = self.cpu.look(thread);
-        self.ask_to_end(shared, caller, worker, waiting, now);
+        self.ask_to_end(look, worker, waiting);
         self.verdict = match self.verdict {
-            None => self.find_out(shared, worker, thread, now),
+            None => self.find_out(look, worker, thread),
             // It may do now the one, now the other.
             Some(Verdict::Computes) if !got_on && thread_is_asleep(thread) == Some(true) => {
                 Some(Verdict::Sleeps)
@@ -549,14 +506,8 @@ impl Seen {
     }
 
     /// Once, if tasks wait that may be short, or the poll is about to be lowered.
-    fn ask_to_end(
-        &mut self,
-        shared: &Shared,
-        caller: &Caller<'_>,
-        worker: usize,
-        waiting: bool,
-        now: Instant,
-    ) {
+    fn ask_to_end(&mut self, look: Look<'_>, worker: usize, waiting: bool) {
+        let Look { shared, now, .. } = look;
         let used = self.cpu.used.unwrap_or(now - self.since);
         let limit = if waiting {
             shared.takeover.policy.after / 4
@@ -566,20 +517,15 @@ impl Seen {
         if !self.is_asked
             && shared.tuning.preempt
             && used >= limit
-            && let Some(thread) = thread_in(shared, caller, worker)
+            && let Some(thread) = thread_in(look, worker)
         {
             self.is_asked = true;
             thread.request_preemption();
         }
     }
 
-    fn find_out(
-        &mut self,
-        shared: &Shared,
-        worker: usize,
-        thread: u32,
-        now: Instant,
-    ) -> Option<Verdict> {
+    fn find_out(&mut self, look: Look<'_>, worker: usize, thread: u32) -> Option<Verdict> {
+        let Look { shared, now, .. } = look;
         let after = shared.takeover.policy.after;
         let age = now - self.since;
         if age < after {
