@@ -3,48 +3,22 @@
 
 #![cfg(target_os = "linux")]
 
+mod own_lane_support;
 mod support;
 mod takeover_support;
 
-use evenkeel::runtime::{Handle, Runtime};
+use evenkeel::runtime::Handle;
 use evenkeel::task::{JoinSet, block_in_place, yield_now};
 use evenkeel::time::{Duration, interval, sleep, timeout};
-use std::future::{Future, pending, poll_fn};
-use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use own_lane_support::{Moved, each_way, elsewhere};
+use std::future::{pending, poll_fn};
 use std::task::Poll;
 use std::thread;
-use support::{Gate, Live, OpenOnDrop, foreign_block_on, poll_once, until};
+use support::{Gate, Live, foreign_block_on, poll_once, until};
 use takeover_support::{
-    AFTER, End, Stuck, echo_bytes, is_on, move_to_own_lane, on, own_lane_builder, stay,
+    AFTER, End, Stuck, echo_bytes, is_on, move_to_own_lane, own_lane_builder, stay,
     until_nobody_is_displaced,
 };
-
-#[track_caller]
-fn each_way(body: impl Fn(Runtime, Stuck) + Copy + Send + 'static) {
-    for how in Stuck::ALL {
-        on(own_lane_builder(), move |runtime| body(runtime, how));
-    }
-}
-
-/// Several times `body`, in a task that is not on the IO lane.
-#[track_caller]
-fn elsewhere<F>(body: fn() -> F)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    each_way(move |runtime, how| {
-        let task = runtime.spawn(async move {
-            for _ in 0..4 {
-                move_to_own_lane(how).await;
-                stay(how);
-                body().await;
-            }
-        });
-        foreign_block_on(task).unwrap();
-    });
-}
 
 // ---- there and back ----
 
@@ -302,43 +276,6 @@ fn its_output_and_its_panic_go_to_the_handle() {
     });
 }
 
-/// A task that has been moved and now waits.
-struct Moved {
-    task: evenkeel::JoinHandle<()>,
-    /// It goes on.
-    go: Gate,
-    /// It has gone on.
-    gone: Gate,
-    live: Live,
-    /// Opened when the future is dropped.
-    dropped: Gate,
-}
-
-impl Moved {
-    fn new(runtime: &Runtime, how: Stuck) -> Moved {
-        let (go, gone, live, dropped) = (Gate::new(), Gate::new(), Live::new(), Gate::new());
-        let waiting = Gate::new();
-        let (goes, went, held) = (go.clone(), gone.clone(), live.clone());
-        let (waits, guard) = (waiting.clone(), OpenOnDrop(dropped.clone()));
-        let task = runtime.spawn(async move {
-            let (_held, _guard) = (held, guard);
-            move_to_own_lane(how).await;
-            stay(how);
-            waits.open();
-            goes.wait().await;
-            went.open();
-        });
-        waiting.block();
-        Moved {
-            task,
-            go,
-            gone,
-            live,
-            dropped,
-        }
-    }
-}
-
 #[test]
 fn waiting_there_it_is_woken_aborted_or_forgotten() {
     each_way(|runtime, how| {
@@ -448,179 +385,5 @@ fn a_bounded_shutdown_does_not_wait_for_a_poll_there() {
         assert!(!task.is_finished());
         end.come();
         assert_eq!(foreign_block_on(task).unwrap(), 8);
-    });
-}
-
-// ---- where there is no room ----
-
-/// Keeps every thread of the lane, of which there is one, until the gate is opened.
-fn occupy(runtime: &Runtime, how: Stuck) -> (Gate, evenkeel::JoinHandle<()>) {
-    let (begun, release) = (Gate::new(), Gate::new());
-    let inside = (begun.clone(), release.clone());
-    let keep = move || {
-        inside.0.open();
-        inside.1.block();
-    };
-    let task = match how {
-        Stuck::Computes => runtime.spawn_compute(keep),
-        Stuck::Blocks => runtime.spawn_blocking(keep),
-    };
-    begun.block();
-    (release, task)
-}
-
-/// A runtime whose other lanes have a thread each.
-#[track_caller]
-fn each_narrow_way(body: impl Fn(Runtime, Stuck) + Copy + Send + 'static) {
-    for how in Stuck::ALL {
-        let mut builder = own_lane_builder();
-        builder.compute_threads(1).max_blocking_threads(1);
-        on(builder, move |runtime| body(runtime, how));
-    }
-}
-
-/// The IO worker has sent on whatever was queued before this.
-fn io_worker_has_passed(runtime: &Runtime) {
-    foreign_block_on(runtime.spawn(yield_now())).unwrap();
-}
-
-/// It is queued there, if it waits there for what occupies the lane, which the compute lane lets it
-/// do for a while.
-fn queue_there(runtime: &Runtime, moved: &Moved, how: Stuck) {
-    if how == Stuck::Computes {
-        moved.go.open();
-        io_worker_has_passed(runtime);
-    }
-}
-
-#[test]
-fn it_does_not_wait_for_what_occupies_the_lane() {
-    each_narrow_way(|runtime, how| {
-        let moved = Moved::new(&runtime, how);
-        let (release, occupies) = occupy(&runtime, how);
-        moved.go.open();
-        foreign_block_on(moved.task).unwrap();
-        assert!(moved.gone.is_open());
-        release.open();
-        foreign_block_on(occupies).unwrap();
-    });
-}
-
-#[test]
-fn it_can_be_aborted_while_the_lane_is_occupied() {
-    each_narrow_way(|runtime, how| {
-        for handle_is_dropped in [false, true] {
-            let moved = Moved::new(&runtime, how);
-            let (release, occupies) = occupy(&runtime, how);
-            moved.task.abort();
-            if handle_is_dropped {
-                drop(moved.task);
-            } else {
-                assert!(foreign_block_on(moved.task).unwrap_err().is_cancelled());
-            }
-            until(|| moved.live.others() == 0);
-            assert!(!moved.gone.is_open());
-            release.open();
-            foreign_block_on(occupies).unwrap();
-        }
-    });
-}
-
-/// The thread there is occupied until the task is dropped.
-#[test]
-fn queued_there_it_is_cancelled_by_a_shutdown() {
-    each_narrow_way(|runtime, how| {
-        for bounded in [false, true] {
-            let mut builder = own_lane_builder();
-            builder.compute_threads(1).max_blocking_threads(1);
-            let runtime = builder.build().unwrap();
-            let moved = Moved::new(&runtime, how);
-            let (release, occupies) = occupy(&runtime, how);
-            queue_there(&runtime, &moved, how);
-            let (dropped, opens) = (moved.dropped.clone(), release.clone());
-            let opener = thread::spawn(move || {
-                dropped.block();
-                opens.open();
-            });
-            if bounded {
-                runtime.shutdown_timeout(Duration::from_millis(5));
-            } else {
-                drop(runtime);
-            }
-            let _ = foreign_block_on(moved.task);
-            assert_eq!(moved.live.others(), 0);
-            opener.join().unwrap();
-            foreign_block_on(occupies).unwrap();
-        }
-        drop(runtime);
-    });
-}
-
-/// More tasks that block than the pool has threads: they share it, and the IO lane has none of it.
-#[test]
-fn more_tasks_than_threads() {
-    each_narrow_way(|runtime, how| {
-        let (ended, ends) = (Arc::new(AtomicUsize::new(0)), mpsc::channel());
-        for _ in 0..5 {
-            let (ended, ends) = (ended.clone(), ends.0.clone());
-            runtime.spawn(async move {
-                move_to_own_lane(how).await;
-                for _ in 0..5 {
-                    stay(how);
-                    yield_now().await;
-                }
-                ended.fetch_add(1, Ordering::SeqCst);
-                ends.send(()).unwrap();
-            });
-        }
-        for i in 0..5 {
-            foreign_block_on(runtime.spawn(async move {
-                sleep(Duration::from_millis(1)).await;
-                evenkeel::spawn(async move { i }).await.unwrap()
-            }))
-            .unwrap();
-            ends.1.recv().unwrap();
-        }
-        assert_eq!(ended.load(Ordering::SeqCst), 5);
-    });
-}
-
-/// All threads of the lane wait, in closures, for a task that is polled there from now on.
-#[test]
-fn closures_that_wait_for_a_task_that_belongs_where_they_are() {
-    each_narrow_way(|runtime, how| {
-        let moved = Moved::new(&runtime, how);
-        let (go, begun) = (moved.go.clone(), Gate::new());
-        let begins = begun.clone();
-        let waits = move || {
-            begins.open();
-            foreign_block_on(moved.task).unwrap();
-        };
-        let closure = match how {
-            Stuck::Computes => runtime.spawn_compute(waits),
-            Stuck::Blocks => runtime.spawn_blocking(waits),
-        };
-        begun.block();
-        go.open();
-        foreign_block_on(closure).unwrap();
-    });
-}
-
-#[cfg(feature = "tokio-rt")]
-#[test]
-fn tokios_channels_take_part_in_a_budget_elsewhere_and_tokios_timers_are_there() {
-    async fn always_receives() {
-        let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();
-        send.send(()).unwrap();
-        while let Some(()) = receive.recv().await {
-            send.send(()).unwrap();
-        }
-    }
-    elsewhere(|| async {
-        let limit = Duration::from_millis(5);
-        assert!(timeout(limit, always_receives()).await.is_err());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        let (_send, mut receive) = tokio::sync::mpsc::channel::<()>(1);
-        assert!(catch_unwind(move || receive.blocking_recv()).is_err());
     });
 }

@@ -9,15 +9,12 @@ mod support;
 
 use evenkeel::task::yield_now;
 use evenkeel::time::error::Elapsed;
-use evenkeel::time::{
-    Duration, Instant, Interval, MissedTickBehavior, Sleep, interval, interval_at, sleep,
-    sleep_until, timeout, timeout_at,
-};
+use evenkeel::time::{Duration, Instant, Sleep, sleep, sleep_until, timeout, timeout_at};
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use support::{Gate, Live, foreign_block_on, in_block_on, on_runtime, poll_once};
 
@@ -546,118 +543,6 @@ fn timeouts_nest() {
         assert!(timeout(ms(2), inner).await.is_err());
         let inner = timeout(ms(2), pending::<()>());
         assert!(timeout(HOUR, inner).await.unwrap().is_err());
-    });
-}
-
-// ---- interval ----
-
-#[test]
-fn the_first_tick_comes_at_once_and_the_others_by_the_period() {
-    in_block_on(1, || async {
-        let mut ticks = interval(ms(3));
-        assert_eq!(ticks.period(), ms(3));
-        let Poll::Ready(first) = poll_once(&mut Box::pin(ticks.tick())).await else {
-            panic!("the first tick is not there");
-        };
-        for i in 1..5 {
-            let due = ticks.tick().await;
-            assert_eq!(due, first + ms(3) * i);
-            assert!(Instant::now() >= due);
-        }
-    });
-}
-
-#[test]
-fn an_interval_begins_when_it_is_told_to() {
-    in_block_on(1, || async {
-        let start = Instant::now() + ms(10);
-        let mut ticks = interval_at(start, HOUR);
-        assert_eq!(ticks.tick().await, start);
-        assert!(Instant::now() >= start);
-        assert!(poll_once(&mut Box::pin(ticks.tick())).await.is_pending());
-    });
-}
-
-/// An interval whose first tick was missed by 100 periods, after that tick was taken.
-async fn missed(behavior: MissedTickBehavior) -> (Interval, Instant) {
-    let start = Instant::now().checked_sub(ms(1000) + ms(5)).unwrap();
-    let mut ticks = interval_at(start, ms(10));
-    assert_eq!(ticks.missed_tick_behavior(), MissedTickBehavior::Burst);
-    ticks.set_missed_tick_behavior(behavior);
-    assert_eq!(ticks.missed_tick_behavior(), behavior);
-    assert_eq!(ticks.tick().await, start);
-    (ticks, start)
-}
-
-#[test]
-fn missed_ticks_come_in_a_burst() {
-    in_block_on(1, || async {
-        let (mut ticks, start) = missed(MissedTickBehavior::Burst).await;
-        for i in 1..=100 {
-            let tick = poll_once(&mut Box::pin(ticks.tick())).await;
-            assert_eq!(tick, Poll::Ready(start + ms(10) * i));
-        }
-        assert_eq!(ticks.tick().await, start + ms(10) * 101);
-    });
-}
-
-#[test]
-fn missed_ticks_delay_the_others() {
-    in_block_on(1, || async {
-        let before = Instant::now();
-        let (mut ticks, _) = missed(MissedTickBehavior::Delay).await;
-        let after = Instant::now();
-        let second = ticks.tick().await;
-        assert!(second >= before + ms(10) && second <= after + ms(10));
-    });
-}
-
-#[test]
-fn missed_ticks_are_skipped() {
-    in_block_on(1, || async {
-        let before = Instant::now();
-        let (mut ticks, start) = missed(MissedTickBehavior::Skip).await;
-        let second = ticks.tick().await;
-        assert!(second > before, "{:?} before", before - second);
-        assert_eq!(
-            (second - start).as_nanos() % ms(10).as_nanos(),
-            0,
-            "a multiple of the period"
-        );
-    });
-}
-
-#[test]
-fn an_interval_can_be_reset() {
-    in_block_on(1, || async {
-        let mut ticks = interval(HOUR);
-        ticks.tick().await;
-        ticks.reset_immediately();
-        ticks.tick().await;
-        ticks.reset_after(ms(2));
-        ticks.tick().await;
-        let at = Instant::now() + ms(2);
-        ticks.reset_at(at);
-        assert_eq!(ticks.tick().await, at);
-        ticks.reset();
-        assert!(timeout(ms(5), ticks.tick()).await.is_err());
-    });
-}
-
-#[test]
-fn no_tick_is_lost_by_a_cancelled_tick() {
-    in_block_on(1, || async {
-        let start = Instant::now() + ms(5);
-        let mut ticks = interval_at(start, HOUR);
-        for _ in 0..10 {
-            assert!(
-                timeout(Duration::ZERO, ticks.tick()).await.is_err() || Instant::now() >= start
-            );
-            if Instant::now() >= start {
-                return;
-            }
-        }
-        assert_eq!(ticks.tick().await, start);
     });
 }
 

@@ -4,81 +4,19 @@
 #![cfg(feature = "tokio-rt")]
 
 mod support;
+mod tokio_support;
 
 use evenkeel::runtime::Runtime;
 use evenkeel::task::{JoinError, block_in_place, unconstrained};
 use evenkeel::time::{Duration, timeout};
 use evenkeel::{compute, spawn, spawn_blocking, spawn_compute};
-use std::cell::RefCell;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use support::{builder, on_built, on_runtime};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{Mutex, Notify, Semaphore, broadcast, mpsc, oneshot, watch};
-
-/// Sends itself a message for each that it receives, so that there always is one.
-async fn always_receives() {
-    let (send, mut receive) = mpsc::unbounded_channel();
-    send.send(0_u64).unwrap();
-    while let Some(number) = receive.recv().await {
-        send.send(number + 1).unwrap();
-    }
-}
-
-async fn always_locks() {
-    let lock = Mutex::new(());
-    loop {
-        drop(lock.lock().await);
-    }
-}
-
-async fn always_acquires() {
-    let semaphore = Semaphore::new(1);
-    loop {
-        drop(semaphore.acquire().await);
-    }
-}
-
-async fn always_sees_a_change() {
-    let (change, mut seen) = watch::channel(0);
-    loop {
-        change.send_modify(|number| *number += 1);
-        seen.changed().await.unwrap();
-    }
-}
-
-async fn always_hears() {
-    let (send, mut receive) = broadcast::channel(4);
-    loop {
-        send.send(()).unwrap();
-        receive.recv().await.unwrap();
-    }
-}
-
-async fn always_copies() {
-    let _ = tokio::io::copy(&mut tokio::io::repeat(0), &mut tokio::io::sink()).await;
-}
-
-type Endless = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-fn endless() -> Vec<Endless> {
-    vec![
-        Box::pin(always_receives()),
-        Box::pin(always_locks()),
-        Box::pin(always_acquires()),
-        Box::pin(always_sees_a_change()),
-        Box::pin(always_hears()),
-        Box::pin(always_copies()),
-    ]
-}
-
-async fn all_time_out() {
-    for future in endless() {
-        assert!(timeout(Duration::from_millis(5), future).await.is_err());
-    }
-}
+use tokio::sync::{Mutex, mpsc};
+use tokio_support::{all_time_out, always_receives, receive_blocking};
 
 #[test]
 fn timeouts_fire_around_what_is_always_ready_in_block_on() {
@@ -261,12 +199,6 @@ fn spawn_blocking_on<R: Send + 'static>(
     runtime.spawn_blocking(f)
 }
 
-fn receive_blocking() -> Option<u32> {
-    let (send, mut receive) = mpsc::channel(1);
-    send.try_send(7).unwrap();
-    receive.blocking_recv()
-}
-
 #[track_caller]
 fn assert_panicked_over_blocking<T: std::fmt::Debug>(joined: Result<T, JoinError>) {
     let panic = joined.unwrap_err().into_panic();
@@ -417,98 +349,6 @@ fn the_thread_that_blocked_on_a_runtime_is_left_without_a_budget() {
 }
 
 #[test]
-fn the_drop_of_a_runtime_ends_what_was_spawned_on_tokios() {
-    struct SetOnDrop(Arc<AtomicBool>);
-    impl Drop for SetOnDrop {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Release);
-        }
-    }
-    support::watchdog(|| {
-        let runtime = support::runtime();
-        let dropped = SetOnDrop(Arc::default());
-        let is_dropped = dropped.0.clone();
-        let (begun, wait) = oneshot::channel();
-        runtime.block_on(async {
-            tokio::spawn(async move {
-                let _dropped = dropped;
-                begun.send(()).unwrap();
-                Notify::new().notified().await;
-            });
-            wait.await.unwrap();
-        });
-        drop(runtime);
-        assert!(is_dropped.load(Ordering::Acquire));
-    });
-}
-
-#[test]
-fn the_drop_of_a_runtime_waits_for_a_blocking_call_of_tokios_that_has_begun() {
-    support::watchdog(|| {
-        let runtime = support::runtime();
-        let ended = Arc::new(AtomicBool::new(false));
-        let set = ended.clone();
-        let (begun, wait) = oneshot::channel();
-        let (go_on, gate) = std::sync::mpsc::channel::<()>();
-        runtime.block_on(async {
-            tokio::task::spawn_blocking(move || {
-                begun.send(()).unwrap();
-                gate.recv().unwrap();
-                set.store(true, Ordering::Release);
-            });
-            wait.await.unwrap();
-        });
-        let opener = std::thread::spawn(move || go_on.send(()).unwrap());
-        drop(runtime);
-        assert!(ended.load(Ordering::Acquire));
-        opener.join().unwrap();
-    });
-}
-
-/// Its thread may not have been made by then.
-#[test]
-fn the_drop_of_a_runtime_waits_for_a_blocking_call_of_tokios_that_has_just_begun() {
-    support::watchdog(|| {
-        for _ in 0..100 {
-            let runtime = support::runtime();
-            let (begun, wait) = std::sync::mpsc::channel();
-            let ended = Arc::new(AtomicBool::new(false));
-            let set = ended.clone();
-            runtime.block_on(async {
-                tokio::task::spawn_blocking(move || {
-                    begun.send(()).unwrap();
-                    std::thread::sleep(Duration::from_millis(5));
-                    set.store(true, Ordering::Release);
-                });
-            });
-            wait.recv().unwrap();
-            drop(runtime);
-            assert!(ended.load(Ordering::Acquire));
-        }
-    });
-}
-
-#[test]
-fn a_task_that_waits_for_tokios_while_the_runtime_ends_does_not_hold_it_up() {
-    support::watchdog(|| {
-        let runtime = support::runtime();
-        let (begun, wait) = oneshot::channel();
-        runtime.spawn(async move {
-            begun.send(()).unwrap();
-            // Stuck in its poll until the other runtime gives up what it waits for.
-            let (_send, receive) = std::sync::mpsc::channel::<()>();
-            let _task = tokio::spawn(async move {
-                let _send = _send;
-                std::future::pending::<()>().await;
-            });
-            let _ = block_in_place(|| receive.recv());
-        });
-        runtime.block_on(wait).unwrap();
-        drop(runtime);
-    });
-}
-
-#[test]
 fn timeouts_fire_again_after_tokios_own_block_in_place() {
     on_runtime(1, |runtime| {
         let spoil = || async { tokio::task::block_in_place(|| ()) };
@@ -522,22 +362,6 @@ fn timeouts_fire_again_after_tokios_own_block_in_place() {
             all_time_out().await;
             spawn(all_time_out()).await.unwrap();
         });
-    });
-}
-
-#[test]
-fn a_runtime_dropped_by_a_blocking_call_of_tokios_does_not_wait_for_it() {
-    support::watchdog(|| {
-        let runtime = support::runtime();
-        let handle = runtime.handle().clone();
-        let (dropped, wait) = std::sync::mpsc::channel();
-        handle.block_on(async move {
-            tokio::task::spawn_blocking(move || {
-                drop(runtime);
-                dropped.send(()).unwrap();
-            });
-        });
-        wait.recv().unwrap();
     });
 }
 
@@ -587,77 +411,5 @@ fn a_poll_does_not_begin_with_what_others_have_left_of_the_budget() {
                 assert!(compute::spawn(is_received_at_once(units)).await.unwrap());
             }
         });
-    });
-}
-
-/// What a thread does last of all.
-struct AtEnd(Option<Box<dyn FnOnce()>>);
-
-impl Drop for AtEnd {
-    fn drop(&mut self) {
-        self.0.take().into_iter().for_each(|f| f());
-    }
-}
-
-thread_local!(static AT_END: RefCell<AtEnd> = const { RefCell::new(AtEnd(None)) });
-
-/// tokio's context, its parker and ours are thread-locals as well, of which some may be gone.
-#[test]
-fn block_on_works_in_the_destructor_of_a_thread_local_whatever_came_before_it() {
-    support::watchdog(|| {
-        let mut builder = builder(1);
-        builder.thread_keep_alive(Duration::from_millis(1));
-        let runtime = builder.build().unwrap();
-        type Use = fn(&evenkeel::runtime::Handle);
-        let nothing: Use = |_| ();
-        let find: Use = |_| drop(tokio::runtime::Handle::try_current());
-        let block: Use = |handle| handle.block_on(async {});
-        let receive: Use = |_| assert_eq!(receive_blocking(), Some(7));
-        for (before, after) in [
-            (nothing, nothing),
-            (nothing, block),
-            (find, block),
-            (block, block),
-            (block, receive),
-            (receive, block),
-        ] {
-            let (ended, wait) = std::sync::mpsc::channel();
-            let body = || {
-                let (handle, ended) = (runtime.handle().clone(), ended.clone());
-                move || {
-                    before(&handle);
-                    let at_end = handle.clone();
-                    let at_end = move || {
-                        // More than there is in a budget that nobody renews.
-                        at_end.block_on(async {
-                            let (send, mut receive) = mpsc::unbounded_channel();
-                            for number in 0..1000 {
-                                send.send(number).unwrap();
-                                receive.recv().await.unwrap();
-                            }
-                        });
-                        at_end.block_on(at_end.spawn(async {})).unwrap();
-                        ended.send(()).unwrap();
-                    };
-                    AT_END.set(AtEnd(Some(Box::new(at_end))));
-                    after(&handle);
-                }
-            };
-            std::thread::spawn(body()).join().unwrap();
-            wait.recv().unwrap();
-            runtime.spawn_blocking(body());
-            wait.recv().unwrap();
-            runtime.block_on(async { drop(tokio::task::spawn_blocking(body())) });
-            wait.recv().unwrap();
-        }
-        // Closures of the pool may use anything, since what they find is older than what is theirs.
-        let (ended, wait) = std::sync::mpsc::channel();
-        let handle = runtime.handle().clone();
-        runtime.spawn_blocking(move || {
-            let at_end = move || handle.block_on(async { ended.send(()).unwrap() });
-            AT_END.set(AtEnd(Some(Box::new(at_end))));
-            receive_blocking();
-        });
-        wait.recv().unwrap();
     });
 }
