@@ -4,7 +4,7 @@ mod support;
 
 use evenkeel::compute::should_yield;
 use evenkeel::net::{TcpListener, TcpStream};
-use evenkeel::runtime::ComputePriority;
+use evenkeel::runtime::{ComputePriority, TakeoverPolicy};
 use evenkeel::task::yield_now;
 use evenkeel::time::{Duration, sleep};
 use std::sync::{Arc, Barrier};
@@ -131,7 +131,12 @@ fn a_busy_compute_lane_leaves_the_other_work_alone() {
 #[test]
 fn should_yield_tells_of_io_work_on_the_same_core() {
     watchdog(|| {
-        let runtime = builder(1).compute_threads(1).build().unwrap();
+        // A worker in the place of the one that blocks would sleep.
+        let runtime = builder(1)
+            .compute_threads(1)
+            .takeover(TakeoverPolicy::disabled())
+            .build()
+            .unwrap();
         assert!(should_yield(), "this thread is no compute worker");
         assert!(foreign_block_on(runtime.spawn(async { should_yield() })).unwrap());
         let (begun, release) = (Gate::new(), Gate::new());
