@@ -131,7 +131,7 @@ fn a_busy_compute_lane_leaves_the_other_work_alone() {
 #[test]
 fn should_yield_tells_of_io_work_on_the_same_core() {
     watchdog(|| {
-        // Its worker is to stay in its seat, so that it is awake.
+        // A worker in the place of the one that blocks would sleep.
         let runtime = builder(1)
             .compute_threads(1)
             .takeover(TakeoverPolicy::disabled())
