@@ -4,7 +4,13 @@
 //! the IO driver, which has no events. No time passes, and no worker spins or is on standby.
 //!
 //! A task that is left while a worker sleeps, or a wake-up that is lost, shows as a deadlock, which
-//! loom reports.
+//! loom reports; two threads that use a seat at once as a race on its ends.
+//!
+//! Caught: `Idle::notify` without its fence; a last look that leaves the deferred wake-ups out;
+//! `Lease::acquire` without its fence, or that is not asked; `submit` or `push_back` that tells
+//! nobody. Left to the models of the parts, which are smaller and go further: `fall_asleep` without
+//! its fence and a last searcher that tells nobody ([`sleepers`](super::sleepers)), `try_revoke`
+//! that does not look whether the seat is held ([`leases`](super::leases)).
 
 use crate::scheduler::driver_lock::DriverLock;
 use crate::scheduler::hooks::LaneHooks;
