@@ -289,9 +289,6 @@ impl Drop for Dropped {
 
 /// The lane is shut down while a wake-up is deferred, or a task comes: each future is dropped,
 /// once.
-///
-/// Caught: `defer` that does not look whether the lane is finished; `close` of the inbox that
-/// leaves it open.
 #[test]
 fn what_comes_in_a_shutdown() {
     for wakes in [false, true] {
