@@ -1,13 +1,13 @@
 //! The lock of the IO driver, which is only ever tried.
 //!
-//! One thread at a time polls the operating system. An idle IO worker does so in place of parking, so
-//! that an event is handled by the thread that received it; a busy one looks in from time to time;
-//! and the supervisor does when nobody else has for a while. (A dedicated thread alone costs a second
-//! hop for every event; polling workers alone stop all IO when the one that left the poll gets stuck:
-//! tokio#4730.)
+//! One thread at a time polls the operating system. An idle IO worker does so in place of parking,
+//! so that an event is handled by the thread that received it; a busy one looks in from time to
+//! time; and the supervisor does when nobody else has for a while. (A dedicated thread alone costs
+//! a second hop for every event; polling workers alone stop all IO when the one that left the poll
+//! gets stuck: tokio#4730.)
 //!
-//! Nobody ever waits for the lock, and only IO workers and the supervisor, which are never preempted
-//! for long, try. So it does no harm that wakers run while it is held.
+//! Nobody ever waits for the lock, and only IO workers and the supervisor, which are never
+//! preempted for long, try. So it does no harm that wakers run while it is held.
 
 #[cfg(evenkeel_loom)]
 use super::model_driver::{Driver, Handle};
