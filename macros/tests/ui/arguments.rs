@@ -43,8 +43,7 @@ async fn crate_that_is_no_path() {}
 #[evenkeel_macros::main(crate = 1)]
 async fn crate_of_the_wrong_type() {}
 
-// The functions are there even so: no second error says that they are not, or that a value is
-// missing.
+// The functions are there even so: no second error says that they are not, or a value is missing.
 mod inner {
     #[evenkeel_macros::main(worker_threads = 0)]
     pub(crate) async fn value(n: u32) -> u32 {
