@@ -123,12 +123,19 @@ impl<'a> Worker<'a> {
     /// `None` if the seat is lost.
     fn poll(self, task: Task) -> Option<Worker<'a>> {
         self.stop_searching();
-        let class = task.class();
-        let place = class.place();
-        if place != Place::Io && self.is_to_offload(&task, place) {
-            return self.offload(task, place);
-        }
         let state = self.state();
+        let place = task.class().place();
+        let worker = if place != Place::Io && self.is_to_offload(&task, place) {
+            self.offload(task, place)
+        } else {
+            self.poll_here(task)
+        };
+        state.end_long();
+        worker
+    }
+
+    fn poll_here(self, task: Task) -> Option<Worker<'a>> {
+        let (state, class) = (self.state(), task.class());
         self.measure
             .begin(self.thread().id(), &task, class, self.is_measuring.get());
         let (worker, again) = self.run_task(task, Task::run);
@@ -138,7 +145,6 @@ impl<'a> Worker<'a> {
             (Some(worker), Some(task)) => worker.push_again(task),
             (None, Some(task)) => Caller::with(|caller| state.lane.submit(caller, task)),
         }
-        state.end_long();
         worker
     }
 
