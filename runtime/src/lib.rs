@@ -65,7 +65,6 @@ mod tokio_context;
 mod tokio_context;
 
 mod panics;
-pub(crate) mod stack;
 pub(crate) mod sync;
 mod tasks;
 mod timers;

@@ -3,7 +3,6 @@
 //! A worker looks where it is cheapest first: its LIFO slot, its deque, the inbox, and then the
 //! deques of the others, from near to far. Everybody else submits through the inbox.
 
-use super::critical::LatencyCritical;
 use super::deque::Steal;
 use super::kind::Kind;
 use super::lane::Lane;
@@ -298,9 +297,5 @@ impl Worker<'_> {
         let queue = self.held().queue();
         waiting.into_iter().for_each(|task| queue.push(task));
         self.notify();
-    }
-
-    fn latency_critical(&self) -> Option<LatencyCritical<'_>> {
-        self.origin().critical
     }
 }

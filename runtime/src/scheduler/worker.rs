@@ -7,7 +7,7 @@ use super::measure::Measure;
 use super::poll_time::Stretch;
 use super::seat::{FreeSeat, Held, Seat, Sitting, WorkerThread};
 use crate::tasks::budget::PreemptRequest;
-use crate::timers::clock;
+use crate::timers::{TimerShard, clock};
 use evenkeel_sync::{SpinBackoff, const_thread_local};
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -176,7 +176,7 @@ impl<'a> Worker<'a> {
         &self.state.lane
     }
 
-    pub(crate) fn timers(&self) -> Option<&Arc<crate::timers::TimerShard>> {
+    pub(crate) fn timers(&self) -> Option<&Arc<TimerShard>> {
         (self.kind() == Kind::Io).then(|| self.held.timers())
     }
 
@@ -185,10 +185,16 @@ impl<'a> Worker<'a> {
         self.lane().partner_is_awake(self.index())
     }
 
+    /// Some for an IO worker.
+    #[inline]
+    pub(super) fn latency_critical(&self) -> Option<LatencyCritical<'_>> {
+        (self.kind() == Kind::Io).then(LatencyCritical::assume)
+    }
+
     pub(super) fn origin(&self) -> Origin<'_> {
         Origin {
             near: self.index(),
-            critical: critical_of(self),
+            critical: self.latency_critical(),
         }
     }
 }
@@ -199,12 +205,6 @@ impl Deref for Worker<'_> {
     fn deref(&self) -> &WorkerState {
         self.state
     }
-}
-
-/// Some for an IO worker.
-#[inline]
-fn critical_of<'a>(worker: &'a Worker<'_>) -> Option<LatencyCritical<'a>> {
-    (worker.kind() == Kind::Io).then(LatencyCritical::assume)
 }
 
 /// Where a wake-up comes from.
@@ -258,7 +258,7 @@ impl Caller<'_> {
     #[inline]
     pub(crate) fn latency_critical(&self) -> Option<LatencyCritical<'_>> {
         match self {
-            Caller::Worker(worker) => critical_of(worker),
+            Caller::Worker(worker) => worker.latency_critical(),
             Caller::Supervisor => Some(LatencyCritical::assume()),
             Caller::Other => None,
         }

@@ -1,8 +1,8 @@
 use crate::join::{AbortHandle, JoinError, JoinHandle};
 use crate::runtime::Handle;
 use crate::runtime::handle::Size;
-use crate::stack::Stack;
 use crate::tasks::{Id, budget};
+use evenkeel_sync::Stack;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};

@@ -26,9 +26,9 @@
 
 use super::wheel::{Key, NEVER, Wheel};
 use crate::panics::drop_quietly;
-use crate::stack::Stack;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use evenkeel_sync::Stack;
 use std::collections::BTreeMap;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;

@@ -145,7 +145,7 @@ impl Sysmon {
         self.compute.look(shared, caller, now);
         // In a shutdown the workers are about to leave, or their threads are waited for where they
         // are.
-        if !takeover.policy.is_enabled() || shared.shut_down.load(Ordering::Acquire) {
+        if !takeover.policy.is_enabled() || shared.is_shut_down() {
             self.all_stuck = false;
             return None;
         }
