@@ -10,8 +10,8 @@
 //! oneshot channel; other channels take locks, or claim a place before they fill it.
 
 use crate::join::JoinHandle;
-use crate::runtime::Handle;
-use crate::runtime::handle::Size;
+use crate::runtime::context;
+use crate::runtime::handle::{Size, spawn_on_compute};
 use crate::scheduler::kind::Kind;
 use crate::scheduler::worker::Caller;
 use std::future::Future;
@@ -48,9 +48,9 @@ where
     F::Output: Send + 'static,
 {
     if F::IS_LARGE {
-        return Handle::current().spawn_on_compute(Box::pin(future));
+        return spawn_on_compute(&context::current_shared(), Box::pin(future));
     }
-    Handle::current().spawn_on_compute(future)
+    spawn_on_compute(&context::current_shared(), future)
 }
 
 /// True if the calling compute worker is in the way of IO, because the IO worker of its core has

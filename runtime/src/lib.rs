@@ -64,8 +64,9 @@ mod tokio_context;
 #[cfg(all(feature = "tokio-rt", not(evenkeel_loom)))]
 mod tokio_context;
 
+mod fences;
+mod latency_critical;
 mod panics;
-pub(crate) mod sync;
 mod tasks;
 mod timers;
 

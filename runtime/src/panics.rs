@@ -1,8 +1,7 @@
-//! Keeping the panics of foreign code from the runtime's own threads. What is promised of each is
-//! in ARCHITECTURE.md.
+//! Keeping the panics of wakers from the runtime's own threads. What is promised of each kind of
+//! foreign code is in ARCHITECTURE.md.
 
-pub(crate) use evenkeel_sync::panics::{Foreign, contain, drop_quietly, log};
-
+use evenkeel_sync::panics::{contain, log};
 use std::task::Waker;
 
 /// Calls a waker, which may be any executor's, and contains its panic.

@@ -1,6 +1,7 @@
 use crate::join::JoinHandle;
 use crate::runtime::Handle;
-use crate::runtime::handle::{Size, spawn_current};
+use crate::runtime::context;
+use crate::runtime::handle::{Size, spawn_closure, spawn_current};
 use std::future::Future;
 
 /// Spawns a future on the IO lane of the current runtime.
@@ -94,8 +95,5 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    if F::IS_LARGE {
-        return Handle::current().spawn_compute(Box::new(f));
-    }
-    Handle::current().spawn_compute(f)
+    spawn_closure(&context::current_shared(), f)
 }

@@ -49,9 +49,7 @@ pub use affinity::{
 pub use cpu_set::{CpuSet, ParseCpuSetError};
 pub use fence::{heavy_fence, light_fence, prepare_fences};
 pub use placement::{PinError, Pinning, Plan};
-pub use priority::{
-    ComputePriority, current_priority, lower_current_thread, lower_thread, shorten_slice,
-};
+pub use priority::{ComputePriority, current_priority, lower_current_thread, lower_thread};
 pub use topology::{Distance, Topology};
 pub use usage::{
     busy_times, current_thread_id, thread_cpu_time, thread_is_asleep, thread_wait_channel,

@@ -1,7 +1,6 @@
 //! How urgent compute threads are for the kernel.
 
 use std::fmt;
-use std::time::Duration;
 
 use crate::sys;
 
@@ -69,18 +68,6 @@ fn lower(thread: u32, wanted: ComputePriority) -> ComputePriority {
         let _ = sys::lower_nice(thread, NICE_LOWEST);
     }
     priority(thread)
-}
-
-/// Asks that the calling thread get the CPU soon when it wakes up, for less of it at a time: its
-/// time slice becomes `slice`, where others have some milliseconds. Its share of the CPU stays as
-/// it is. For threads that run seldom and briefly. `false` where the system refuses, or cannot.
-///
-/// Linux has this since 6.12, for threads of normal priority (EEVDF: the shorter slice has the
-/// earlier deadline, and may preempt a longer one); its limits are 0.1 and 100 ms. Before that it
-/// does nothing. Threads that it starts have the system's slice.
-pub fn shorten_slice(slice: Duration) -> bool {
-    let is_normal = current_priority() != ComputePriority::Idle;
-    is_normal && sys::set_slice(u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// The priority of the calling thread: [`ComputePriority::Normal`] is anything that is neither
@@ -185,21 +172,6 @@ mod tests {
         if sys_allows_lowering() {
             assert_ne!(in_force, ComputePriority::Normal);
         }
-    }
-
-    #[test]
-    fn a_shorter_slice_changes_no_priority() {
-        in_a_thread(|| {
-            let before = current_priority();
-            let _ = shorten_slice(Duration::from_micros(100));
-            assert_eq!(current_priority(), before);
-            assert_eq!(in_a_thread(current_priority), before);
-        });
-        in_a_thread(|| {
-            let lowered = lower_current_thread(ComputePriority::Idle);
-            assert!(!shorten_slice(Duration::from_micros(100)) || lowered != ComputePriority::Idle);
-            assert_eq!(current_priority(), lowered);
-        });
     }
 
     #[cfg(target_os = "linux")]

@@ -9,12 +9,12 @@ pub(crate) const CALLING_THREAD: u32 = 0;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use linux::{
     clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, register_membarrier,
-    set_affinity, set_idle, set_slice, thread_cpu_time, thread_id,
+    set_affinity, set_idle, thread_cpu_time, thread_id,
 };
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use other::{
     clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, register_membarrier,
-    set_affinity, set_idle, set_slice, thread_cpu_time, thread_id,
+    set_affinity, set_idle, thread_cpu_time, thread_id,
 };
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -41,47 +41,6 @@ mod linux {
                 c_long::from(thread),
                 c_long::from(libc::SCHED_IDLE),
                 &raw const priority,
-            )
-        };
-        result == 0
-    }
-
-    /// The kernel's `sched_attr`, as it was first; it takes any size from this on.
-    #[repr(C)]
-    #[derive(Default)]
-    struct Attributes {
-        size: u32,
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime: u64,
-        deadline: u64,
-        period: u64,
-    }
-
-    /// Sets the time slice of the calling thread, which must be of the normal policy, in
-    /// nanoseconds; says whether the system accepted. Kernels before 6.12 accept and ignore it.
-    pub(crate) fn set_slice(slice_ns: u64) -> bool {
-        let Some(nice) = nice(super::CALLING_THREAD) else {
-            return false;
-        };
-        let attributes = Attributes {
-            size: size_of::<Attributes>() as u32,
-            policy: libc::SCHED_OTHER as u32,
-            flags: libc::SCHED_FLAG_RESET_ON_FORK as u64,
-            nice,
-            runtime: slice_ns,
-            ..Attributes::default()
-        };
-        // SAFETY: the kernel reads the number of bytes that `size` says from the pointer, and
-        // `attributes` has them and outlives the call.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_sched_setattr,
-                c_long::from(super::CALLING_THREAD),
-                &raw const attributes,
-                0,
             )
         };
         result == 0
@@ -226,10 +185,6 @@ mod other {
     }
 
     pub(crate) fn set_affinity(_thread: u32, _cpus: &CpuSet) -> bool {
-        false
-    }
-
-    pub(crate) fn set_slice(_slice_ns: u64) -> bool {
         false
     }
 

@@ -1,7 +1,9 @@
 //! The task cell: `tasks::state`.
 
 use super::explore;
-use crate::tasks::{Completed, Id, Inbox, Registered, Registry, Schedule, Shard, Task, new};
+use crate::tasks::{
+    Completed, DeferredWake, Id, Inbox, Registered, Registry, Schedule, Shard, Task, new,
+};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
@@ -58,14 +60,14 @@ impl Lane {
 
 loom::thread_local! {
     /// The thread has no seat: it may not settle what it has polled.
-    static STRAY: Cell<bool> = Cell::new(false);
+    static DISPLACED: Cell<bool> = Cell::new(false);
 }
 
 /// Calls `f` as on a thread that has lost its seat, or never had one.
-pub(super) fn astray(f: impl FnOnce()) {
-    STRAY.with(|stray| stray.set(true));
+pub(super) fn displaced(f: impl FnOnce()) {
+    DISPLACED.with(|displaced| displaced.set(true));
     f();
-    STRAY.with(|stray| stray.set(false));
+    DISPLACED.with(|displaced| displaced.set(false));
 }
 
 struct LaneRef {
@@ -104,12 +106,12 @@ impl Schedule for LaneRef {
         true
     }
 
-    fn defer(&self, (): &(), _: Waker) {
+    fn defer(&self, (): &(), _: DeferredWake) {
         unreachable!("not refused")
     }
 
     fn may_settle(&self, (): &()) -> bool {
-        !STRAY.with(Cell::get)
+        !DISPLACED.with(Cell::get)
     }
 
     fn hand_back(&self, (): &(), task: Task) -> Result<(), Task> {

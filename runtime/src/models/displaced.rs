@@ -2,11 +2,11 @@
 //! never had one: what comes after the poll is handed to a worker (HANDED, in `tasks::state` and
 //! `tasks::cell`).
 //!
-//! One thread is the stray; the model's own thread plays the worker and all others. The count of
+//! One thread is displaced; the model's own thread plays the worker and all others. The count of
 //! `alive` shows that the future is dropped; loom's own count of it shows that this happens once,
 //! and that the cell is freed.
 
-use super::cells::{Lane, astray, counter, spawn};
+use super::cells::{Lane, counter, displaced, spawn};
 use super::explore;
 use crate::tasks::{JoinRef, Task};
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -65,11 +65,11 @@ impl Waiting {
         drop(waker);
     }
 
-    /// Polls the task on a stray of its own.
-    fn run_astray(&self, task: Task) -> JoinHandle<()> {
+    /// Polls the task on a displaced thread of its own.
+    fn run_displaced(&self, task: Task) -> JoinHandle<()> {
         let lane = self.lane.clone();
         let run = move || task.run().into_iter().for_each(|task| lane.schedule(task));
-        thread::spawn(|| astray(run))
+        thread::spawn(|| displaced(run))
     }
 
     /// Nothing is left of the task but its handle, and wakers. (Its output, if it was not read.)
@@ -99,7 +99,7 @@ fn a_wake_of_a_handed_task() {
     explore(Some(2), || {
         let (waiting, task, mut handle) = Waiting::new();
         let waiting = Arc::new(waiting);
-        let stray = waiting.run_astray(task);
+        let stray = waiting.run_displaced(task);
         let waker = thread::spawn({
             let waiting = waiting.clone();
             move || waiting.wake()
@@ -124,7 +124,7 @@ fn an_abort_of_a_handed_task() {
         explore(Some(3), move || {
             let (waiting, task, handle) = Waiting::new();
             let mut handle = Some(handle);
-            let stray = waiting.run_astray(task);
+            let stray = waiting.run_displaced(task);
             handle.iter().for_each(JoinRef::abort);
             if drop_handle {
                 handle = None;
@@ -151,7 +151,7 @@ fn a_shutdown_against_a_handed_task() {
     for (worker, woken) in [(false, false), (true, false), (false, true)] {
         explore(Some(3), move || {
             let (waiting, task, mut handle) = Waiting::new();
-            let stray = waiting.run_astray(task);
+            let stray = waiting.run_displaced(task);
             if woken {
                 let waker = waiting.waker.lock().unwrap().take();
                 waker.into_iter().for_each(Waker::wake);
@@ -174,7 +174,7 @@ fn a_shutdown_against_a_handed_task() {
 fn a_shutdown_against_the_worker_that_takes_up() {
     explore(Some(3), || {
         let (waiting, task, mut handle) = Waiting::new();
-        astray(|| assert!(task.run().is_none()));
+        displaced(|| assert!(task.run().is_none()));
         let worker = thread::spawn({
             let lane = waiting.lane.clone();
             move || lane.run()
@@ -197,7 +197,7 @@ fn completion_on_a_stray() {
     for drop_handle in [false, true] {
         explore(Some(3), move || {
             let (waiting, task, handle) = Waiting::registered();
-            let stray = waiting.run_astray(task);
+            let stray = waiting.run_displaced(task);
             let (waker, woken) = counter();
             let mut handle = Some(handle).filter(|_| !drop_handle);
             let first = handle.as_mut().map(|handle| handle.poll_result(&waker));
@@ -231,7 +231,7 @@ fn a_shutdown_against_completion_on_a_stray() {
         explore(Some(3), move || {
             let (waiting, task, handle) = Waiting::registered();
             waiting.flag.store(usize::from(ready), Ordering::SeqCst);
-            let stray = waiting.run_astray(task);
+            let stray = waiting.run_displaced(task);
             if worker {
                 waiting.lane.run();
             }
@@ -250,7 +250,7 @@ fn a_shutdown_against_completion_on_a_stray() {
 fn two_cancellations_of_which_one_is_on_a_stray() {
     explore(Some(3), || {
         let (waiting, task, mut handle) = Waiting::registered();
-        let stray = thread::spawn(move || astray(|| drop(task)));
+        let stray = thread::spawn(move || displaced(|| drop(task)));
         waiting.lane.run();
         waiting.lane.close();
         stray.join().unwrap();
@@ -277,7 +277,7 @@ fn a_shutdown_on_a_thread_without_a_seat() {
                     drop(task);
                 }
             });
-            astray(|| waiting.lane.close());
+            displaced(|| waiting.lane.close());
             other.join().unwrap();
             waiting.end(Some(handle));
         });

@@ -1,7 +1,7 @@
 //! Parking and watching: `scheduler::{park_state, watch}`.
 
 use super::explore;
-use crate::scheduler::critical::LatencyCritical;
+use crate::latency_critical::LatencyCritical;
 use crate::scheduler::idle::{Idle, Search};
 use crate::scheduler::park_state::{ParkState, Place};
 use crate::scheduler::watch::Watching;

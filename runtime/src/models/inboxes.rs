@@ -1,13 +1,14 @@
 //! The inbox and the next-slot: `tasks::{inbox, slot}`.
 
 use super::explore;
-use crate::tasks::{Completed, Id, Inbox, Registered, Schedule, Shard, SlotOwner, Task, new};
+use crate::tasks::{
+    Completed, DeferredWake, Id, Inbox, Registered, Schedule, Shard, SlotOwner, Task, new,
+};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use std::panic::Location;
-use std::task::Waker;
 
 struct Nowhere;
 
@@ -24,7 +25,7 @@ impl Schedule for Nowhere {
         true
     }
 
-    fn defer(&self, (): &(), _: Waker) {}
+    fn defer(&self, (): &(), _: DeferredWake) {}
 
     fn may_settle(&self, (): &()) -> bool {
         true

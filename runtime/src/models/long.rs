@@ -4,7 +4,7 @@
 //! left while a worker sleeps whose core is free shows as a deadlock, which loom reports.
 
 use super::explore;
-use crate::scheduler::critical::LatencyCritical;
+use crate::latency_critical::LatencyCritical;
 use crate::scheduler::idle::Idle;
 use crate::scheduler::long_queue::{Counted, LongQueue};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

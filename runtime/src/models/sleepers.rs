@@ -4,7 +4,7 @@
 //! sleeps. A lost wake-up shows as a deadlock, which loom reports.
 
 use super::explore;
-use crate::scheduler::critical::LatencyCritical;
+use crate::latency_critical::LatencyCritical;
 use crate::scheduler::idle::{Idle, Search};
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
@@ -66,7 +66,7 @@ impl Lane {
         self.queue.load(Ordering::Relaxed) > 0
     }
 
-    /// The loop of `lane::worker` and `lane::rest`, with a task that stays in its poll until all
+    /// The loop of `scheduler::run` and `scheduler::wait`, with a task that stays in its poll until all
     /// tasks have begun: so each must be found by another worker.
     fn work(&self, index: usize, mut searching: bool, all_begun: &Notify) {
         loop {

@@ -1,9 +1,10 @@
 //! Publishing the next deadline: `timers::shard`.
 
 use super::explore;
-use crate::timers::{NEVER, TimerShard};
-use loom::sync::{Arc, Notify};
+use crate::timers::{NEVER, OwnTimers, TimerShard};
+use loom::sync::Notify;
 use loom::thread;
+use std::sync::Arc;
 use std::task::Waker;
 
 /// A remote insert against an owner that goes to sleep: the owner knows the timer before it sleeps
@@ -27,10 +28,10 @@ fn timer_publish() {
             }
         });
         // Something that is about to be replaced by "never".
-        shard.insert(5, Waker::noop().clone());
+        OwnTimers::assume(&shard).insert(5, Waker::noop().clone());
         let mut now_ns = 10;
         loop {
-            match shard.prepare_sleep(now_ns, drop) {
+            match OwnTimers::assume(&shard).prepare_sleep(now_ns, drop) {
                 // Sleeps until somebody wakes it: a deadlock if nobody does.
                 NEVER => owner_wakes.wait(),
                 deadline_ns => {
@@ -67,9 +68,9 @@ fn timer_reset() {
             }
         });
         // Something that is about to be replaced by a later deadline.
-        shard.insert(5, Waker::noop().clone());
+        OwnTimers::assume(&shard).insert(5, Waker::noop().clone());
         loop {
-            match shard.prepare_sleep(10, drop) {
+            match OwnTimers::assume(&shard).prepare_sleep(10, drop) {
                 NEVER | 200 => owner_wakes.wait(),
                 deadline_ns => {
                     assert_eq!(deadline_ns, 100);

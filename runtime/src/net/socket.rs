@@ -329,13 +329,15 @@ impl<S: MioStream> Socket<S> {
         &self,
         cx: &mut Context<'_>,
         len: usize,
-        read: impl FnMut(&S) -> io::Result<usize>,
+        mut read: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        let registration = self.io.registration();
+        let read = || read(self.get());
         poll_operation(cx, |cx| {
             if S::SHORT_READ_EMPTIES {
-                self.io.poll_stream_io(cx, Direction::Read, len, read)
+                registration.poll_stream_io(cx, Direction::Read, len, read)
             } else {
-                self.io.poll_io(cx, Direction::Read, read)
+                registration.poll_io(cx, Direction::Read, read)
             }
         })
     }
@@ -357,10 +359,12 @@ impl<S: MioStream> Socket<S> {
         &self,
         cx: &mut Context<'_>,
         len: usize,
-        write: impl FnMut(&S) -> io::Result<usize>,
+        mut write: impl FnMut(&S) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        let registration = self.io.registration();
+        let write = || write(self.get());
         poll_output(cx, |cx| {
-            self.io.poll_stream_io(cx, Direction::Write, len, write)
+            registration.poll_stream_io(cx, Direction::Write, len, write)
         })
     }
 }

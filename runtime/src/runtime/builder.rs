@@ -8,7 +8,6 @@ use super::takeover_policy::TakeoverPolicy;
 use super::threads::{Hooks, Threads};
 use super::workers_alive::WorkersAlive;
 use super::{Runtime, context, hooks};
-use crate::panics::Foreign;
 use crate::scheduler::driver_lock::DriverLock;
 use crate::scheduler::hooks::LaneHooks;
 use crate::scheduler::idle::Idle;
@@ -18,6 +17,7 @@ use crate::scheduler::tuning::Tuning;
 use crate::timers::TimerShard;
 use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
+use evenkeel_sync::panics::Foreign;
 use evenkeel_topology::{
     ComputePriority, Pinning, Plan, Topology, allowed_cpus, parallelism, prepare_fences,
 };

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use std::sync::{Arc, OnceLock};
 
 pub(super) struct ComputeStart {
-    first_use: FirstUse,
+    pub(super) first_use: FirstUse,
     /// What is left to start. Taken by supervisors and by a shutdown.
     pub(super) left: Mutex<Option<Left>>,
     in_force: OnceLock<ComputePriority>,
@@ -40,10 +40,6 @@ impl ComputeStart {
             refused: Mutex::new(false),
             changed: Condvar::new(),
         }
-    }
-
-    pub(super) fn first_use(&self) -> &FirstUse {
-        &self.first_use
     }
 
     /// Starts no more threads. Those that were started see the shutdown.

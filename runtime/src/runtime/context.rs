@@ -3,7 +3,7 @@
 use super::shared::Shared;
 use crate::panics::wake;
 use crate::scheduler::worker::Caller;
-use crate::timers::TimerShard;
+use crate::timers::{OwnTimers, ThreadTimers, TimerShard};
 use crossbeam_utils::CachePadded;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -116,29 +116,21 @@ pub(crate) fn io_handle() -> evenkeel_io_driver::Handle {
     current_shared().io_driver.clone()
 }
 
-/// The timers that belong to this thread, if it is an IO worker or in `block_on`.
-pub(crate) fn own_timers() -> Option<Arc<TimerShard>> {
-    with_own_timers(Arc::clone)
-}
-
-/// True if these timers belong to this thread.
-pub(crate) fn is_own(timers: &Arc<TimerShard>) -> bool {
-    with_own_timers(|own| Arc::ptr_eq(own, timers)).unwrap_or(false)
-}
-
-fn with_own_timers<R>(f: impl Fn(&Arc<TimerShard>) -> R) -> Option<R> {
-    let worker = Caller::with(|caller| caller.worker()?.timers().map(&f));
-    worker.or_else(|| {
-        CONTEXT
-            .try_with(|context| context.timers.borrow().as_ref().map(f))
-            .ok()
-            .flatten()
+/// Calls `f` with what this thread may do with timers: it keeps its own if it is an IO worker or in
+/// `block_on`. An IO worker stays one meanwhile.
+pub(crate) fn with_timers<R>(f: impl FnOnce(ThreadTimers<'_>) -> R) -> R {
+    Caller::with(|caller| {
+        let critical = caller.latency_critical();
+        if let own @ Some(_) = caller.timers() {
+            return f(ThreadTimers { own, critical });
+        }
+        let own = CONTEXT.try_with(|context| context.timers.borrow().clone());
+        let own = own.ok().flatten();
+        f(ThreadTimers {
+            own: own.as_ref().map(OwnTimers::assume),
+            critical,
+        })
     })
-}
-
-/// True if this thread may take the lock of these timers: see [`timers`](crate::timers).
-pub(crate) fn may_lock(timers: &Arc<TimerShard>) -> bool {
-    Caller::with(|caller| caller.latency_critical().is_some()) || is_own(timers)
 }
 
 /// Makes `runtime` the current one of this thread until the guard is dropped. On a thread that is
@@ -286,8 +278,8 @@ impl BlockOnGuard {
         }
     }
 
-    pub(crate) fn timers(&self) -> &TimerShard {
-        &self.timers
+    pub(crate) fn timers(&self) -> OwnTimers<'_> {
+        OwnTimers::assume(&self.timers)
     }
 }
 

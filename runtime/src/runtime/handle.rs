@@ -6,7 +6,7 @@ use super::shared::Shared;
 use crate::join::JoinHandle;
 use crate::scheduler::kind::Kind;
 use crate::scheduler::lane::Lane;
-use crate::scheduler::schedule::LaneRef;
+use crate::scheduler::queue::LaneRef;
 use crate::scheduler::worker::Caller;
 use crate::tasks::{self, Id, Schedule, Task, budget};
 use evenkeel_topology::ComputePriority;
@@ -15,7 +15,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 /// True for futures and closures that whoever is given them by a user boxes at once: without
 /// optimisation each call that they are handed on by copies them, and a large value on its way
@@ -84,18 +84,6 @@ impl Handle {
         spawn_on(&self.shared.io, future)
     }
 
-    /// Spawns a future on the compute lane. See [`compute::spawn`](crate::compute::spawn).
-    #[track_caller]
-    pub(crate) fn spawn_on_compute<F>(&self, future: F) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let handle = spawn_on(&self.shared.compute, future);
-        self.shared.want_compute();
-        handle
-    }
-
     /// Runs a closure on the compute lane. See [`spawn_compute`](crate::spawn_compute).
     #[track_caller]
     pub fn spawn_compute<F, R>(&self, f: F) -> JoinHandle<R>
@@ -103,10 +91,7 @@ impl Handle {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        if F::IS_LARGE {
-            return self.spawn_on_compute(Once(Some(Box::new(f))));
-        }
-        self.spawn_on_compute(Once(Some(f)))
+        spawn_closure(&self.shared, f)
     }
 
     /// Runs a closure on the blocking pool. See [`spawn_blocking`](crate::spawn_blocking).
@@ -237,6 +222,31 @@ where
     }
 }
 
+/// Spawns a future on the compute lane.
+#[track_caller]
+pub(crate) fn spawn_on_compute<F>(shared: &Shared, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let handle = spawn_on(&shared.compute, future);
+    shared.want_compute();
+    handle
+}
+
+/// Spawns a closure on the compute lane.
+#[track_caller]
+pub(crate) fn spawn_closure<F, R>(shared: &Shared, f: F) -> JoinHandle<R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    if F::IS_LARGE {
+        return spawn_on_compute(shared, Once(Some(Box::new(f))));
+    }
+    spawn_on_compute(shared, Once(Some(f)))
+}
+
 #[track_caller]
 fn spawn_on<F>(lane: &Arc<Lane>, future: F) -> JoinHandle<F::Output>
 where
@@ -298,7 +308,7 @@ impl Schedule for PoolRef {
         true
     }
 
-    fn defer(&self, (): &(), _: Waker) {
+    fn defer(&self, (): &(), _: tasks::DeferredWake) {
         unreachable!("not refused")
     }
 

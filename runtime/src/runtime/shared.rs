@@ -83,7 +83,7 @@ impl Shared {
     /// To be called after a task was queued in the compute lane, or by whoever wants its workers to
     /// be there.
     pub(super) fn want_compute(&self) {
-        if self.compute_start.first_use().want() {
+        if self.compute_start.first_use.want() {
             self.watch.unpark();
         }
     }

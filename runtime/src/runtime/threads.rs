@@ -1,6 +1,6 @@
 //! The runtime's own threads: starting them, and waiting for them to end.
 
-use crate::panics::{Foreign, contain, log};
+use evenkeel_sync::panics::{Foreign, contain, log};
 use evenkeel_sync::{join_all, run_until};
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;

@@ -4,11 +4,11 @@ use super::compute_start::Left;
 use super::context;
 use super::shared::Shared;
 use super::workers_alive::WorkersAlive;
-use crate::panics::log;
 use crate::scheduler::lane::Lane;
 use crate::scheduler::run::run;
 use crate::scheduler::seat::FreeSeat;
 use crate::tokio_context::outside;
+use evenkeel_sync::panics::log;
 use evenkeel_topology::{ComputePriority, lower_current_thread, pin_current_thread};
 use std::io;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl Shared {
             }
         }
         *left = None;
-        start.first_use().set_over();
+        start.first_use.set_over();
         Ok(())
     }
 

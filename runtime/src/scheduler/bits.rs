@@ -1,8 +1,8 @@
 //! A bit for each worker. Nothing is ordered by these: what depends on an order has fences around
 //! them.
 
-use crate::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
+use evenkeel_sync::atomic::{AtomicU64, Ordering};
 
 pub(super) const PER_WORD: usize = u64::BITS as usize;
 

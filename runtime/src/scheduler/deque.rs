@@ -12,8 +12,8 @@ pub(super) use modelled::{Deque, Stealer};
 /// crossbeam's deque, so that the fences of the lane's protocols must do.
 #[cfg(evenkeel_loom)]
 mod modelled {
-    use crate::sync::atomic::{AtomicIsize, Ordering};
     use crossbeam_deque::Steal;
+    use evenkeel_sync::atomic::{AtomicIsize, Ordering};
     use std::collections::VecDeque;
     use std::sync::{Arc, Mutex, PoisonError};
 

@@ -11,11 +11,10 @@
 
 #[cfg(evenkeel_loom)]
 use super::model_driver::{Driver, Handle};
-use super::parker::Parker;
-use crate::panics::log;
 #[cfg(not(evenkeel_loom))]
 use evenkeel_io_driver::{Driver, Handle};
 use evenkeel_sync::exclusive::{Exclusive, Guard};
+use evenkeel_sync::panics::log;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -73,12 +72,8 @@ impl DriverGuard<'_> {
         self.poll(Some(Duration::ZERO))
     }
 
-    /// Waits for events, for a waker of `parker`, or for `timeout`; may return early.
-    pub(crate) fn wait(&mut self, parker: &Parker, timeout: Option<Duration>) {
-        parker.park_in_driver(|| self.poll(timeout));
-    }
-
-    fn poll(&mut self, timeout: Option<Duration>) -> usize {
+    /// Waits for events, or for `timeout`; may return early. Returns the number of events.
+    pub(crate) fn poll(&mut self, timeout: Option<Duration>) -> usize {
         self.polls.fetch_add(1, Ordering::Relaxed);
         self.driver.turn(timeout).unwrap_or_else(|error| {
             log(|| tracing::error!(%error, "polling for IO failed"));

@@ -66,10 +66,10 @@
 //! rayon-core's sleep module (seastar#1488 is the fence that was missing elsewhere).
 
 use super::bits::{self, Bits};
-use super::critical::LatencyCritical;
 use super::wake_policy::{Seen, Whom, whom};
-use crate::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::latency_critical::LatencyCritical;
 use crossbeam_utils::CachePadded;
+use evenkeel_sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering, fence};
 
 const BITS: usize = bits::PER_WORD;
 

@@ -1,6 +1,5 @@
 //! A lane: the record that its workers, and whoever has a task for them, share.
 
-use super::critical::LatencyCritical;
 use super::driver_lock::DriverLock;
 use super::hooks::LaneHooks;
 use super::idle::Idle;
@@ -8,18 +7,19 @@ use super::kind::Kind;
 use super::long_queue::LongQueue;
 use super::measure::Prior;
 use super::poll_time::PollTime;
+use super::progress::Progress;
 use super::seat::{FreeSeat, Poll, Seat, WorkerThread};
 use super::tuning::Tuning;
 use super::watch::Watching;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::tasks::{Inbox, Shard as TaskShard, Task};
+use crate::latency_critical::LatencyCritical;
+use crate::tasks::{DeferredWake, Inbox, Shard as TaskShard, Task};
 use crate::timers::TimerShard;
 use crossbeam_utils::CachePadded;
 use evenkeel_sync::Stack;
+use evenkeel_sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::task::Waker;
 use std::time::Duration;
 
 /// A lane has at most so many workers: a task's cell has that much room for whose it is.
@@ -28,9 +28,9 @@ pub(crate) const WORKERS_MAX: usize = TaskShard::COUNT_MAX - 1;
 pub(crate) struct Lane {
     pub(super) kind: Kind,
     pub(super) inbox: CachePadded<Inbox>,
-    /// Wakers that threads which may be preempted leave to the workers: to call one is to mark its
-    /// task as queued, and then to queue it, and nobody else can wake the task in between.
-    pub(super) deferred: CachePadded<Stack<Waker>>,
+    /// Wake-ups that threads which may be preempted leave to the workers: the task is marked as
+    /// queued, and then queued, and nobody else can wake it in between.
+    pub(super) deferred: CachePadded<Stack<DeferredWake>>,
     pub(super) idle: Arc<Idle>,
     pub(super) poll_time: CachePadded<PollTime>,
     pub(super) seats: Box<[Arc<Seat>]>,
@@ -192,6 +192,17 @@ impl Lane {
     /// How many polls the worker has begun.
     pub(crate) fn polls(&self, worker: usize) -> u64 {
         self.seat(worker).status.polls()
+    }
+
+    /// How far the workers have come.
+    pub(crate) fn progress(&self) -> Progress {
+        let workers = self.seats();
+        let workers = workers.map(|seat| (seat.status.polls(), seat.queued()));
+        Progress {
+            workers: workers.collect(),
+            injected: self.has_injected(),
+            driver_polls: self.driver.as_ref().map_or(0, |driver| driver.polls()),
+        }
     }
 
     /// How many polls all workers have begun.

@@ -23,8 +23,8 @@
 //! side does this at every poll and the other hardly ever, so the fences are
 //! [asymmetric](evenkeel_topology::light_fence). Loom models: `models::leases`.
 
-use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use crate::sync::{heavy_fence, light_fence};
+use crate::fences::{heavy_fence, light_fence};
+use evenkeel_sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 const MINE: u8 = 0;
 const ASKED: u8 = 1;

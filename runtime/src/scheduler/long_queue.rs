@@ -43,10 +43,10 @@
 //!
 //! A thread that leaves may be of low priority, so it takes no lock. Loom model: `models::long`.
 
-use super::critical::LatencyCritical;
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use crate::latency_critical::LatencyCritical;
 use crossbeam_utils::CachePadded;
+use evenkeel_sync::Mutex;
+use evenkeel_sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::collections::VecDeque;
 use std::time::Duration;
 

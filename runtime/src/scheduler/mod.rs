@@ -7,9 +7,9 @@
 //!   [`driver_lock`].
 //! - Policies, which are functions of what was seen: [`wake_policy`], [`idle_policy`],
 //!   [`steal_policy`].
-//! - What a worker does: [`run`] (the loop), [`queue`], [`wait`], [`wake`], [`classify`],
-//!   [`offload`].
-//! - What others do: [`schedule`] (tasks), [`takeover`] (the supervisor), [`shutdown`].
+//! - What is done: [`run`] (the loop), [`queue`] (and what tasks ask), [`wait`], [`wake`],
+//!   [`classify`], [`offload`].
+//! - What others do: [`takeover`] (the supervisor), [`shutdown`].
 //!
 //! Rule: nothing here makes an IO worker wait for a compute thread, which may be preempted at any
 //! instruction for as long as its core is busy. What crosses from compute to IO is an inbox push
@@ -17,7 +17,6 @@
 
 mod bits;
 mod classify;
-pub(crate) mod critical;
 mod deque;
 pub(crate) mod driver_lock;
 pub(crate) mod hooks;
@@ -34,10 +33,9 @@ pub(crate) mod offload;
 pub(crate) mod park_state;
 pub(crate) mod parker;
 mod poll_time;
-mod progress;
-mod queue;
+pub(crate) mod progress;
+pub(crate) mod queue;
 pub(crate) mod run;
-pub(crate) mod schedule;
 pub(crate) mod seat;
 mod shutdown;
 mod steal_policy;

@@ -15,9 +15,9 @@
 //! A waker that finds NOTIFIED still makes the system call: the one that set it may have been
 //! preempted before its own, for as long as a busy core keeps a thread of low priority waiting.
 //! `std`'s unpark would leave it at that, and crossbeam's takes a lock. Loom model:
-//! `models::turns`.
+//! `models::driver`.
 
-use crate::sync::atomic::{AtomicU32, Ordering};
+use evenkeel_sync::atomic::{AtomicU32, Ordering};
 
 const EMPTY: u32 = 0;
 /// The value that a futex waits on.

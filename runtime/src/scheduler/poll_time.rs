@@ -5,7 +5,7 @@
 //! another cache. A handful of tasks that take a few microseconds each are done sooner by the
 //! worker that has them. How long polls take is not known before, so this goes by the past: by the
 //! slowest stretches of late, so that a few long polls among many short ones count. And a wrong
-//! guess must not cost much: work is only held back while a worker dozes, who sees within a
+//! guess must not cost much: work is only held back while a worker is on standby, who sees within a
 //! millisecond that a poll has got in the way.
 
 use std::cell::Cell;
@@ -14,9 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Tasks that take less than this together wait for the worker that has them.
 const WORTH_WAKING_NS: u64 = 100_000;
 
-/// Polls that take less than this, on average, are short: the worker at it will soon be at the
-/// driver again.
-const SHORT_NS: u64 = 20_000;
+/// What sleeping and being woken costs, about.
+pub(super) const WAKE_UP_NS: u64 = 20_000;
 
 /// While nothing is known, polls are long.
 const UNKNOWN_NS: u64 = 1_000_000;
@@ -55,7 +54,7 @@ impl PollTime {
     }
 
     pub(super) fn is_short(&self) -> bool {
-        self.expected_ns() < SHORT_NS
+        self.expected_ns() < WAKE_UP_NS
     }
 
     /// True if so many tasks had better wait for the worker that has them.

@@ -1,17 +1,21 @@
-//! Where tasks are put, and where they are found.
+//! Where tasks are put, and where they are found; and so what tasks ask of their lane.
 //!
 //! A worker looks where it is cheapest first: its LIFO slot, its deque, the inbox, and then the
 //! deques of the others, from near to far. Everybody else submits through the inbox.
 
+use super::classify;
 use super::deque::Steal;
 use super::kind::Kind;
 use super::lane::Lane;
 use super::steal_policy::victims;
 use super::worker::{Caller, Worker};
 use crate::panics::wake;
-use crate::tasks::{Length, Task, TaskClass};
+use crate::tasks::{
+    Completed, DeferredWake, Id, Length, Registered, Schedule, Shard as TaskShard, Task, TaskClass,
+};
 use crate::timers::clock;
 use std::iter;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// At most so many tasks in a row come from the LIFO slot; then its task goes to the back of the
@@ -24,6 +28,75 @@ const PASS_MAX: usize = 1000;
 
 /// Nor are they every so many times, so that they do not wait for ever.
 const NO_PASS_INTERVAL: u32 = 8;
+
+/// The scheduler of a lane's tasks.
+pub(crate) struct LaneRef(pub(crate) Arc<Lane>);
+
+impl Schedule for LaneRef {
+    type Caller<'a> = Caller<'a>;
+
+    #[inline]
+    fn with_caller<R>(f: impl FnOnce(&Caller<'_>) -> R) -> R {
+        Caller::with(f)
+    }
+
+    fn schedule(&self, caller: &Caller<'_>, task: Task) {
+        self.0.schedule(caller, task);
+    }
+
+    #[inline]
+    fn may_wake(&self, caller: &Caller<'_>) -> bool {
+        self.0.kind == Kind::Compute || caller.latency_critical().is_some()
+    }
+
+    fn defer(&self, caller: &Caller<'_>, wake: DeferredWake) {
+        classify::woken_in_poll(wake.id());
+        self.0.deferred.push(wake);
+        // Mirrors `finish_shutdown`: one of the two sees it. The tasks hold this lane.
+        if self.0.is_finished.load(Ordering::SeqCst) {
+            self.0.drop_deferred();
+        } else {
+            self.0.notify(caller.origin(), 1);
+        }
+    }
+
+    fn may_settle(&self, caller: &Caller<'_>) -> bool {
+        caller.worker_of(&self.0).is_some()
+    }
+
+    fn hand_back(&self, caller: &Caller<'_>, task: Task) -> Result<(), Task> {
+        self.0.try_submit(caller, task)
+    }
+
+    #[inline]
+    fn woken_in_poll(&self, task: Id) {
+        if self.0.kind == Kind::Io {
+            classify::woken_in_poll(task);
+        }
+    }
+
+    #[inline]
+    fn judge(&self, class: TaskClass) -> TaskClass {
+        match self.0.kind {
+            Kind::Io => classify::judge(&self.0, class),
+            Kind::Compute => class,
+        }
+    }
+
+    fn register(&self, caller: &Caller<'_>, task: Registered) -> Option<TaskShard> {
+        // Only a worker of the lane settles its tasks.
+        let worker = caller.worker_of(&self.0)?;
+        worker.held().registry().insert(task).ok()?;
+        Some(TaskShard(worker.index()))
+    }
+
+    unsafe fn unregister(&self, task: &Completed) -> Option<Registered> {
+        let seat = self.0.seat(task.shard().0);
+        // SAFETY: by the caller's word `register` has inserted it, in the seat that the shard
+        // names.
+        unsafe { seat.unregister(task) }
+    }
+}
 
 impl Lane {
     /// Queues a task: with the worker whose thread this is, or else in the inbox.
@@ -92,8 +165,8 @@ impl Lane {
         if !self.limits.sorts {
             return;
         }
-        self.deferred.take_all().for_each(wake);
-        for task in self.inbox.take_all() {
+        let deferred = self.deferred.take_all().filter_map(DeferredWake::notify);
+        for task in deferred.chain(self.inbox.take_all()) {
             self.submit(caller, task);
         }
     }
@@ -208,7 +281,8 @@ impl Worker<'_> {
     pub(super) fn take_inbox(&self) {
         let lane = self.lane();
         if !lane.deferred.is_empty() {
-            self.batch(|| lane.deferred.take_all().for_each(wake));
+            let tasks = lane.deferred.take_all().filter_map(DeferredWake::notify);
+            self.batch(|| tasks.for_each(|task| self.push(task)));
         }
         if !lane.inbox.is_empty() {
             self.batch(|| lane.inbox.take_all().for_each(|task| self.push(task)));

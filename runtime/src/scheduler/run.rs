@@ -15,9 +15,6 @@ const LOOK_INTERVAL: u32 = 61;
 /// With long polls that would be too seldom: then it looks every so many nanoseconds.
 const LOOK_INTERVAL_NS: u64 = 250_000;
 
-/// Every so many it looks whether another worker is stuck.
-const NEIGHBOUR_INTERVAL_NS: u64 = 1_000_000;
-
 /// How the work in a seat ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -102,22 +99,7 @@ impl<'a> Worker<'a> {
     fn look_around(&self, now_ns: u64) {
         self.end_stretch(now_ns);
         self.looked_ns.set(now_ns);
-        let is_time = now_ns.saturating_sub(self.neighbour_ns.get()) >= NEIGHBOUR_INTERVAL_NS;
-        if self.kind() == Kind::Io && self.lane().tuning.neighbour && is_time {
-            self.neighbour_ns.set(now_ns);
-            self.look_at_neighbour();
-        }
         self.look_for_events();
-    }
-
-    /// Each looks at one other, so that all are looked at while they work, however many there are.
-    fn look_at_neighbour(&self) {
-        let lane = self.lane();
-        let neighbour = (self.index() + 1) % lane.workers();
-        let poll = lane.current_poll(neighbour).map(|poll| poll.number);
-        if poll.is_some() && poll == self.neighbour.replace(poll) && neighbour != self.index() {
-            lane.hooks.worker_stuck();
-        }
     }
 
     /// `None` if the seat is lost.
@@ -166,14 +148,11 @@ impl<'a> Worker<'a> {
 
     /// Searchers are few: when the last of them has found something, it sees to what is left.
     fn stop_searching(&self) {
-        let left_standby = self.left_standby.take() && self.lane().tuning.successor;
-        if self.is_searching.take() && self.lane().idle.stop_searching() {
-            if left_standby {
-                // Whoever is woken finds nothing, most likely, and is on standby then.
-                self.lane().notify(self.origin(), usize::MAX);
-            } else if self.lane().has_work(self.index()) {
-                self.notify();
-            }
+        if self.is_searching.take()
+            && self.lane().idle.stop_searching()
+            && self.lane().has_work(self.index())
+        {
+            self.notify();
         }
     }
 

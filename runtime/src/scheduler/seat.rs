@@ -8,12 +8,12 @@ use super::deque::{Deque, Steal, Stealer};
 use super::lease::Lease;
 use super::long_queue::Counted;
 use super::parker::Parker;
-use crate::sync::UnsafeCell;
-use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::tasks::budget::PreemptRequest;
 use crate::tasks::{Completed, Place, Registered, Registry, Slot, SlotOwner, Task};
-use crate::timers::TimerShard;
+use crate::timers::{OwnTimers, TimerShard};
 use crossbeam_utils::CachePadded;
+use evenkeel_sync::UnsafeCell;
+use evenkeel_sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use evenkeel_topology::current_thread_id;
 use parking_lot::Mutex;
 use std::cell::Cell;
@@ -263,8 +263,8 @@ impl<'a> Held<'a> {
         &self.0.seat.registry
     }
 
-    pub(crate) fn timers(&self) -> &Arc<TimerShard> {
-        &self.0.seat.timers
+    pub(super) fn timers(&self) -> OwnTimers<'_> {
+        OwnTimers::assume(&self.0.seat.timers)
     }
 
     /// Runs `f`, the user's code, without the seat held. `None` with its result if the seat was

@@ -7,8 +7,8 @@
 //! 3. What is queued from then on is cancelled at once.
 
 use super::lane::Lane;
-use crate::panics::drop_quietly;
 use crate::panics::wake;
+use evenkeel_sync::panics::drop_quietly;
 use std::sync::atomic::Ordering;
 
 impl Lane {

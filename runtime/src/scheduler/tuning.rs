@@ -15,8 +15,6 @@ pub struct Tuning {
     pub poll_time: bool,
     /// A worker whose core other programs use is woken last.
     pub reserve: bool,
-    /// A worker looks now and then whether its neighbour gets on.
-    pub neighbour: bool,
     /// After a takeover, what comes in goes before what was queued.
     pub pass_over: bool,
     /// The task woken last by the current one runs next.
@@ -31,10 +29,6 @@ pub struct Tuning {
     pub preempt: bool,
     /// After a takeover the supervisor looks more often for a while.
     pub alert: bool,
-    /// A worker that is called away from standby has somebody else take its place.
-    pub successor: bool,
-    /// The supervisor asks the kernel for a short time slice.
-    pub short_slice: bool,
     /// Threads of low priority end later and one after another.
     pub retire: bool,
 }
@@ -42,13 +36,12 @@ pub struct Tuning {
 /// What a heuristic is called, and where it is.
 type Entry = (&'static str, fn(&mut Tuning) -> &mut bool);
 
-const ENTRIES: [Entry; 16] = [
+const ENTRIES: [Entry; 13] = [
     ("spin", |tuning| &mut tuning.spin),
     ("standby", |tuning| &mut tuning.standby),
     ("hold-back", |tuning| &mut tuning.hold_back),
     ("poll-time", |tuning| &mut tuning.poll_time),
     ("reserve", |tuning| &mut tuning.reserve),
-    ("neighbour", |tuning| &mut tuning.neighbour),
     ("pass-over", |tuning| &mut tuning.pass_over),
     ("lifo-slot", |tuning| &mut tuning.lifo_slot),
     ("free-core", |tuning| &mut tuning.free_core),
@@ -56,8 +49,6 @@ const ENTRIES: [Entry; 16] = [
     ("prior", |tuning| &mut tuning.prior),
     ("preempt", |tuning| &mut tuning.preempt),
     ("alert", |tuning| &mut tuning.alert),
-    ("successor", |tuning| &mut tuning.successor),
-    ("short-slice", |tuning| &mut tuning.short_slice),
     ("retire", |tuning| &mut tuning.retire),
 ];
 
@@ -69,7 +60,6 @@ impl Default for Tuning {
             hold_back: true,
             poll_time: true,
             reserve: true,
-            neighbour: true,
             pass_over: true,
             lifo_slot: true,
             free_core: true,
@@ -77,8 +67,6 @@ impl Default for Tuning {
             prior: true,
             preempt: true,
             alert: true,
-            successor: true,
-            short_slice: true,
             retire: true,
         }
     }

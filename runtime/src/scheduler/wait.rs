@@ -6,8 +6,7 @@
 
 use super::idle_policy::{Seen, SpinSeen, Wait, how_to_wait, may_spin};
 use super::kind::Kind;
-use super::lane::Lane;
-use super::progress::Progress;
+use super::poll_time::WAKE_UP_NS;
 use super::worker::Worker;
 use crate::panics::wake;
 use crate::timers::clock;
@@ -15,11 +14,6 @@ use evenkeel_sync::thread::yield_in_model;
 use std::hint;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// For so long a worker that found nothing looks on before it sleeps, if that has been of use:
-/// about what sleeping and being woken would cost, so that it never costs much more than twice the
-/// best.
-const SPIN_NS: u64 = 20_000;
 
 /// Pauses of the CPU between two such looks, so that a hyperthread beside this one is not slowed
 /// down.
@@ -83,9 +77,11 @@ impl Worker<'_> {
         None
     }
 
-    /// Looks for work a little longer, if that has been of use lately. True if there is some.
+    /// Looks for work a little longer, if that has been of use lately: for what sleeping and being
+    /// woken would cost, so that it never costs much more than twice the best. True if there is
+    /// some.
     fn spin(&self, now_ns: u64, deadline_ns: u64) -> bool {
-        let end_ns = now_ns.saturating_add(SPIN_NS).min(deadline_ns);
+        let end_ns = now_ns.saturating_add(WAKE_UP_NS).min(deadline_ns);
         let seen = SpinSeen {
             is_searching: self.is_searching.get(),
             in_reserve: self.is_in_reserve(),
@@ -124,7 +120,6 @@ impl Worker<'_> {
         let timeout = clock::timeout(deadline_ns);
         let unpolled = match how_to_wait(seen) {
             Wait::InDriver => {
-                self.left_standby.set(false);
                 self.park(timeout);
                 // Nothing new is known of the others.
                 return false;
@@ -162,7 +157,6 @@ impl Worker<'_> {
         let idle = &self.lane().idle;
         idle.begin_standby(self.index(), in_reserve);
         let unpolled = self.watch_others(deadline_ns);
-        self.left_standby.set(true);
         idle.end_standby(self.index());
         unpolled
     }
@@ -180,10 +174,10 @@ impl Worker<'_> {
                 return false;
             }
             let now = lane.progress();
-            let unpolled = before.driver_polls == now.driver_polls;
-            if unpolled || before.is_stuck(&now) {
+            let suspicion = before.suspicion(&now);
+            if suspicion.is_any() {
                 lane.hooks.worker_stuck();
-                return unpolled;
+                return suspicion.unpolled;
             }
             before = now;
         }
@@ -197,22 +191,12 @@ impl Worker<'_> {
         match self.lane().driver.as_ref().and_then(|lock| lock.try_lock()) {
             // Quietly, because this worker still counts as asleep. It becomes a searcher next, and
             // wakes another one if more than one task has come.
-            Some(mut driver) => self.batch_quietly(|| driver.wait(parker, timeout)),
+            Some(mut driver) => {
+                self.batch_quietly(|| parker.park_in_driver(|| driver.poll(timeout)));
+            }
             None => {
                 parker.park(timeout);
             }
-        }
-    }
-}
-
-impl Lane {
-    fn progress(&self) -> Progress {
-        let workers = self.seats();
-        let workers = workers.map(|seat| (seat.status.polls(), seat.queued()));
-        Progress {
-            workers: workers.collect(),
-            injected: self.has_injected(),
-            driver_polls: self.driver.as_ref().map_or(0, |driver| driver.polls()),
         }
     }
 }

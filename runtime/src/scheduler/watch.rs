@@ -13,9 +13,9 @@
 //! nobody sleeps who could be woken.
 //!
 //! Both sides write, then read what the other wrote, with a fence in between: one of them sees the
-//! other. Loom model: `models::turns`.
+//! other. Loom model: `models::driver`.
 
-use crate::sync::atomic::{AtomicBool, Ordering, fence};
+use evenkeel_sync::atomic::{AtomicBool, Ordering, fence};
 
 pub(crate) struct Watching(AtomicBool);
 

@@ -1,13 +1,13 @@
 //! Who the calling thread is to the scheduler: a worker, the supervisor, or any other.
 
-use super::critical::LatencyCritical;
 use super::kind::Kind;
 use super::lane::Lane;
 use super::measure::Measure;
 use super::poll_time::Stretch;
 use super::seat::{FreeSeat, Held, Seat, Sitting, WorkerThread};
+use crate::latency_critical::LatencyCritical;
 use crate::tasks::budget::PreemptRequest;
-use crate::timers::{TimerShard, clock};
+use crate::timers::{OwnTimers, clock};
 use evenkeel_sync::{SpinBackoff, const_thread_local};
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -34,8 +34,6 @@ pub(crate) struct WorkerState {
     /// Where the next search starts among victims of equal distance.
     pub(super) first_victim: Cell<usize>,
     pub(super) spin: SpinBackoff,
-    /// It was on standby when work called it away, and somebody else should be in its place.
-    pub(super) left_standby: Cell<bool>,
     /// The polls of the others when a standby ended because nobody had polled the driver: until one
     /// of them begins another poll, it is stuck.
     pub(super) stuck_at: Cell<Option<u64>>,
@@ -45,10 +43,6 @@ pub(crate) struct WorkerState {
     pub(super) is_measuring: Cell<bool>,
     /// When it last looked for events, or slept.
     pub(super) looked_ns: Cell<u64>,
-    /// The poll that the next worker was in at the last look at it.
-    pub(super) neighbour: Cell<Option<u64>>,
-    /// When that look was.
-    pub(super) neighbour_ns: Cell<u64>,
 }
 
 impl WorkerState {
@@ -67,14 +61,11 @@ impl WorkerState {
             is_searching: Cell::new(false),
             first_victim: Cell::new(index),
             spin: SpinBackoff::default(),
-            left_standby: Cell::new(false),
             stuck_at: Cell::new(None),
             stretch: Stretch::new(now_ns, polls),
             measure: Measure::default(),
             is_measuring: Cell::new(false),
             looked_ns: Cell::new(now_ns),
-            neighbour: Cell::new(None),
-            neighbour_ns: Cell::new(now_ns),
         }
     }
 
@@ -167,16 +158,12 @@ impl<'a> Worker<'a> {
         (held.map(|held| Worker { state, held }), result)
     }
 
-    /// Gives the seat away in the midst of a poll.
-    fn surrender(self) -> FreeSeat {
-        self.held.surrender()
-    }
-
     pub(crate) fn lane(&self) -> &'a Arc<Lane> {
         &self.state.lane
     }
 
-    pub(crate) fn timers(&self) -> Option<&Arc<TimerShard>> {
+    /// Some for an IO worker: the others keep none.
+    fn timers(&self) -> Option<OwnTimers<'_>> {
         (self.kind() == Kind::Io).then(|| self.held.timers())
     }
 
@@ -264,6 +251,11 @@ impl Caller<'_> {
         }
     }
 
+    /// The timers that it keeps as a worker.
+    pub(crate) fn timers(&self) -> Option<OwnTimers<'_>> {
+        self.worker()?.timers()
+    }
+
     #[inline]
     pub(super) fn origin(&self) -> Origin<'_> {
         Origin {
@@ -305,7 +297,7 @@ pub(crate) fn leave_seat() -> bool {
                 let mut worker = Some(worker);
                 lane.hooks.replace(index, &thread, &mut || {
                     let worker = worker.take().expect("surrendered once");
-                    worker.surrender()
+                    worker.held.surrender()
                 })
             }
         }

@@ -14,7 +14,7 @@ pub(crate) enum Budget {
     /// The number of units, at least one.
     Left(u8),
     /// One unit, or this many for output.
-    PreemptRequestd(u8),
+    Preempted(u8),
     /// No more units. The number of operations that have been put off since.
     Empty(u16),
 }
@@ -46,7 +46,7 @@ impl Budget {
     fn get_or_shorten() -> Budget {
         match Budget::get() {
             Budget::Left(left) if left != Budget::FULL_UNITS && PreemptRequest::take() => {
-                let budget = Budget::PreemptRequestd(left.min(Budget::OUTPUTS));
+                let budget = Budget::Preempted(left.min(Budget::OUTPUTS));
                 budget.set();
                 budget
             }
@@ -208,10 +208,8 @@ pub(crate) fn poll_take(cx: &mut Context<'_>, is_output: bool) -> Poll<Budget> {
         Budget::Unlimited => {}
         Budget::Left(1) => Budget::Empty(0).set(),
         Budget::Left(left) => Budget::Left(left - 1).set(),
-        Budget::PreemptRequestd(outputs @ 2..) if is_output => {
-            Budget::PreemptRequestd(outputs - 1).set()
-        }
-        Budget::PreemptRequestd(_) => Budget::Empty(0).set(),
+        Budget::Preempted(outputs @ 2..) if is_output => Budget::Preempted(outputs - 1).set(),
+        Budget::Preempted(_) => Budget::Empty(0).set(),
         Budget::Empty(count) => {
             Budget::put_off(count);
             // A task that is woken in its own poll goes to the back of the queue, as in

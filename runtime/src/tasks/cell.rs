@@ -7,12 +7,12 @@
 use super::budget;
 use super::header::{Completed, Header, Running, Task, TaskRef, Vtable};
 use super::id::Id;
-use super::owners::{Failure, JoinRef, TakenUp};
+use super::owners::{DeferredWake, Failure, JoinRef, Woken};
 use super::registry::Registered;
 use super::schedule::Schedule;
-use super::state::{COMPLETE, Notified};
-use crate::panics::{contain, drop_quietly};
-use crate::sync::UnsafeCell;
+use super::state::COMPLETE;
+use evenkeel_sync::UnsafeCell;
+use evenkeel_sync::panics::{contain, drop_quietly};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem::{self, ManuallyDrop};
@@ -51,7 +51,8 @@ where
 {
     let vtable = const {
         &Vtable {
-            run: run::<F, S>,
+            poll: poll::<F, S>,
+            settle: settle::<F, S>,
             wake: wake::<F, S>,
             cancel: cancel::<F, S>,
             take_output: take_output::<F, S>,
@@ -82,10 +83,15 @@ where
 
 // ---- the vtable ----
 
-unsafe fn run<F: Future, S: Schedule>(task: Task) -> Option<Task> {
+unsafe fn poll<F: Future, S: Schedule>(task: Running) -> Option<Task> {
     // SAFETY: called through the task's vtable, so these are its types. The same for all functions
     // below.
-    unsafe { Typed::<_, F, S>::new(task) }.run()
+    unsafe { Typed::<_, F, S>::new(task) }.poll()
+}
+
+unsafe fn settle<F: Future, S: Schedule>(task: Running) -> Option<Task> {
+    // SAFETY: as above.
+    unsafe { Typed::<_, F, S>::new(task) }.settle()
 }
 
 unsafe fn wake<F: Future, S: Schedule>(task: &TaskRef) {
@@ -252,22 +258,6 @@ impl<O: AsRef<TaskRef>, F: Future, S> Typed<O, F, S> {
 }
 
 impl<F: Future, S: Schedule> Typed<Task, F, S> {
-    #[inline]
-    fn run(self) -> Option<Task> {
-        match self.owner.take_up() {
-            // SAFETY: the same task. Here and below.
-            TakenUp::Poll(running) => return unsafe { Typed::<_, F, S>::new(running) }.poll(),
-            // SAFETY: as above.
-            TakenUp::Settle(running) => return unsafe { Typed::<_, F, S>::new(running) }.settle(),
-            // SAFETY: as above.
-            TakenUp::Cancel(running) => unsafe { Typed::<_, F, S>::new(running) }.cancel(),
-            // SAFETY: as above.
-            TakenUp::Leave(completed) => unsafe { Typed::<_, F, S>::new(completed) }.leave(),
-            TakenUp::Stale => {}
-        }
-        None
-    }
-
     /// Leaves what comes after a poll to a worker.
     fn hand_back(self, caller: &S::Caller<'_>) {
         let task = self.owner.as_ref().clone();
@@ -398,23 +388,17 @@ impl<F: Future, S: Schedule> Typed<Completed, F, S> {
 
 impl<F: Future, S: Schedule> Typed<&TaskRef, F, S> {
     fn wake(&self) {
-        let Cell {
-            header, scheduler, ..
-        } = self.cell();
+        let task = self.owner;
+        let scheduler = &self.cell().scheduler;
         S::with_caller(|caller| {
             if scheduler.may_wake(caller) {
-                match header.state.notify() {
-                    Notified::Queue => {
-                        // SAFETY: `notify` has made the reference,
-                        let task = unsafe { TaskRef::from_raw(self.owner.as_raw()) };
-                        // SAFETY: and set NOTIFIED for this `Task`.
-                        scheduler.schedule(caller, unsafe { Task::new(task) });
-                    }
-                    Notified::Running => scheduler.woken_in_poll(header.id()),
-                    Notified::Already => {}
+                match task.notify() {
+                    Woken::Queue(task) => scheduler.schedule(caller, task),
+                    Woken::Running => scheduler.woken_in_poll(task.id()),
+                    Woken::Already => {}
                 }
-            } else if !header.state.load().has(COMPLETE) {
-                scheduler.defer(caller, self.owner.clone().into_waker());
+            } else if !task.state.load().has(COMPLETE) {
+                scheduler.defer(caller, DeferredWake::new(task.clone()));
             }
         });
     }

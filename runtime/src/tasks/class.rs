@@ -3,7 +3,7 @@
 //!
 //! On the IO lane a task is expected to go on as it did: one whose last polls were long is taken
 //! for *long*, and waits in a queue of its own, so that short tasks need not wait behind it
-//! (`lane::long`). Three polls in a row settle what is expected, and one that differs opens the
+//! (`scheduler::long_queue`). Three polls in a row settle what is expected, and one that differs opens the
 //! question again. For a task that is not settled, the lane goes by what other such tasks did.
 //!
 //! Two kinds of tasks are polled elsewhere:
@@ -27,15 +27,12 @@ const SETTLED: u8 = 3;
 /// compute lane.
 const BUSY_MAX: u8 = 2;
 
-/// The number of calm polls in a row that bring a task back to the IO lane.
+/// The number of calm polls in a row that bring a task back to the IO lane, or clear one that has
+/// blocked once. (Of blocking ones only the counted polls.)
 pub(crate) const CALM_ROW: u8 = 7;
 
 /// Every 61st poll of a task that has blocked counts towards forgetting that.
 const FORGET_COUNTED_IN: u32 = 61;
-
-/// The number of counted polls that clear a task that has blocked once. (One that has blocked twice
-/// comes back after [`CALM_ROW`] of them.)
-const BLOCKED_ROW: u8 = 7;
 
 /// Where a task is to be polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +101,7 @@ enum Strike {
 }
 
 const RUNS: u8 = 2 * SETTLED + 1;
-const STRIKES: u8 = 1 + BUSY_MAX + BLOCKED_ROW;
+const STRIKES: u8 = 1 + BUSY_MAX + CALM_ROW;
 const COMPUTE_START: u8 = RUNS * STRIKES;
 const BLOCKING_START: u8 = COMPUTE_START + CALM_ROW;
 const END: u8 = BLOCKING_START + CALM_ROW;
@@ -169,7 +166,7 @@ impl TaskClass {
             Strike::Blocked(_) if polled.blocked => Class::Blocking(0),
             _ if polled.blocked => Class::Io {
                 run,
-                strike: Strike::Blocked(BLOCKED_ROW),
+                strike: Strike::Blocked(CALM_ROW),
             },
             Strike::Busy(times) if polled.hogs && times + 1 == BUSY_MAX => Class::Compute(0),
             _ => Class::Io {
@@ -186,7 +183,7 @@ impl TaskClass {
             Class::Io { run, strike } => (run, strike),
             // One more poll like those before sends it away again.
             Class::Compute(_) => (Run::None, Strike::Busy(BUSY_MAX - 1)),
-            Class::Blocking(_) => (Run::None, Strike::Blocked(BLOCKED_ROW)),
+            Class::Blocking(_) => (Run::None, Strike::Blocked(CALM_ROW)),
         };
         Class::Io { run, strike }.encode()
     }
@@ -399,7 +396,7 @@ mod tests {
             counts: true,
             ..SHORT
         };
-        for _ in 0..BLOCKED_ROW {
+        for _ in 0..CALM_ROW {
             assert_eq!(class.polled(BLOCKED).place(), Place::Blocking);
             class = class.polled(counted);
         }

@@ -10,8 +10,8 @@ use super::class::TaskClass;
 use super::id::Id;
 use super::meta::{Shard, TaskMeta};
 use super::state::State;
-use crate::sync::UnsafeCell;
-use crate::sync::atomic::AtomicPtr;
+use evenkeel_sync::UnsafeCell;
+use evenkeel_sync::atomic::AtomicPtr;
 use std::marker::PhantomData;
 use std::mem::{self, ManuallyDrop};
 use std::ops::Deref;
@@ -39,9 +39,12 @@ pub(super) struct Header {
 /// An owner that is passed by value is given away, with its reference and its right. Of one that is
 /// passed by reference, both stay with the caller.
 pub(super) struct Vtable {
-    /// Takes up a task that was in a queue: polls it, cancels it, or does what a poll has left to
-    /// do. The task comes back if it has to be queued again.
-    pub(super) run: unsafe fn(Task) -> Option<Task>,
+    /// Polls the task. It comes back if it has to be queued again.
+    pub(super) poll: unsafe fn(Running) -> Option<Task>,
+
+    /// Does what comes after a poll that returned `Pending`. The task comes back if it has to be
+    /// queued again.
+    pub(super) settle: unsafe fn(Running) -> Option<Task>,
 
     /// Has the task queued, unless it is queued already, or complete.
     pub(super) wake: unsafe fn(&TaskRef),
@@ -349,12 +352,6 @@ impl Deref for WakerRef<'_> {
 fn task_of(waker: &Waker) -> Option<NonNull<Header>> {
     let is_ours = ptr::eq(waker.vtable(), &WAKER);
     is_ours.then(|| NonNull::new(waker.data().cast_mut().cast()))?
-}
-
-/// The id of the task that `waker` wakes, if it is one of these wakers.
-pub(crate) fn id_of(waker: &Waker) -> Option<Id> {
-    // SAFETY: the waker's reference keeps the task alive.
-    task_of(waker).map(|raw| unsafe { raw.as_ref() }.id())
 }
 
 /// # Safety

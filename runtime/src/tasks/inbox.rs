@@ -15,7 +15,7 @@
 //! Loom models: `models::inboxes`.
 
 use super::header::{Header, Task};
-use crate::sync::atomic::{AtomicPtr, Ordering};
+use evenkeel_sync::atomic::{AtomicPtr, Ordering};
 use std::mem;
 use std::ptr::{self, NonNull};
 

@@ -3,7 +3,7 @@
 
 use super::class::TaskClass;
 use super::id::Id;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use evenkeel_sync::atomic::{AtomicU64, Ordering};
 
 /// Which registry a task is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,12 @@
 //! [`JoinRef`] is the right to the output; [`AbortRef`] can abort; a waker can wake.
 
 use super::class::TaskClass;
-use super::header::{Completed, Header, Running, Task, TaskRef};
+use super::header::{Completed, Header, JoinWaker, Running, Task, TaskRef};
 use super::id::Id;
-use super::state::{CANCELLED, COMPLETE, HANDED, JOIN_INTEREST, JOIN_WAKER, ToIdle, ToRunning};
+use super::state::{
+    CANCELLED, COMPLETE, HANDED, JOIN_INTEREST, JOIN_WAKER, Notified, ToIdle, ToRunning,
+};
+use evenkeel_sync::panics::{contain, drop_quietly};
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,11 +19,18 @@ use std::ptr;
 use std::task::{Poll, Waker};
 
 impl Task {
-    /// Polls the task once. `Some` if it was woken meanwhile and has to be queued again.
+    /// Polls the task, cancels it, or does what a poll has left to do. `Some` if it was woken
+    /// meanwhile and has to be queued again.
+    #[inline]
     pub(crate) fn run(self) -> Option<Task> {
-        let run = self.header().vtable.run;
-        // SAFETY: it is the task's own vtable.
-        unsafe { run(self) }
+        match self.take_up() {
+            TakenUp::Poll(running) => return running.poll(),
+            TakenUp::Settle(running) => return running.settle(),
+            TakenUp::Cancel(running) => running.cancel(),
+            TakenUp::Leave(completed) => completed.leave(),
+            TakenUp::Stale => {}
+        }
+        None
     }
 
     /// Gives up the place in the queue of a task that a registry holds: its shutdown will cancel
@@ -61,7 +71,7 @@ impl Task {
 
     /// Turns the place in the queue into what is to be done with the task.
     #[inline]
-    pub(super) fn take_up(self) -> TakenUp {
+    fn take_up(self) -> TakenUp {
         let to_running = self.header().state.to_running();
         // SAFETY: the right goes where the state word says, below.
         let task = unsafe { self.into_ref() };
@@ -81,7 +91,7 @@ impl Task {
 }
 
 /// What is to be done with a task that was in a queue.
-pub(super) enum TakenUp {
+enum TakenUp {
     /// To poll it.
     Poll(Running),
     /// It has been polled: to do what comes after that.
@@ -142,6 +152,19 @@ impl fmt::Debug for Task {
 }
 
 impl Running {
+    #[inline]
+    fn poll(self) -> Option<Task> {
+        let poll = self.header().vtable.poll;
+        // SAFETY: it is the task's own vtable.
+        unsafe { poll(self) }
+    }
+
+    fn settle(self) -> Option<Task> {
+        let settle = self.header().vtable.settle;
+        // SAFETY: it is the task's own vtable.
+        unsafe { settle(self) }
+    }
+
     /// Drops the future, and completes the task as cancelled.
     pub(super) fn cancel(self) {
         let cancel = self.header().vtable.cancel;
@@ -230,7 +253,31 @@ impl Completed {
     }
 }
 
+/// What a waker has to do.
+pub(super) enum Woken {
+    /// To queue the task.
+    Queue(Task),
+    /// Nothing: whoever runs the task will do that.
+    Running,
+    /// Nothing: it is queued already, or complete.
+    Already,
+}
+
 impl TaskRef {
+    /// Marks the task as queued.
+    pub(super) fn notify(&self) -> Woken {
+        match self.state.notify() {
+            Notified::Queue => {
+                // SAFETY: `notify` has made the reference,
+                let task = unsafe { TaskRef::from_raw(self.as_raw()) };
+                // SAFETY: and set NOTIFIED for this `Task`.
+                Woken::Queue(unsafe { Task::new(task) })
+            }
+            Notified::Running => Woken::Running,
+            Notified::Already => Woken::Already,
+        }
+    }
+
     /// Cancels the task where it stands, unless somebody is running it, who will see the request.
     pub(super) fn shutdown(self) {
         if self.state.shutdown() {
@@ -247,6 +294,27 @@ impl TaskRef {
 
     fn is_finished(&self) -> bool {
         self.state.load().has(COMPLETE)
+    }
+}
+
+/// A wake-up that a thread has left to the task's lane.
+pub(crate) struct DeferredWake(TaskRef);
+
+impl DeferredWake {
+    pub(super) fn new(task: TaskRef) -> Self {
+        DeferredWake(task)
+    }
+
+    pub(crate) fn id(&self) -> Id {
+        self.0.id()
+    }
+
+    /// Marks the task as queued. `Some` if it is to be queued.
+    pub(crate) fn notify(self) -> Option<Task> {
+        match self.0.notify() {
+            Woken::Queue(task) => Some(task),
+            Woken::Running | Woken::Already => None,
+        }
     }
 }
 
@@ -304,6 +372,76 @@ impl<T> JoinRef<T> {
 
     pub(crate) fn abort_ref(&self) -> AbortRef {
         AbortRef(self.task.clone())
+    }
+}
+
+/// The waker of the handle. Both sides' steps are in [`state`](super::state).
+impl Header {
+    /// # Safety
+    /// The caller has set COMPLETE while JOIN_WAKER was set, and calls this once.
+    pub(super) unsafe fn wake_join_handle(&self) {
+        // A waker that panics must not take the worker with it, nor keep the task from being freed.
+        contain(|| {
+            self.join_waker.with(|waker| {
+                // SAFETY: JOIN_WAKER is set, so nobody writes the slot.
+                if let Some(waker) = unsafe { &*waker } {
+                    waker.wake_by_ref();
+                }
+            });
+        });
+        if self.state.join_woken() {
+            // SAFETY: the handle went away during the wake and left the slot to us.
+            unsafe { self.drop_join_waker() };
+        }
+    }
+
+    /// # Safety
+    /// The join waker's slot is the caller's alone.
+    pub(super) unsafe fn drop_join_waker(&self) {
+        let waker = self.join_waker.with_mut(|slot| {
+            // SAFETY: the slot is the caller's alone.
+            unsafe { &mut *slot }.take()
+        });
+        drop_quietly(waker);
+    }
+
+    /// True if the output is there to be taken; otherwise `waker` is in place to be woken.
+    ///
+    /// # Safety
+    /// The caller has JOIN_INTEREST, and is in no other call of this.
+    pub(super) unsafe fn poll_join(&self, waker: &Waker) -> bool {
+        let seen = self.state.load();
+        if seen.has(COMPLETE) {
+            return true;
+        }
+        if seen.has(JOIN_WAKER) {
+            let same = self.join_waker.with(|slot| {
+                // SAFETY: JOIN_WAKER is set and only this handle clears it before COMPLETE, so
+                // nobody writes the slot.
+                unsafe { &*slot }
+                    .as_ref()
+                    .is_some_and(|old| old.will_wake(waker))
+            });
+            if same {
+                return false;
+            }
+            if !self.state.unset_join_waker() {
+                return true;
+            }
+        }
+        let new = waker.clone();
+        let old = self.join_waker.with_mut(|slot| {
+            // SAFETY: JOIN_WAKER is clear and COMPLETE was not set, so the slot is the handle's
+            // alone.
+            unsafe { &mut *slot }.replace(JoinWaker::new(new))
+        });
+        drop_quietly(old);
+        if self.state.set_join_waker() {
+            return false;
+        }
+        // SAFETY: completed between the two, so the slot is still ours.
+        unsafe { self.drop_join_waker() };
+        true
     }
 }
 

@@ -6,8 +6,8 @@
 //! of one lane take the lock, so no thread of low priority ever holds one that an IO worker needs.
 
 use super::header::{Completed, Header, TaskRef};
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use evenkeel_sync::Mutex;
+use evenkeel_sync::atomic::{AtomicUsize, Ordering};
 use std::ptr::{self, NonNull};
 
 /// The registry's reference to a task: handed over when the task enters, and given back when it

@@ -4,8 +4,8 @@ use super::class::TaskClass;
 use super::header::{Completed, Task};
 use super::id::Id;
 use super::meta::Shard;
+use super::owners::DeferredWake;
 use super::registry::Registered;
-use std::task::Waker;
 
 /// Where a task goes when it is woken, and what remembers it while it waits.
 ///
@@ -27,7 +27,7 @@ pub(crate) trait Schedule: Send + Sync + 'static {
     fn may_wake(&self, caller: &Self::Caller<'_>) -> bool;
 
     /// Leaves the wake-up to the lane. Only called where `may_wake` has refused.
-    fn defer(&self, caller: &Self::Caller<'_>, waker: Waker);
+    fn defer(&self, caller: &Self::Caller<'_>, wake: DeferredWake);
 
     /// True of a thread that may enter the task in a registry, or take it out.
     fn may_settle(&self, caller: &Self::Caller<'_>) -> bool;

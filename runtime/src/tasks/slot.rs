@@ -7,11 +7,11 @@
 //! ```
 //!
 //! Only the owner fills it, so what it sees empty stays empty; everything else is one exchange. A
-//! worker takes a bounded number of tasks in a row from it (`lane::worker`). Loom model:
+//! worker takes a bounded number of tasks in a row from it (`scheduler::queue`). Loom model:
 //! `models::inboxes`.
 
 use super::header::{Header, Task};
-use crate::sync::atomic::{AtomicPtr, Ordering};
+use evenkeel_sync::atomic::{AtomicPtr, Ordering};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};

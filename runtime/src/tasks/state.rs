@@ -41,7 +41,7 @@
 //! a second one while the first is still queued. The one that is taken out first does what was
 //! handed over; the other is stale. Loom models: `models::displaced`.
 
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use evenkeel_sync::atomic::{AtomicUsize, Ordering};
 use std::fmt;
 
 /// Set while one thread has the stage for itself: polling, cancelling, or storing the output.

@@ -1,10 +1,9 @@
 use super::{Duration, Instant};
-use crate::panics::drop_quietly;
 use crate::runtime::context::{self, ThreadShared};
 use crate::runtime::shared::Shared;
-use crate::scheduler::worker::Caller;
 use crate::tasks::budget;
-use crate::timers::{Key, RemoteId, TimerShard, clock};
+use crate::timers::{Key, RemoteId, ThreadTimers, TimerShard, clock};
+use evenkeel_sync::panics::drop_quietly;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -91,17 +90,16 @@ impl Sleep {
 
     /// Sets another deadline, earlier or later, whether or not the old one has passed.
     pub fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
-        // An IO worker stays one, and with it whose timers it may touch.
-        Caller::with(|_| self.set_deadline(deadline));
+        context::with_timers(|thread| self.set_deadline(thread, deadline));
     }
 
-    fn set_deadline(&mut self, deadline: Instant) {
+    fn set_deadline(&mut self, thread: ThreadTimers<'_>, deadline: Instant) {
         self.deadline = deadline;
         // A task that waits for the old deadline has to wait for the new one. If the timer has
         // fired, the task is woken, and will poll.
         match self.entry.take() {
             None => {}
-            Some(Entry::Own(shard, key)) => self.reset_own(shard, key),
+            Some(Entry::Own(shard, key)) => self.reset_own(thread, shard, key),
             Some(Entry::Driver(runtime, id)) => {
                 let timers = &runtime.driver_timers;
                 wake_supervisor(&runtime, timers.reset_remote(id, self.deadline_ns()));
@@ -110,18 +108,18 @@ impl Sleep {
         }
     }
 
-    fn reset_own(&mut self, shard: Arc<TimerShard>, key: Key) {
+    fn reset_own(&mut self, thread: ThreadTimers<'_>, shard: Arc<TimerShard>, key: Key) {
         let deadline_ns = self.deadline_ns();
-        if context::is_own(&shard) {
-            shard.reset(key, deadline_ns);
+        if let Some(own) = thread.own(&shard) {
+            own.reset(key, deadline_ns);
             self.entry = Some(Entry::Own(shard, key));
             return;
         }
-        // The thread may sleep for longer than the new deadline allows, so the timer is taken from
-        // it.
-        if context::may_lock(&shard) {
-            if let Some(waker) = shard.remove(key) {
-                self.arm(waker);
+        // The thread that keeps it may sleep for longer than the new deadline allows, so it is
+        // taken from there.
+        if let Ok(waker) = thread.remove(&shard, key) {
+            if let Some(waker) = waker {
+                self.arm(thread, waker);
             }
             return;
         }
@@ -137,15 +135,13 @@ impl Sleep {
     }
 
     /// Removes the timer.
-    fn cancel(&mut self) {
+    fn cancel(&mut self, thread: ThreadTimers<'_>) {
         match self.entry.take() {
             None => {}
-            Some(Entry::Own(shard, key)) if context::may_lock(&shard) => {
-                shard.remove(key).into_iter().for_each(drop_quietly);
-            }
-            Some(Entry::Own(shard, key)) => {
-                wake_supervisor(&self.runtime, shard.remove_remote(key))
-            }
+            Some(Entry::Own(shard, key)) => match thread.remove(&shard, key) {
+                Ok(waker) => waker.into_iter().for_each(drop_quietly),
+                Err(_) => wake_supervisor(&self.runtime, shard.remove_remote(key)),
+            },
             Some(Entry::Driver(runtime, id)) => {
                 wake_supervisor(&runtime, runtime.driver_timers.forget_remote(id));
             }
@@ -158,12 +154,12 @@ impl Sleep {
         context::try_current_shared().unwrap_or_else(|| self.runtime.clone())
     }
 
-    fn arm(&mut self, waker: Waker) {
+    fn arm(&mut self, thread: ThreadTimers<'_>, waker: Waker) {
         let deadline_ns = self.deadline_ns();
-        let entry = match context::own_timers() {
+        let entry = match thread.own {
             Some(own) => {
                 let key = own.insert(deadline_ns, waker);
-                Entry::Own(own, key)
+                Entry::Own(own.shard().clone(), key)
             }
             None => {
                 let runtime = self.timekeeper();
@@ -175,22 +171,22 @@ impl Sleep {
         self.entry = Some(entry);
     }
 
-    fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_elapsed(&mut self, thread: ThreadTimers<'_>, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_elapsed() {
-            self.cancel();
+            self.cancel(thread);
             return Poll::Ready(());
         }
         // A timer that this thread keeps stays there; only its waker may have to change. One that
         // another thread keeps is moved here: that thread may not fire it any more (its `block_on`
         // has ended, or the thread is blocked).
         if let Some(Entry::Own(shard, key)) = &self.entry
-            && context::is_own(shard)
-            && shard.update(*key, cx.waker())
+            && let Some(own) = thread.own(shard)
+            && own.update(*key, cx.waker())
         {
             return Poll::Pending;
         }
-        self.cancel();
-        self.arm(cx.waker().clone());
+        self.cancel(thread);
+        self.arm(thread, cx.waker().clone());
         // After the timer was set, so that a shutdown either wakes it or is seen here. A worker of
         // a runtime that shuts down is about to cancel the task.
         assert!(
@@ -212,15 +208,16 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // An IO worker stays one, and with it whose timers it may touch.
-        budget::poll_operation(cx, |cx| Caller::with(|_| self.poll_elapsed(cx)))
+        budget::poll_operation(cx, |cx| {
+            context::with_timers(|thread| self.poll_elapsed(thread, cx))
+        })
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
         if self.entry.is_some() {
-            Caller::with(|_| self.cancel());
+            context::with_timers(|thread| self.cancel(thread));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::wheel::NEVER;
 #[cfg(target_os = "linux")]
-use crate::panics::log;
+use evenkeel_sync::panics::log;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 

@@ -6,5 +6,5 @@ pub(crate) mod clock;
 mod shard;
 mod wheel;
 
-pub(crate) use shard::{RemoteId, TimerShard};
+pub(crate) use shard::{OwnTimers, RemoteId, ThreadTimers, TimerShard};
 pub(crate) use wheel::{Key, NEVER};

@@ -4,8 +4,9 @@
 //! its timers; the driver thread fires those of workers that are stuck in a poll. There is no
 //! global lock.
 //!
-//! Rule: only IO workers, the owner and the driver thread take the lock. Other threads, which may
-//! have low priority and be preempted at any point, push an operation that the owner carries out.
+//! Only the owner ([`OwnTimers`]) and latency-critical threads ([`LatencyCritical`]) take the lock.
+//! Other threads, which may have low priority and be preempted at any point, push an operation that
+//! the owner carries out.
 //!
 //! # Publishing the next deadline
 //!
@@ -25,10 +26,11 @@
 //! model: `models::timers`.
 
 use super::wheel::{Key, NEVER, Wheel};
-use crate::panics::drop_quietly;
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use crate::latency_critical::LatencyCritical;
+use evenkeel_sync::Mutex;
 use evenkeel_sync::Stack;
+use evenkeel_sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use evenkeel_sync::panics::drop_quietly;
 use std::collections::BTreeMap;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
@@ -104,51 +106,17 @@ impl TimerShard {
         self.ops_waiting.load(Ordering::Relaxed) >= OPS_MAX
     }
 
-    // ---- for the owner ----
-
-    /// Sets a timer.
-    pub(crate) fn insert(&self, deadline_ns: u64, waker: Waker) -> Key {
-        let mut timers = self.timers.lock();
-        let key = timers.wheel.insert(deadline_ns, waker);
-        self.publish(&timers.wheel);
-        key
-    }
-
-    /// Replaces the waker of a timer. False if the timer has fired.
-    pub(crate) fn update(&self, key: Key, waker: &Waker) -> bool {
-        match self.timers.lock().wheel.get_mut(key) {
-            None => return false,
-            Some(present) if present.will_wake(waker) => return true,
-            Some(_) => {}
-        }
-        // Cloned while the lock is free; the timer may fire meanwhile.
-        let mut waker = waker.clone();
-        let mut timers = self.timers.lock();
-        let present = timers.wheel.get_mut(key);
-        let known = present.is_some();
-        if let Some(present) = present {
-            std::mem::swap(present, &mut waker);
-        }
-        drop(timers);
-        drop_quietly(waker);
-        known
-    }
-
-    /// Gives a timer another deadline, unless it has fired.
-    pub(crate) fn reset(&self, key: Key, deadline_ns: u64) {
-        let mut timers = self.timers.lock();
-        timers.wheel.reset(key, deadline_ns);
-        self.publish(&timers.wheel);
-    }
-
-    // ---- for threads that may take the lock ----
+    // ---- for threads that never pause for long ----
 
     /// Removes a timer, and returns its waker if it has not fired.
-    pub(crate) fn remove(&self, key: Key) -> Option<Waker> {
-        let mut timers = self.timers.lock();
-        let waker = timers.wheel.remove(key);
-        self.publish(&timers.wheel);
-        waker
+    pub(crate) fn remove(&self, key: Key, _proof: LatencyCritical<'_>) -> Option<Waker> {
+        self.take(key)
+    }
+
+    /// As [`OwnTimers::fire`].
+    #[must_use = "the wakers are to be woken"]
+    pub(crate) fn fire(&self, now_ns: u64, _proof: LatencyCritical<'_>) -> Vec<Waker> {
+        self.take_due(now_ns)
     }
 
     // ---- for all threads ----
@@ -207,36 +175,22 @@ impl TimerShard {
         waiting.is_multiple_of(OPS_MAX)
     }
 
-    // ---- firing ----
-
-    /// True if [`fire`](TimerShard::fire) has something to do at `now_ns`.
-    pub(crate) fn is_due(&self, now_ns: impl FnOnce() -> u64) -> bool {
-        let next = self.next_ns();
-        (next != NEVER && next <= now_ns()) || !self.ops.is_empty()
-    }
-
-    /// Carries out what others have asked for, and returns the wakers of the timers that are due.
-    /// The caller has to wake them while it holds no lock.
-    #[must_use = "the wakers are to be woken"]
-    pub(crate) fn fire(&self, now_ns: u64) -> Vec<Waker> {
-        self.take_out(|wheel| wheel.advance(now_ns))
-    }
-
-    /// Fires and publishes until no operation is left. Then the caller may sleep until the moment
-    /// that is returned, in nanoseconds of the clock, or [`NEVER`].
-    pub(crate) fn prepare_sleep(&self, now_ns: u64, mut wake: impl FnMut(Waker)) -> u64 {
-        loop {
-            self.fire(now_ns).into_iter().for_each(&mut wake);
-            fence(Ordering::SeqCst);
-            if self.ops.is_empty() {
-                return self.next_ns();
-            }
-        }
-    }
+    // ---- under the lock ----
 
     /// Takes out all wakers: the owner goes away, and each timer must find another shard.
     pub(crate) fn drain(&self) -> Vec<Waker> {
         self.take_out(Wheel::drain)
+    }
+
+    fn take(&self, key: Key) -> Option<Waker> {
+        let mut timers = self.timers.lock();
+        let waker = timers.wheel.remove(key);
+        self.publish(&timers.wheel);
+        waker
+    }
+
+    fn take_due(&self, now_ns: u64) -> Vec<Waker> {
+        self.take_out(|wheel| wheel.advance(now_ns))
     }
 
     fn take_out(&self, wakers: impl FnOnce(&mut Wheel<Waker>) -> Vec<Waker>) -> Vec<Waker> {
@@ -273,6 +227,116 @@ impl TimerShard {
     }
 }
 
+/// The timers of the calling thread: what their owner alone may do.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnTimers<'a>(&'a Arc<TimerShard>);
+
+impl<'a> OwnTimers<'a> {
+    /// For those who know whose they are: a thread that holds its seat, one in `block_on`, the
+    /// supervisor; and for tests.
+    pub(crate) fn assume(shard: &'a Arc<TimerShard>) -> Self {
+        OwnTimers(shard)
+    }
+
+    pub(crate) fn are(self, shard: &Arc<TimerShard>) -> bool {
+        Arc::ptr_eq(self.0, shard)
+    }
+
+    pub(crate) fn shard(self) -> &'a Arc<TimerShard> {
+        self.0
+    }
+
+    /// Sets a timer.
+    pub(crate) fn insert(self, deadline_ns: u64, waker: Waker) -> Key {
+        let mut timers = self.0.timers.lock();
+        let key = timers.wheel.insert(deadline_ns, waker);
+        self.0.publish(&timers.wheel);
+        key
+    }
+
+    /// Replaces the waker of a timer. False if the timer has fired.
+    pub(crate) fn update(self, key: Key, waker: &Waker) -> bool {
+        match self.0.timers.lock().wheel.get_mut(key) {
+            None => return false,
+            Some(present) if present.will_wake(waker) => return true,
+            Some(_) => {}
+        }
+        // Cloned while the lock is free; the timer may fire meanwhile.
+        let mut waker = waker.clone();
+        let mut timers = self.0.timers.lock();
+        let present = timers.wheel.get_mut(key);
+        let known = present.is_some();
+        if let Some(present) = present {
+            std::mem::swap(present, &mut waker);
+        }
+        drop(timers);
+        drop_quietly(waker);
+        known
+    }
+
+    /// Gives a timer another deadline, unless it has fired.
+    pub(crate) fn reset(self, key: Key, deadline_ns: u64) {
+        let mut timers = self.0.timers.lock();
+        timers.wheel.reset(key, deadline_ns);
+        self.0.publish(&timers.wheel);
+    }
+
+    /// Removes a timer, and returns its waker if it has not fired.
+    pub(crate) fn remove(self, key: Key) -> Option<Waker> {
+        self.0.take(key)
+    }
+
+    /// True if [`fire`](OwnTimers::fire) has something to do at `now_ns`.
+    pub(crate) fn is_due(self, now_ns: impl FnOnce() -> u64) -> bool {
+        let next = self.0.next_ns();
+        (next != NEVER && next <= now_ns()) || !self.0.ops.is_empty()
+    }
+
+    /// Carries out what others have asked for, and returns the wakers of the timers that are due.
+    /// The caller has to wake them while it holds no lock.
+    #[must_use = "the wakers are to be woken"]
+    pub(crate) fn fire(self, now_ns: u64) -> Vec<Waker> {
+        self.0.take_due(now_ns)
+    }
+
+    /// Fires and publishes until no operation is left. Then the caller may sleep until the moment
+    /// that is returned, in nanoseconds of the clock, or [`NEVER`].
+    pub(crate) fn prepare_sleep(self, now_ns: u64, mut wake: impl FnMut(Waker)) -> u64 {
+        loop {
+            self.fire(now_ns).into_iter().for_each(&mut wake);
+            fence(Ordering::SeqCst);
+            if self.0.ops.is_empty() {
+                return self.0.next_ns();
+            }
+        }
+    }
+}
+
+/// What the calling thread may do with timers.
+#[derive(Clone, Copy)]
+pub(crate) struct ThreadTimers<'a> {
+    /// Those that it keeps itself.
+    pub(crate) own: Option<OwnTimers<'a>>,
+    /// It may take the lock of others.
+    pub(crate) critical: Option<LatencyCritical<'a>>,
+}
+
+impl ThreadTimers<'_> {
+    /// Those of `shard`, if they are the thread's own.
+    pub(crate) fn own(&self, shard: &Arc<TimerShard>) -> Option<OwnTimers<'_>> {
+        self.own.filter(|own| own.are(shard))
+    }
+
+    /// Removes a timer, and gives its waker if it has not fired. An error if the thread may not.
+    pub(crate) fn remove(&self, shard: &Arc<TimerShard>, key: Key) -> Result<Option<Waker>, ()> {
+        match (self.own(shard), self.critical) {
+            (Some(own), _) => Ok(own.remove(key)),
+            (None, Some(proof)) => Ok(shard.remove(key, proof)),
+            (None, None) => Err(()),
+        }
+    }
+}
+
 impl Timers {
     /// Returns the waker that is not needed any more.
     fn carry_out(&mut self, op: Op) -> Option<Waker> {
@@ -282,7 +346,7 @@ impl Timers {
                 // A lock under a lock: that of the driver thread's shard, and that of one that
                 // never adopts. This may be the last reference to that other shard, which then has
                 // no timers left.
-                if let Some(waker) = from.remove(key) {
+                if let Some(waker) = from.take(key) {
                     self.insert(id, deadline_ns, waker);
                 }
             }
@@ -322,8 +386,12 @@ mod tests {
         }
     }
 
-    fn fire(shard: &TimerShard, now_ns: u64) -> usize {
-        let due = shard.fire(now_ns);
+    fn own(shard: &Arc<TimerShard>) -> OwnTimers<'_> {
+        OwnTimers::assume(shard)
+    }
+
+    fn fire(shard: &Arc<TimerShard>, now_ns: u64) -> usize {
+        let due = own(shard).fire(now_ns);
         let count = due.len();
         due.into_iter().for_each(wake);
         count
@@ -335,44 +403,44 @@ mod tests {
 
     #[test]
     fn the_deadline_that_is_published_is_never_too_late() {
-        let shard = TimerShard::new();
+        let shard = Arc::new(TimerShard::new());
         for deadline in [30, 10, 20, 40] {
-            shard.insert(deadline, noop());
+            own(&shard).insert(deadline, noop());
         }
         assert_eq!(shard.next_ns(), 10);
         assert_eq!(fire(&shard, 5), 0);
         assert_eq!(fire(&shard, 35), 3);
         assert_eq!(shard.next_ns(), 40);
-        let first = shard.insert(38, noop());
-        shard.remove(first);
+        let first = own(&shard).insert(38, noop());
+        own(&shard).remove(first);
         assert!(shard.next_ns() <= 40);
-        assert_eq!(shard.prepare_sleep(36, wake), 40);
+        assert_eq!(own(&shard).prepare_sleep(36, wake), 40);
     }
 
     #[test]
     fn equal_deadlines_are_different_timers() {
-        let shard = TimerShard::new();
-        let first = shard.insert(10, noop());
-        let second = shard.insert(10, noop());
+        let shard = Arc::new(TimerShard::new());
+        let first = own(&shard).insert(10, noop());
+        let second = own(&shard).insert(10, noop());
         assert_ne!(first, second);
-        assert!(shard.remove(first).is_some());
+        assert!(own(&shard).remove(first).is_some());
         assert_eq!(fire(&shard, 10), 1);
-        assert!(shard.remove(second).is_none());
+        assert!(own(&shard).remove(second).is_none());
     }
 
     #[test]
     fn the_waker_that_was_set_last_is_woken() {
         let (old, new) = (Arc::new(Count(0.into())), Arc::new(Count(0.into())));
-        let shard = TimerShard::new();
-        let key = shard.insert(10, old.clone().into());
-        assert!(shard.update(key, &new.clone().into()));
+        let shard = Arc::new(TimerShard::new());
+        let key = own(&shard).insert(10, old.clone().into());
+        assert!(own(&shard).update(key, &new.clone().into()));
         assert_eq!(fire(&shard, 10), 1);
         assert_eq!(
             (old.0.load(Ordering::SeqCst), new.0.load(Ordering::SeqCst)),
             (0, 1)
         );
         assert!(
-            !shard.update(key, Waker::noop()),
+            !own(&shard).update(key, Waker::noop()),
             "a timer that has fired is not there"
         );
     }
@@ -381,21 +449,21 @@ mod tests {
     fn the_same_waker_again_is_not_cloned() {
         let count = Arc::new(Count(0.into()));
         let waker = Waker::from(count.clone());
-        let shard = TimerShard::new();
-        let key = shard.insert(10, waker.clone());
+        let shard = Arc::new(TimerShard::new());
+        let key = own(&shard).insert(10, waker.clone());
         let before = Arc::strong_count(&count);
-        assert!(shard.update(key, &waker));
+        assert!(own(&shard).update(key, &waker));
         assert_eq!(Arc::strong_count(&count), before);
     }
 
     #[test]
     fn operations_of_other_threads_are_carried_out_in_their_order() {
-        let shard = TimerShard::new();
+        let shard = Arc::new(TimerShard::new());
         let (id, wake) = shard.insert_remote(10, noop());
         assert!(wake, "the owner sleeps for ever");
         shard.forget_remote(id);
         assert_eq!(fire(&shard, 100), 0);
-        shard.insert(150, noop());
+        own(&shard).insert(150, noop());
         let (id, wake) = shard.insert_remote(160, noop());
         assert!(!wake, "the owner wakes up before that by itself");
         assert!(!shard.reset_remote(id, 170));
@@ -411,10 +479,10 @@ mod tests {
 
     #[test]
     fn a_timer_that_is_adopted_fires_once_and_at_its_new_deadline() {
-        let (old, new) = (Arc::new(TimerShard::new()), TimerShard::new());
+        let (old, new) = (Arc::new(TimerShard::new()), Arc::new(TimerShard::new()));
         let count = Arc::new(Count(0.into()));
         for fires_first in [false, true] {
-            let key = old.insert(10, count.clone().into());
+            let key = own(&old).insert(10, count.clone().into());
             if fires_first {
                 assert_eq!(fire(&old, 10), 1);
             }
@@ -435,8 +503,8 @@ mod tests {
     /// An owner that sleeps for long is woken before operations pile up.
     #[test]
     fn operations_do_not_pile_up() {
-        let shard = TimerShard::new();
-        shard.insert(1, noop());
+        let shard = Arc::new(TimerShard::new());
+        own(&shard).insert(1, noop());
         let wakes = (0..5 * OPS_MAX)
             .filter(|_| {
                 let (id, wake) = shard.insert_remote(1000, noop());
@@ -457,24 +525,24 @@ mod tests {
         struct Reenter(Arc<TimerShard>);
         impl Wake for Reenter {
             fn wake(self: Arc<Self>) {
-                self.0.insert(u64::MAX - 1, noop());
+                own(&self.0).insert(u64::MAX - 1, noop());
             }
         }
         impl Drop for Reenter {
             fn drop(&mut self) {
-                self.0.insert(u64::MAX - 1, noop());
+                own(&self.0).insert(u64::MAX - 1, noop());
             }
         }
         let shard = Arc::new(TimerShard::new());
         let waker = || Waker::from(Arc::new(Reenter(shard.clone())));
-        let removed = shard.insert(10, waker());
-        shard.remove(removed);
-        let updated = shard.insert(10, waker());
-        shard.update(updated, &waker());
+        let removed = own(&shard).insert(10, waker());
+        own(&shard).remove(removed);
+        let updated = own(&shard).insert(10, waker());
+        own(&shard).update(updated, &waker());
         shard.remove_remote(updated);
         let (forgotten, _) = shard.insert_remote(10, waker());
         shard.forget_remote(forgotten);
-        shard.insert(10, waker());
+        own(&shard).insert(10, waker());
         assert_eq!(fire(&shard, 20), 1);
         assert!(shard.len() >= 5);
     }

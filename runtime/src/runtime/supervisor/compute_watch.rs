@@ -1,7 +1,7 @@
 //! Whether the compute lane gets on.
 
+use super::look::Look;
 use crate::runtime::shared::Shared;
-use crate::scheduler::worker::Caller;
 use evenkeel_topology::{thread_cpu_time, thread_is_asleep};
 use std::mem;
 use std::sync::atomic::Ordering;
@@ -31,7 +31,12 @@ impl ComputeWatch {
 
     /// Finds out whether the compute lane gets on. If it does not, tasks of the IO lane are not to
     /// wait there: its closures may be waiting for them.
-    pub(super) fn look(&mut self, shared: &Shared, caller: &Caller<'_>, now: Instant) {
+    pub(super) fn look(&mut self, look: Look<'_>) {
+        let Look {
+            shared,
+            caller,
+            now,
+        } = look;
         let (takeover, compute) = (&shared.takeover, &shared.compute);
         let polls = compute.polls_in_all();
         let gets_on = mem::replace(&mut self.polls, polls) != polls;

@@ -10,6 +10,7 @@
 //! "Others" is everything but the pinned workers, by the kernel's own count: other processes, and
 //! threads of this one that the runtime does not pin.
 
+use super::look::Look;
 use crate::runtime::shared::Shared;
 use crate::scheduler::lane::Lane;
 use evenkeel_topology::{busy_times, thread_cpu_time};
@@ -82,7 +83,8 @@ impl SharedCores {
     }
 
     /// Measures, if it is time to, and tells the workers.
-    pub(super) fn look(&mut self, shared: &Shared) {
+    pub(super) fn look(&mut self, look: Look<'_>) {
+        let shared = look.shared;
         let start = Instant::now();
         if self.cpus.is_empty() || start < self.next || !shared.tuning.reserve {
             return;

@@ -3,9 +3,9 @@
 //! A look compares what each worker is at with what it was at the look before. Looks are [`COARSE`]
 //! apart while polls are short, because each costs a CPU some microseconds and somebody the CPU.
 //! Once a worker was replaced, and for [`ALERT`] after that, they are half of the policy's `after`
-//! apart, or less where a poll is about to be too long. So is the next one, if a worker is in a
-//! poll after having begun but few since the last, or if another worker, one on standby or works
-//! beside one that does not get on, has raised the alarm.
+//! apart, or less where a poll is about to be too long. So is the next one, if something has not
+//! got on since the last ([`progress`](crate::scheduler::progress)), or if a worker on standby has
+//! seen that and raised the alarm.
 //!
 //! A poll that has computed for a quarter of `after` while short tasks wait is asked to end after
 //! some more operations (`tasks::budget`): one that gets through a backlog bit by bit is not stuck.
@@ -16,15 +16,17 @@
 //! one from the other.
 
 use super::compute_watch::ComputeWatch;
+use super::look::{Look, PATIENCE};
+use super::poll_watch::have_somebody_poll;
 use super::stuck::{Beside, Decision, LOWER_AFTER, Stuck, Verdict, decide};
 use super::takeover::{CpuUse, Displaced};
-use crate::panics::log;
 use crate::runtime::shared::Shared;
+use crate::scheduler::progress::Progress;
 use crate::scheduler::seat::{Poll, WorkerThread};
-use crate::scheduler::worker::Caller;
 use crate::tasks::Place;
 use crate::timers::NEVER;
 use crate::timers::clock;
+use evenkeel_sync::panics::log;
 use evenkeel_topology::{thread_cpu_time, thread_is_asleep, thread_wait_channel};
 use std::collections::HashSet;
 use std::panic::Location;
@@ -39,32 +41,14 @@ const COARSE: Duration = Duration::from_millis(4);
 /// But no less than this.
 const FINEST: Duration = Duration::from_micros(100);
 
-/// A worker that has begun no more polls than this between two coarse looks, and is in one, is
-/// looked at again soon. (Polls of a quarter of a millisecond.)
-const FEW_POLLS: u64 = 16;
-
 /// For so long after a worker was replaced the looks stay fine.
 const ALERT: Duration = Duration::from_secs(2);
-
-/// After nobody could take a worker's place, the next try for it comes so much later.
-const REFUSED_PAUSE: Duration = Duration::from_millis(20);
-
-/// Where the system does not tell what a thread is doing, a poll must take so many times as long.
-const UNKNOWN_FACTOR: u32 = 10;
 
 /// So many displaced threads are looked at each time, one after another.
 const DISPLACED_A_LOOK: usize = 16;
 
 /// So many spawn sites are logged at most.
 const SITES_MAX: usize = 1024;
-
-/// One look, from the supervisor's thread.
-#[derive(Clone, Copy)]
-struct Look<'a> {
-    shared: &'a Arc<Shared>,
-    caller: &'a Caller<'a>,
-    now: Instant,
-}
 
 pub(super) struct Sysmon {
     seen: Vec<Option<Seen>>,
@@ -73,11 +57,13 @@ pub(super) struct Sysmon {
     all_stuck: bool,
     /// Tasks waited at the last look.
     waiting: bool,
-    /// How many polls each worker had begun by the last look,
-    polls: Vec<u64>,
-    /// how many were few since then,
-    few_polls: u64,
-    /// and how often a worker had found events that nobody had looked for.
+    /// How far the workers had come,
+    progress: Progress,
+    /// when that was seen,
+    progress_at: Instant,
+    /// and whether something had not got on by then.
+    is_suspect: bool,
+    /// How often a worker had found events that nobody had looked for.
     rescues: u64,
     compute: ComputeWatch,
     /// Where the round over the displaced goes on.
@@ -116,8 +102,9 @@ impl Sysmon {
             alert_until: Instant::now(),
             all_stuck: false,
             waiting: false,
-            polls: vec![0; shared.io.workers()],
-            few_polls: FEW_POLLS,
+            progress: Progress::default(),
+            progress_at: Instant::now(),
+            is_suspect: false,
             rescues: 0,
             compute: ComputeWatch::new(),
             next_displaced: 0,
@@ -133,16 +120,22 @@ impl Sysmon {
     }
 
     /// To be called while workers are awake. The time until the next look, if there is to be one.
-    pub(super) fn look(&mut self, shared: &Arc<Shared>, caller: &Caller<'_>) -> Option<Duration> {
-        let now = Instant::now();
-        let look = Look {
-            shared,
-            caller,
-            now,
-        };
-        let takeover = &shared.takeover;
+    pub(super) fn look(&mut self, look: Look<'_>) -> Option<Duration> {
         self.look_at_displaced(look);
-        self.compute.look(shared, caller, now);
+        self.compute.look(look);
+        let stood_in = self.all_stuck;
+        let next = self.look_at_workers(look);
+        if stood_in && !self.all_stuck {
+            // Whoever sat down may have found the turn taken, by this thread.
+            look.shared.io.wake_somebody(look.caller);
+        }
+        have_somebody_poll(look);
+        next
+    }
+
+    fn look_at_workers(&mut self, look: Look<'_>) -> Option<Duration> {
+        let Look { shared, now, .. } = look;
+        let takeover = &shared.takeover;
         // In a shutdown the workers are about to leave, or their threads are waited for where they
         // are.
         if !takeover.policy.is_enabled() || shared.is_shut_down() {
@@ -162,18 +155,16 @@ impl Sysmon {
         }
         let alert = now < self.alert_until && shared.tuning.alert;
         takeover.alert.store(alert, Ordering::Release);
-        let suspect = self.may_be_stuck(shared);
+        let suspect = self.may_be_stuck(look);
         let rests = self.all_stuck && !self.waiting;
-        let next = if replaced && self.waiting || rests && !shared.io.rest_beside_stuck() {
+        if replaced && self.waiting || rests && !shared.io.rest_beside_stuck() {
             // The next task in the queue may be like the last one; or one has come just now.
-            FINEST
+            Some(FINEST)
         } else if alert || suspect || alarm {
-            self.until_needed(shared, takeover.policy.after, alert || alarm)
+            Some(self.until_needed(shared, takeover.policy.after, alert || alarm))
         } else {
-            COARSE
-        };
-        self.few_polls = if next < COARSE { 0 } else { FEW_POLLS };
-        Some(next)
+            Some(COARSE)
+        }
     }
 
     /// The time until the next look if it is to be in time for whatever waits, or comes. With
@@ -210,15 +201,16 @@ impl Sysmon {
         left.fold(after / 2, Duration::min).clamp(FINEST, COARSE)
     }
 
-    /// A worker is in a poll that may have begun soon after the last look, or before it.
-    fn may_be_stuck(&mut self, shared: &Shared) -> bool {
-        let mut may_be = false;
-        for (worker, before) in self.polls.iter_mut().enumerate() {
-            let polls = shared.io.polls(worker);
-            let begun = polls.wrapping_sub(std::mem::replace(before, polls));
-            may_be |= begun <= self.few_polls && self.seen[worker].is_some();
+    /// Something has not got on between the last two of [`COARSE`] looks, while workers are in
+    /// polls.
+    fn may_be_stuck(&mut self, look: Look<'_>) -> bool {
+        if look.now - self.progress_at >= COARSE {
+            let now = look.shared.io.progress();
+            self.is_suspect = self.progress.suspicion(&now).is_any();
+            self.progress = now;
+            self.progress_at = look.now;
         }
-        may_be
+        self.is_suspect && self.seen.iter().any(Option::is_some)
     }
 
     fn find_stuck(&mut self, look: Look<'_>) -> Vec<Found> {
@@ -319,7 +311,7 @@ impl Sysmon {
             return false;
         }
         let Some(spare) = shared.spare() else {
-            let refused_until = Some(now + REFUSED_PAUSE);
+            let refused_until = Some(now + PATIENCE);
             self.seen[worker] = Some(Seen {
                 refused_until,
                 ..seen
@@ -540,7 +532,8 @@ impl Seen {
             Some(true) => Some(Verdict::Sleeps),
             // It waits for a CPU.
             Some(false) => None,
-            None => (age >= after * UNKNOWN_FACTOR).then_some(Verdict::Unknown),
+            // Not known, so it has to take longer.
+            None => (age >= PATIENCE).then_some(Verdict::Unknown),
         }
     }
 }

@@ -11,8 +11,8 @@ use std::marker::PhantomData;
 pub(crate) struct LatencyCritical<'a>(PhantomData<&'a *const ()>);
 
 impl LatencyCritical<'_> {
-    /// For [`worker`](super::worker), which knows what the thread is; and for tests of what takes
-    /// such a proof.
+    /// For `scheduler::worker`, which knows what the thread is; and for tests of what takes such a
+    /// proof.
     pub(crate) fn assume() -> Self {
         LatencyCritical(PhantomData)
     }

@@ -1,14 +1,12 @@
-//! The atomics, cells and locks of the modelled protocols: the real ones, or loom's.
-
-pub(crate) use evenkeel_sync::{Mutex, UnsafeCell, atomic};
+//! The two sides of an asymmetric fence: one that is free, and one that pays for both.
 
 #[cfg(not(evenkeel_loom))]
 pub(crate) use evenkeel_topology::{heavy_fence, light_fence};
 
-/// To loom both sides of an asymmetric fence are full fences.
+/// To loom both sides are full fences.
 #[cfg(evenkeel_loom)]
 pub(crate) fn light_fence() {
-    atomic::fence(atomic::Ordering::SeqCst);
+    evenkeel_sync::atomic::fence(evenkeel_sync::atomic::Ordering::SeqCst);
 }
 
 /// As `light_fence`.

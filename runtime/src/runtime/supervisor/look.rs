@@ -1,0 +1,27 @@
+//! One look of the supervisor's, for all that it does in it.
+
+use crate::runtime::shared::Shared;
+use crate::scheduler::worker::Caller;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// For so long the supervisor leaves to the workers what they see to themselves if they get on:
+/// polling, and what else it looks at now and then. Each look preempts somebody: with one every 2
+/// ms, the compute lane did 7% less work beside busy IO.
+pub(super) const PATIENCE: Duration = Duration::from_millis(20);
+
+/// What has not been done by now must have been left by somebody who is stuck.
+pub(super) const OVERDUE: Duration = Duration::from_millis(2);
+
+/// One look, from the supervisor's thread. Each duty takes it, and says when the next is due.
+#[derive(Clone, Copy)]
+pub(super) struct Look<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) caller: &'a Caller<'a>,
+    pub(super) now: Instant,
+}
+
+/// The time until the first of several is due.
+pub(super) fn shortest<const N: usize>(pauses: [Option<Duration>; N]) -> Option<Duration> {
+    pauses.into_iter().flatten().min()
+}

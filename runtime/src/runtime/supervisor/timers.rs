@@ -1,0 +1,37 @@
+//! The timers that the supervisor fires: those of threads that keep none themselves, and those that
+//! a worker does not get to.
+
+use super::look::{Look, OVERDUE};
+use crate::panics::wake;
+use crate::timers::{NEVER, OwnTimers, clock};
+use std::time::Duration;
+
+/// Fires what is due. The time until the next of the supervisor's own is, after which somebody who
+/// sets an earlier one unparks it.
+pub(super) fn look(look: Look<'_>) -> Option<Duration> {
+    let shared = look.shared;
+    let own = OwnTimers::assume(&shared.driver_timers);
+    let deadline_ns = own.prepare_sleep(clock::now_ns(), wake);
+    for worker in 0..shared.io.workers() {
+        fire_overdue(look, worker);
+    }
+    clock::timeout(deadline_ns)
+}
+
+/// Fires the timers of a worker that does not get to it, and clears up for one that sleeps.
+fn fire_overdue(look: Look<'_>, worker: usize) {
+    let io = &look.shared.io;
+    let timers = io.timers(worker);
+    let is_overdue = || {
+        let next = timers.next_ns();
+        next != NEVER
+            && !io.is_asleep(worker)
+            && next.saturating_add(OVERDUE.as_nanos() as u64) <= clock::now_ns()
+    };
+    if (timers.is_crowded() || is_overdue())
+        && let Some(proof) = look.caller.latency_critical()
+    {
+        let due = timers.fire(clock::now_ns(), proof);
+        due.into_iter().for_each(wake);
+    }
+}
