@@ -17,9 +17,6 @@ const WORTH_WAKING_NS: u64 = 100_000;
 /// What sleeping and being woken costs, about.
 pub(super) const WAKE_UP_NS: u64 = 20_000;
 
-/// While nothing is known, polls are long.
-const UNKNOWN_NS: u64 = 1_000_000;
-
 /// An eighth of what is expected is forgotten with each stretch.
 const FORGET: u64 = 8;
 
@@ -32,7 +29,8 @@ pub(super) struct PollTime {
 impl PollTime {
     pub(super) fn new() -> Self {
         PollTime {
-            expected_ns: AtomicU64::new(UNKNOWN_NS),
+            // Not known, so each is worth waking another for.
+            expected_ns: AtomicU64::new(WORTH_WAKING_NS),
         }
     }
 
