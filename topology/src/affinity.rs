@@ -1,5 +1,9 @@
 //! Which CPUs the calling thread may run on, and the changing of that.
 
+use std::fs;
+use std::num::NonZero;
+use std::thread;
+
 use core_affinity::CoreId;
 
 use crate::{CpuSet, sys};
@@ -10,21 +14,37 @@ use crate::{CpuSet, sys};
 /// cpuset cgroups show in it, and so does a pinning of this very thread. Ask from a thread that was
 /// not pinned.
 ///
-/// Where the mask cannot be read, this is `0..n` for the `n` CPUs that [`num_cpus`] counts.
+/// Where the mask cannot be read in either of the ways that there are, this is `0..n` for the `n`
+/// CPUs that [`num_cpus`] counts.
 pub fn allowed_cpus() -> CpuSet {
     match core_affinity::get_core_ids() {
         Some(cores) if !cores.is_empty() => cores.into_iter().map(|core| core.id).collect(),
-        _ => (0..num_cpus::get().max(1)).collect(),
+        // A kernel for more CPUs than the mask of that crate has room for refuses to fill it.
+        _ => allowed_by_status(&fs::read_to_string("/proc/thread-self/status").unwrap_or_default())
+            .unwrap_or_else(|| (0..num_cpus::get().max(1)).collect()),
     }
 }
 
-/// How many CPUs' worth of time the process may use: the allowed CPUs, or the CPU quota of its
-/// cgroup where that is less. At least 1.
+/// What proc_pid_status(5) says of a thread's mask.
+fn allowed_by_status(status: &str) -> Option<CpuSet> {
+    let mut lines = status.lines();
+    let list = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let cpus: CpuSet = list.trim().parse().ok()?;
+    (!cpus.is_empty()).then_some(cpus)
+}
+
+/// How many CPUs' worth of time the process may use: the allowed CPUs, or the CPU quota where that
+/// is less. At least 1.
 ///
-/// A quota is rounded up to whole CPUs. Where there is one, the answer of the first call in the
-/// process stays; where there is none, the remark about pinned callers at [`allowed_cpus`] holds.
+/// The quota is the least of those of the process's cgroup and of the groups above that. What it
+/// has beyond whole CPUs is left out, since a worker more would use it up and have all of them
+/// stand still for the rest of each period. The remark about pinned callers at [`allowed_cpus`]
+/// holds.
 pub fn parallelism() -> usize {
-    num_cpus::get().max(1)
+    // The one counts where the other cannot; only the standard library's looks at groups above.
+    let counted = num_cpus::get().max(1);
+    let available = thread::available_parallelism().map_or(counted, NonZero::get);
+    counted.min(available).min(allowed_cpus().len())
 }
 
 /// Pins the calling thread to `cpu`; says whether the system accepted.
@@ -74,6 +94,23 @@ mod tests {
     #[test]
     fn parallelism_is_within_the_allowed_cpus() {
         assert!((1..=allowed_cpus().len()).contains(&parallelism()));
+    }
+
+    #[test]
+    fn the_mask_is_in_the_status_of_a_thread() {
+        let found = |status| allowed_by_status(status).map(|cpus| cpus.as_slice().to_vec());
+        let status =
+            "Name:\tx\nCpus_allowed:\t2\nCpus_allowed_list:\t1,1030-1031\nMems_allowed:\t1\n";
+        assert_eq!(found(status), Some(vec![1, 1030, 1031]));
+        assert_eq!(found("Name:\tx\n"), None);
+        assert_eq!(found("Cpus_allowed_list:\t\n"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_status_says_what_the_system_call_says() {
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        assert_eq!(allowed_by_status(&status), Some(allowed_cpus()));
     }
 
     // Pins a thread of its own: the harness's threads are inherited from.
