@@ -83,7 +83,7 @@ fn in_a_child() {
 #[test]
 fn quotas_count_in_whole_cpus_and_those_of_the_groups_above_too() {
     let above = Group::at_the_root();
-    let made = above.and_then(|above| Ok((Group::new(&above.0, "inner"), above)));
+    let made = above.map(|above| (Group::new(&above.0, "inner"), above));
     // In this order, since the last is removed first.
     let (above, inner) = match made.and_then(|(inner, above)| Ok((above, inner?))) {
         Ok(groups) => groups,
