@@ -54,14 +54,17 @@ where
 }
 
 /// True if the calling compute worker is in the way of IO, because the IO worker of its core has
-/// work. Also true if the thread is not a compute worker.
+/// work, or the compute lane has had its part of a CPU quota. Also true if the thread is not a
+/// compute worker.
 ///
 /// A [`yield_now`](crate::task::yield_now) then lets a free compute worker of another core take the
-/// rest of the task. It costs two loads of memory that is seldom written, so it may be called in
-/// every iteration that takes a microsecond.
+/// rest of the task. It costs three loads of memory that is seldom written, so it may be called in
+/// every iteration that takes a microsecond. Under a quota it looks at the clock as well.
 pub fn should_yield() -> bool {
     Caller::with(|caller| match caller.worker() {
-        Some(worker) if worker.kind() == Kind::Compute => worker.partner_is_awake(),
+        Some(worker) if worker.kind() == Kind::Compute => {
+            worker.partner_is_awake() || worker.has_to_rest()
+        }
         _ => true,
     })
 }

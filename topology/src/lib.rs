@@ -39,6 +39,7 @@ mod cpu_set;
 mod fence;
 mod placement;
 mod priority;
+mod quota;
 mod sys;
 mod topology;
 mod usage;
@@ -50,7 +51,9 @@ pub use cpu_set::{CpuSet, ParseCpuSetError};
 pub use fence::{heavy_fence, light_fence, prepare_fences};
 pub use placement::{PinError, Pinning, Plan};
 pub use priority::{ComputePriority, current_priority, lower_current_thread, lower_thread};
+pub use quota::{CpuQuota, QuotaGroups};
 pub use topology::{Distance, Topology};
 pub use usage::{
-    busy_times, current_thread_id, thread_cpu_time, thread_is_asleep, thread_wait_channel,
+    busy_times, current_thread_id, process_cpu_time, thread_cpu_time, thread_is_asleep,
+    thread_wait_channel,
 };

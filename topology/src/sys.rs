@@ -8,13 +8,13 @@ pub(crate) const CALLING_THREAD: u32 = 0;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use linux::{
-    clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, register_membarrier,
-    set_affinity, set_idle, thread_cpu_time, thread_id,
+    clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, process_cpu_time,
+    register_membarrier, set_affinity, set_idle, thread_cpu_time, thread_id,
 };
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use other::{
-    clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, register_membarrier,
-    set_affinity, set_idle, thread_cpu_time, thread_id,
+    clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, process_cpu_time,
+    register_membarrier, set_affinity, set_idle, thread_cpu_time, thread_id,
 };
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -93,7 +93,15 @@ mod linux {
     pub(crate) fn thread_cpu_time(id: u32) -> Option<Duration> {
         // As `pthread_getcpuclockid` makes it: the inverted id, and the bits for "of a thread" and
         // "scheduled".
-        let clock = (!(id as libc::clockid_t) << 3) | 0b110;
+        cpu_clock((!(id as libc::clockid_t) << 3) | 0b110)
+    }
+
+    /// The CPU time that this process has used.
+    pub(crate) fn process_cpu_time() -> Option<Duration> {
+        cpu_clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+    }
+
+    fn cpu_clock(clock: libc::clockid_t) -> Option<Duration> {
         let mut time = MaybeUninit::<libc::timespec>::uninit();
         // SAFETY: `time` has room for a timespec.
         let failed = unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) };
@@ -161,6 +169,10 @@ mod other {
     }
 
     pub(crate) fn thread_cpu_time(_id: u32) -> Option<Duration> {
+        None
+    }
+
+    pub(crate) fn process_cpu_time() -> Option<Duration> {
         None
     }
 

@@ -69,6 +69,12 @@ pub fn thread_cpu_time(id: u32) -> Option<Duration> {
     sys::thread_cpu_time(id)
 }
 
+/// The CPU time that the process has used, all of its threads together. `None` where the system
+/// (anything but Linux and Android) does not tell.
+pub fn process_cpu_time() -> Option<Duration> {
+    sys::process_cpu_time()
+}
+
 /// Whether a thread of this process waits in the system, for whatever it is. `false` while it runs,
 /// or is ready to and waits for a CPU. `None` where that cannot be told: it has ended, or this is
 /// not Linux, or `/proc` is hidden.

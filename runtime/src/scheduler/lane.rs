@@ -1,6 +1,7 @@
 //! A lane: the record that its workers, and whoever has a task for them, share.
 
 use super::driver_lock::DriverLock;
+use super::governor::{Governor, Used};
 use super::hooks::LaneHooks;
 use super::idle::Idle;
 use super::kind::Kind;
@@ -17,10 +18,11 @@ use crate::timers::TimerShard;
 use crossbeam_utils::CachePadded;
 use evenkeel_sync::Stack;
 use evenkeel_sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use evenkeel_topology::{process_cpu_time, thread_cpu_time};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A lane has at most so many workers: a task's cell has that much room for whose it is.
 pub(crate) const WORKERS_MAX: usize = TaskShard::COUNT_MAX - 1;
@@ -48,6 +50,8 @@ pub(crate) struct Lane {
     /// polls.
     pub(super) all_stuck: Watching,
     pub(super) hooks: Box<dyn LaneHooks>,
+    /// On the compute lane, how much of a CPU quota it may use.
+    pub(crate) governor: Governor,
     /// On the IO lane, tasks whose next poll is expected to be long.
     pub(super) long: CachePadded<LongQueue<Task>>,
     pub(super) prior: Prior,
@@ -115,6 +119,7 @@ impl Lane {
             offloaded: AtomicUsize::new(0),
             all_stuck: Watching::new(),
             hooks: parts.hooks,
+            governor: Governor::default(),
             long: CachePadded::new(LongQueue::new(seats.len())),
             seats,
             prior: Prior::new(),
@@ -192,6 +197,26 @@ impl Lane {
     /// How many polls the worker has begun.
     pub(crate) fn polls(&self, worker: usize) -> u64 {
         self.seat(worker).status.polls()
+    }
+
+    /// How much the process has used of the CPU, and this lane of that. `None` where the system
+    /// does not tell.
+    fn used(&self) -> Option<Used> {
+        let threads = self.seats().filter_map(Seat::thread_id);
+        Some(Used {
+            at: Instant::now(),
+            by_all: process_cpu_time()?,
+            by_compute: threads.filter_map(thread_cpu_time).sum(),
+        })
+    }
+
+    /// How long its workers have to rest before they begin anything more, for the sake of a CPU
+    /// quota.
+    pub(super) fn rest(&self) -> Option<Duration> {
+        if !self.governor.is_on() {
+            return None;
+        }
+        self.governor.rest(|| self.used())
     }
 
     /// How far the workers have come.

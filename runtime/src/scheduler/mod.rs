@@ -19,6 +19,7 @@ mod bits;
 mod classify;
 mod deque;
 pub(crate) mod driver_lock;
+pub(crate) mod governor;
 pub(crate) mod hooks;
 pub(crate) mod idle;
 mod idle_policy;

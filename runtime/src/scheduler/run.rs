@@ -59,6 +59,12 @@ impl<'a> Worker<'a> {
     /// Waits for a task. `None` once the lane is shut down.
     fn next_task(&self) -> Option<Task> {
         while !self.lane().is_shut_down() {
+            if let Some(rest) = self.lane().rest() {
+                // A shutdown wakes it.
+                let governor = &self.lane().governor;
+                governor.resting(|| self.seat().parker.park(Some(rest)));
+                continue;
+            }
             let task = self.find();
             if task.is_some() {
                 return task;

@@ -162,6 +162,11 @@ impl<'a> Worker<'a> {
         &self.state.lane
     }
 
+    /// It has to rest before it begins anything more.
+    pub(crate) fn has_to_rest(&self) -> bool {
+        self.lane().rest().is_some()
+    }
+
     /// Some for an IO worker: the others keep none.
     fn timers(&self) -> Option<OwnTimers<'_>> {
         (self.kind() == Kind::Io).then(|| self.held.timers())

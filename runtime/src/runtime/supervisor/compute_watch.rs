@@ -40,7 +40,8 @@ impl ComputeWatch {
         let (takeover, compute) = (&shared.takeover, &shared.compute);
         let polls = compute.polls_in_all();
         let gets_on = mem::replace(&mut self.polls, polls) != polls;
-        if gets_on || !compute.has_offloaded() || self.is_starved(shared, now) {
+        let rests = compute.governor.has_resting();
+        if gets_on || rests || !compute.has_offloaded() || self.is_starved(shared, now) {
             self.waits_since = None;
             takeover.compute_stalled.store(false, Ordering::Relaxed);
             return;

@@ -18,6 +18,7 @@ pub(crate) mod displace;
 mod look;
 mod poll_watch;
 mod quiet;
+mod quota_watch;
 mod shared_cores;
 #[cfg(all(test, not(evenkeel_loom)))]
 mod simulation;
@@ -35,6 +36,7 @@ use crate::scheduler::worker::{Caller, become_supervisor};
 use look::{Look, PATIENCE, shortest};
 use poll_watch::PollWatch;
 use quiet::Quiet;
+use quota_watch::QuotaWatch;
 use shared_cores::SharedCores;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -57,6 +59,7 @@ fn supervise(shared: &Arc<Shared>, caller: &Caller<'_>) {
     let mut factory = ThreadFactory::default();
     let mut quiet = Quiet::default();
     let mut cores = SharedCores::new(shared);
+    let mut quota = QuotaWatch::new();
     let mut sysmon = Sysmon::new(shared);
     let mut polls = PollWatch::new(watch.driver.polls());
     while !watch.stop.load(Ordering::Acquire) {
@@ -71,6 +74,7 @@ fn supervise(shared: &Arc<Shared>, caller: &Caller<'_>) {
         let is_looking = quiet.keep_looking(shared);
         let workers_due = is_looking.then(|| {
             cores.look(look);
+            quota.look(look);
             sysmon.look(look).unwrap_or(PATIENCE)
         });
         // Somebody has to be in the poll before this thread goes to sleep for long.

@@ -1,0 +1,37 @@
+//! Which CPU quota there is.
+
+use super::look::{Look, PATIENCE};
+use evenkeel_topology::{QuotaGroups, allowed_cpus};
+use std::time::{Duration, Instant};
+
+/// Between two looks: a quota that changes is known after this.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) struct QuotaWatch {
+    /// Found at the first look.
+    groups: Option<QuotaGroups>,
+    next: Instant,
+}
+
+impl QuotaWatch {
+    pub(super) fn new() -> Self {
+        QuotaWatch {
+            groups: None,
+            // A runtime may not live long.
+            next: Instant::now() + PATIENCE,
+        }
+    }
+
+    /// Looks, if it is time to, and tells the compute lane.
+    pub(super) fn look(&mut self, look: Look<'_>) {
+        if look.now < self.next {
+            return;
+        }
+        let groups = self.groups.get_or_insert_with(QuotaGroups::of_process);
+        let cpus = allowed_cpus().len() as f64;
+        let quota = groups.quota().filter(|quota| quota.cpus < cpus);
+        if look.shared.compute.governor.set_quota(quota) {
+            self.next = look.now + INTERVAL;
+        }
+    }
+}
