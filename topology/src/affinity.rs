@@ -1,6 +1,5 @@
 //! Which CPUs the calling thread may run on, and the changing of that.
 
-use std::fs;
 use std::num::NonZero;
 use std::thread;
 
@@ -14,23 +13,23 @@ use crate::{CpuSet, sys};
 /// cpuset cgroups show in it, and so does a pinning of this very thread. Ask from a thread that was
 /// not pinned.
 ///
-/// Where the mask cannot be read in either of the ways that there are, this is `0..n` for the `n`
-/// CPUs that [`num_cpus`] counts.
+/// Where the mask cannot be read, this is `0..n` for the `n` CPUs that [`num_cpus`] counts.
 pub fn allowed_cpus() -> CpuSet {
+    if let Some(cpus) = sys::affinity(sys::CALLING_THREAD) {
+        return cpus;
+    }
     match core_affinity::get_core_ids() {
         Some(cores) if !cores.is_empty() => cores.into_iter().map(|core| core.id).collect(),
-        // A kernel for more CPUs than the mask of that crate has room for refuses to fill it.
-        _ => allowed_by_status(&fs::read_to_string("/proc/thread-self/status").unwrap_or_default())
-            .unwrap_or_else(|| (0..num_cpus::get().max(1)).collect()),
+        _ => (0..num_cpus::get().max(1)).collect(),
     }
 }
 
-/// What proc_pid_status(5) says of a thread's mask.
-fn allowed_by_status(status: &str) -> Option<CpuSet> {
-    let mut lines = status.lines();
-    let list = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
-    let cpus: CpuSet = list.trim().parse().ok()?;
-    (!cpus.is_empty()).then_some(cpus)
+/// The CPUs that a thread of this process may run on. `None` if it has ended, or the system
+/// (anything but Linux and Android) does not tell.
+///
+/// `id` is from [`current_thread_id`](crate::current_thread_id) on that thread.
+pub fn thread_cpus(id: u32) -> Option<CpuSet> {
+    sys::affinity(id)
 }
 
 /// How many CPUs' worth of time the process may use: the allowed CPUs, or the CPU quota where that
@@ -96,21 +95,18 @@ mod tests {
         assert!((1..=allowed_cpus().len()).contains(&parallelism()));
     }
 
-    #[test]
-    fn the_mask_is_in_the_status_of_a_thread() {
-        let found = |status| allowed_by_status(status).map(|cpus| cpus.as_slice().to_vec());
-        let status =
-            "Name:\tx\nCpus_allowed:\t2\nCpus_allowed_list:\t1,1030-1031\nMems_allowed:\t1\n";
-        assert_eq!(found(status), Some(vec![1, 1030, 1031]));
-        assert_eq!(found("Name:\tx\n"), None);
-        assert_eq!(found("Cpus_allowed_list:\t\n"), None);
-    }
-
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_status_says_what_the_system_call_says() {
-        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
-        assert_eq!(allowed_by_status(&status), Some(allowed_cpus()));
+    fn the_status_of_a_thread_says_the_same() {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let mut lines = status.lines();
+        let list = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        assert_eq!(list.unwrap().trim().parse(), Ok(allowed_cpus()));
+        assert_eq!(
+            thread_cpus(crate::current_thread_id()),
+            Some(allowed_cpus())
+        );
+        assert_eq!(thread_cpus(u32::MAX >> 4), None);
     }
 
     // Pins a thread of its own: the harness's threads are inherited from.

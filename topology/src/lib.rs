@@ -45,7 +45,8 @@ mod topology;
 mod usage;
 
 pub use affinity::{
-    allowed_cpus, parallelism, pin_current_thread, set_thread_affinity, unpin_current_thread,
+    allowed_cpus, parallelism, pin_current_thread, set_thread_affinity, thread_cpus,
+    unpin_current_thread,
 };
 pub use cpu_set::{CpuSet, ParseCpuSetError};
 pub use fence::{heavy_fence, light_fence, prepare_fences};

@@ -8,12 +8,12 @@ pub(crate) const CALLING_THREAD: u32 = 0;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use linux::{
-    clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, process_cpu_time,
+    affinity, clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, process_cpu_time,
     register_membarrier, set_affinity, set_idle, thread_cpu_time, thread_id,
 };
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use other::{
-    clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, process_cpu_time,
+    affinity, clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, process_cpu_time,
     register_membarrier, set_affinity, set_idle, thread_cpu_time, thread_id,
 };
 
@@ -120,6 +120,28 @@ mod linux {
         u64::try_from(ticks).ok().filter(|ticks| *ticks > 0)
     }
 
+    /// What the thread may run on. `None` where that cannot be read.
+    pub(crate) fn affinity(thread: u32) -> Option<CpuSet> {
+        let mut mask = [0 as c_ulong; (CPU_MAX + 1) / WORD_BITS];
+        // SAFETY: the kernel writes at most `size_of_val(&mask)` bytes to the pointer, all of them
+        // in `mask`, which outlives the call.
+        let result = unsafe {
+            libc::sched_getaffinity(
+                thread as libc::pid_t,
+                size_of_val(&mask),
+                mask.as_mut_ptr().cast::<libc::cpu_set_t>(),
+            )
+        };
+        let words = mask.iter().enumerate().filter(|(_, word)| **word != 0);
+        let cpus = words.flat_map(|(index, word)| {
+            let bits = (0..WORD_BITS).filter(move |bit| word >> bit & 1 != 0);
+            bits.map(move |bit| index * WORD_BITS + bit)
+        });
+        (result == 0)
+            .then(|| cpus.collect::<CpuSet>())
+            .filter(|cpus| !cpus.is_empty())
+    }
+
     /// Lets the thread run on `cpus`; says whether the system accepted.
     pub(crate) fn set_affinity(thread: u32, cpus: &CpuSet) -> bool {
         let mut mask = [0 as c_ulong; (CPU_MAX + 1) / WORD_BITS];
@@ -193,6 +215,10 @@ mod other {
     }
 
     pub(crate) fn nice(_thread: u32) -> Option<i32> {
+        None
+    }
+
+    pub(crate) fn affinity(_thread: u32) -> Option<CpuSet> {
         None
     }
 

@@ -1,4 +1,5 @@
 use super::compute_start::ComputeStart;
+use super::cpus::Cpus;
 use super::first_use::FirstUse;
 use super::hooks::{RuntimeHooks, upgrade};
 use super::shared::Shared;
@@ -18,9 +19,7 @@ use crate::timers::TimerShard;
 use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
 use evenkeel_sync::panics::Foreign;
-use evenkeel_topology::{
-    ComputePriority, Pinning, Plan, Topology, allowed_cpus, parallelism, prepare_fences,
-};
+use evenkeel_topology::{ComputePriority, Pinning, Plan, Topology, parallelism, prepare_fences};
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -287,7 +286,6 @@ impl Builder {
             takeover: Takeover::new(
                 self.takeover.clone(),
                 self.compute_priority,
-                plan.is_pinned().then(allowed_cpus),
                 self.thread_keep_alive,
                 &alive,
             ),
@@ -295,8 +293,8 @@ impl Builder {
             tokio_use: FirstUse::new(),
             max_blocking_threads: self.max_blocking_threads,
             tuning,
-            plan,
-            compute_start: ComputeStart::new(compute_plan, self.compute_priority, alive.clone()),
+            cpus: Cpus::new(plan),
+            compute_start: ComputeStart::new(self.compute_priority, alive.clone()),
             threads: Threads::new(
                 &self.thread_name,
                 self.thread_stack_size,

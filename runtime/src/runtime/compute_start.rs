@@ -6,7 +6,7 @@
 
 use super::first_use::FirstUse;
 use super::workers_alive::WorkersAlive;
-use evenkeel_topology::{ComputePriority, Plan};
+use evenkeel_topology::ComputePriority;
 use parking_lot::{Condvar, Mutex};
 use std::sync::{Arc, OnceLock};
 
@@ -22,20 +22,15 @@ pub(super) struct ComputeStart {
 }
 
 pub(super) struct Left {
-    pub(super) plan: Plan,
     pub(super) wanted: ComputePriority,
     pub(super) alive: Arc<WorkersAlive>,
 }
 
 impl ComputeStart {
-    pub(super) fn new(plan: Plan, wanted: ComputePriority, alive: Arc<WorkersAlive>) -> Self {
+    pub(super) fn new(wanted: ComputePriority, alive: Arc<WorkersAlive>) -> Self {
         ComputeStart {
             first_use: FirstUse::new(),
-            left: Mutex::new(Some(Left {
-                plan,
-                wanted,
-                alive,
-            })),
+            left: Mutex::new(Some(Left { wanted, alive })),
             in_force: OnceLock::new(),
             refused: Mutex::new(false),
             changed: Condvar::new(),

@@ -5,6 +5,7 @@ pub(crate) mod block_on;
 mod builder;
 mod compute_start;
 pub(crate) mod context;
+mod cpus;
 mod dump;
 mod first_use;
 pub(crate) mod handle;

@@ -1,6 +1,7 @@
 //! What all threads of a runtime and all handles to it share: a record.
 
 use super::compute_start::ComputeStart;
+use super::cpus::Cpus;
 use super::first_use::FirstUse;
 use super::supervisor::takeover::Takeover;
 use super::supervisor::watch::Watch;
@@ -12,7 +13,6 @@ use crate::scheduler::tuning::Tuning;
 use crate::tasks::Place;
 use crate::timers::TimerShard;
 use crate::tokio_context::TokioContext;
-use evenkeel_topology::Plan;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::process;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(super) watch: Arc<Watch>,
     /// The blocking pool asks the supervisor for threads.
     pub(super) threads_wanted: Arc<AtomicBool>,
-    pub(super) plan: Plan,
+    pub(super) cpus: Cpus,
     pub(super) compute_start: ComputeStart,
     pub(super) takeover: Takeover,
     pub(super) tokio: Arc<TokioContext>,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 impl Shared {
     pub(super) fn start_io(self: &Arc<Self>, alive: &Arc<WorkersAlive>) -> io::Result<()> {
         for index in 0..self.io.workers() {
-            let cpu = self.plan.cpu(index);
+            let cpu = self.cpus.of_worker(index);
             let worker = NewWorker::new(self, &self.io, index, alive);
             let name = format!("io-{index}");
             worker.start(&name, move |worker| worker.run(cpu, work_on_io))?;
@@ -32,16 +32,11 @@ impl Shared {
     pub(super) fn start_compute(self: &Arc<Self>) -> io::Result<()> {
         let start = &self.compute_start;
         let mut left = start.left.lock();
-        let Some(Left {
-            plan,
-            wanted,
-            alive,
-        }) = &*left
-        else {
+        let Some(Left { wanted, alive }) = &*left else {
             return Ok(());
         };
         for index in self.compute.started()..self.compute.workers() {
-            let (cpu, wanted, shared) = (plan.cpu(index), *wanted, self.clone());
+            let (cpu, wanted, shared) = (self.cpus.of_worker(index), *wanted, self.clone());
             let worker = NewWorker::new(self, &self.compute, index, alive);
             let body = move |worker: NewWorker| {
                 // First, for tokio takes a lock in it.

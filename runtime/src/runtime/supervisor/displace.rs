@@ -52,7 +52,7 @@ impl Displaced {
         if !self.gives_way && self.cpu.used >= Some(LOWER_AFTER) {
             self.lower(caller, shared);
         } else if !got_on && self.thread.is_counted() && thread_is_asleep(id) == Some(true) {
-            self.unpin(&shared.takeover);
+            self.unpin(shared);
             shared.io.end_long(caller, &self.thread);
         }
     }
@@ -67,21 +67,21 @@ impl Displaced {
                 lower_thread(id, priority);
             }
         });
-        self.unpin(&shared.takeover);
+        self.unpin(shared);
         shared.io.end_long(caller, &self.thread);
     }
 
     /// Any core will do. Refused, it stays where it is.
-    pub(super) fn unpin(&self, takeover: &Takeover) {
-        if let Some(cpus) = &takeover.cpus {
-            self.set_affinity(cpus);
+    pub(super) fn unpin(&self, shared: &Shared) {
+        if let Some(cpus) = shared.cpus.allowed() {
+            self.set_affinity(&cpus);
         }
     }
 
     /// It stays on its core, or moves to that of another worker.
     pub(super) fn pin(&self, shared: &Shared, worker: usize) {
         if worker != self.worker
-            && let Some(cpu) = shared.plan.cpu(worker)
+            && let Some(cpu) = shared.cpus.of_worker(worker)
         {
             self.set_affinity(&iter::once(cpu).collect());
         }
@@ -169,7 +169,7 @@ impl Shared {
         let alive = self.takeover.alive.upgrade();
         let alive = alive.unwrap_or_else(|| self.workers_alive());
         // While it sleeps, so that it wakes up where it belongs.
-        if let (Some(cpu), Some(thread)) = (self.plan.cpu(seat.index()), spare.thread()) {
+        if let (Some(cpu), Some(thread)) = (self.cpus.of_worker(seat.index()), spare.thread()) {
             let _ = set_thread_affinity(thread, &iter::once(cpu).collect());
         }
         spare.call(Call { seat, alive });
@@ -179,7 +179,7 @@ impl Shared {
     fn serve(&self, spare: &Arc<Spare>) {
         spare.arrive();
         while let Some(Call { seat, alive }) = self.takeover.spares.wait(spare) {
-            let cpu = self.plan.cpu(seat.index());
+            let cpu = self.cpus.of_worker(seat.index());
             let exit = self.work(seat, cpu);
             drop(alive);
             if !self.goes_on(exit, spare) {
@@ -248,7 +248,7 @@ impl Shared {
         self.fill(surrender(), &spare);
         let cpu = CpuUse::since(thread_cpu_time(thread.id()));
         let displaced = Displaced::new(thread.clone(), worker, poll, Instant::now(), cpu);
-        displaced.unpin(&self.takeover);
+        displaced.unpin(self);
         self.takeover.new_displaced.push(displaced);
         true
     }

@@ -13,6 +13,7 @@
 //! the supervisor, it has a worker take the turn; if it was a worker, that one is awake, and is
 //! watched over.
 
+mod affinity_watch;
 mod compute_watch;
 pub(crate) mod displace;
 mod look;
@@ -33,6 +34,7 @@ pub(crate) mod watch;
 use super::context;
 use super::shared::Shared;
 use crate::scheduler::worker::{Caller, become_supervisor};
+use affinity_watch::AffinityWatch;
 use look::{Look, PATIENCE, shortest};
 use poll_watch::PollWatch;
 use quiet::Quiet;
@@ -47,6 +49,7 @@ use thread_factory::ThreadFactory;
 /// The body of the supervisor.
 pub(super) fn run(shared: &Arc<Shared>) {
     become_supervisor();
+    shared.cpus.set_supervisor();
     // A waker that drops the runtime here must not wait for this thread to end.
     context::become_worker();
     Caller::with(|caller| supervise(shared, caller));
@@ -60,6 +63,7 @@ fn supervise(shared: &Arc<Shared>, caller: &Caller<'_>) {
     let mut quiet = Quiet::default();
     let mut cores = SharedCores::new(shared);
     let mut quota = QuotaWatch::new();
+    let mut affinity = AffinityWatch::new();
     let mut sysmon = Sysmon::new(shared);
     let mut polls = PollWatch::new(watch.driver.polls());
     while !watch.stop.load(Ordering::Acquire) {
@@ -75,6 +79,7 @@ fn supervise(shared: &Arc<Shared>, caller: &Caller<'_>) {
         let workers_due = is_looking.then(|| {
             cores.look(look);
             quota.look(look);
+            affinity.look(look);
             sysmon.look(look).unwrap_or(PATIENCE)
         });
         // Somebody has to be in the poll before this thread goes to sleep for long.

@@ -71,7 +71,9 @@ struct Use {
 impl SharedCores {
     pub(super) fn new(shared: &Shared) -> Self {
         let workers = shared.io.workers();
-        let cpus: Option<Vec<_>> = (0..workers).map(|worker| shared.plan.cpu(worker)).collect();
+        let cpus: Option<Vec<_>> = (0..workers)
+            .map(|worker| shared.cpus.of_worker(worker))
+            .collect();
         SharedCores {
             cpus: cpus.filter(|_| workers > 1).unwrap_or_default(),
             reserve: vec![false; workers],

@@ -321,7 +321,7 @@ impl Sysmon {
         };
         let place = place_of(verdict);
         let (io, poll) = (&shared.io, seen.poll);
-        let may_move = shared.plan.is_pinned();
+        let may_move = shared.cpus.are_pinned();
         let taken = io.try_take_seat(caller, worker, &thread, poll, place, may_move);
         let Some((seat, core)) = taken else {
             shared.put_back(spare);
@@ -336,7 +336,7 @@ impl Sysmon {
         } else if verdict == Verdict::Computes {
             displaced.pin(shared, core);
         } else {
-            displaced.unpin(takeover);
+            displaced.unpin(shared);
         }
         takeover.new_displaced.push(displaced);
         shared.fill(seat, &spare);

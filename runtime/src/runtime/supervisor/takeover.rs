@@ -7,7 +7,7 @@ use crate::scheduler::measure::cpu_used;
 use crate::scheduler::seat::{Poll, WorkerThread};
 use crate::tasks::Place;
 use evenkeel_sync::Stack;
-use evenkeel_topology::{ComputePriority, CpuSet, thread_is_asleep};
+use evenkeel_topology::{ComputePriority, thread_is_asleep};
 use parking_lot::{Mutex, MutexGuard};
 use std::mem;
 use std::panic::Location;
@@ -20,8 +20,6 @@ pub(crate) struct Takeover {
     pub(crate) policy: TakeoverPolicy,
     /// What a displaced thread that computes is lowered to.
     pub(super) priority: ComputePriority,
-    /// What a displaced thread may run on, if workers are pinned.
-    pub(super) cpus: Option<CpuSet>,
     /// A spare that sits down joins it.
     pub(super) alive: Weak<WorkersAlive>,
     pub(super) spares: Spares,
@@ -100,14 +98,12 @@ impl Takeover {
     pub(crate) fn new(
         policy: TakeoverPolicy,
         priority: ComputePriority,
-        cpus: Option<CpuSet>,
         keep_alive: Duration,
         alive: &Arc<WorkersAlive>,
     ) -> Self {
         Takeover {
             policy,
             priority,
-            cpus,
             alive: Arc::downgrade(alive),
             spares: Spares::new(keep_alive),
             new_displaced: Stack::new(),

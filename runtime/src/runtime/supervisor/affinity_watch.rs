@@ -1,0 +1,85 @@
+//! Whether the CPUs that the process may use have been changed from outside.
+
+use super::look::Look;
+use evenkeel_topology::{CpuSet, set_thread_affinity, thread_cpus};
+use std::iter;
+use std::time::{Duration, Instant};
+
+/// Between two looks. Who loses its seat, or sits down in one, goes by what is so at that moment.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) struct AffinityWatch {
+    next: Instant,
+}
+
+impl AffinityWatch {
+    pub(super) fn new() -> Self {
+        AffinityWatch {
+            next: Instant::now() + INTERVAL,
+        }
+    }
+
+    /// Looks, if it is time to: workers are pinned again where they may be, and the others run where
+    /// the process may.
+    pub(super) fn look(&mut self, look: Look<'_>) {
+        let Look { shared, now, .. } = look;
+        if now < self.next {
+            return;
+        }
+        self.next = now + INTERVAL;
+        let Some(allowed) = shared.cpus.allowed() else {
+            return;
+        };
+        for lane in [&shared.io, &shared.compute] {
+            for worker in 0..lane.workers() {
+                let Some(thread) = lane.thread_id(worker) else {
+                    continue;
+                };
+                let cpu = shared.cpus.of_worker(worker);
+                let wanted = wanted(cpu, &allowed, thread_cpus(thread));
+                if let Some(cpus) = wanted {
+                    tracing::debug!(thread, %cpus, "the CPUs of the process have changed");
+                    // It may have ended meanwhile.
+                    let _ = set_thread_affinity(thread, &cpus);
+                }
+            }
+        }
+    }
+}
+
+/// Where a worker's thread is to run, if that is not where it may now. What somebody has chosen for
+/// it alone stays.
+fn wanted(cpu: Option<usize>, allowed: &CpuSet, now: Option<CpuSet>) -> Option<CpuSet> {
+    let now = now?;
+    let runs_anywhere = now == *allowed;
+    match cpu {
+        Some(cpu) if runs_anywhere => Some(iter::once(cpu).collect()),
+        None if !runs_anywhere => Some(allowed.clone()),
+        _ => None,
+    }
+    .filter(|cpus| *cpus != now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_that_was_lost_is_put_back_and_one_that_may_not_be_is_let_go() {
+        let cpus = |list: &str| -> CpuSet { list.parse().unwrap() };
+        let table = [
+            (Some(1), "0-3", "0-3", Some("1")),
+            (Some(1), "0-3", "1", None),
+            (Some(1), "1", "1", None),
+            (None, "0", "1", Some("0")),
+            (None, "0-3", "0-3", None),
+            // Somebody has chosen that.
+            (Some(1), "0-3", "2-3", None),
+        ];
+        for (cpu, allowed, now, expected) in table {
+            let found = wanted(cpu, &cpus(allowed), Some(cpus(now)));
+            assert_eq!(found, expected.map(cpus), "{cpu:?} {allowed} {now}");
+        }
+        assert_eq!(wanted(Some(1), &cpus("0-3"), None), None);
+    }
+}
