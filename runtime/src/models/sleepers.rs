@@ -66,8 +66,8 @@ impl Lane {
         self.queue.load(Ordering::Relaxed) > 0
     }
 
-    /// The loop of `scheduler::run` and `scheduler::wait`, with a task that stays in its poll until all
-    /// tasks have begun: so each must be found by another worker.
+    /// The loop of `scheduler::run` and `scheduler::wait`, with a task that stays in its poll until
+    /// all tasks have begun: so each must be found by another worker.
     fn work(&self, index: usize, mut searching: bool, all_begun: &Notify) {
         loop {
             if !searching {

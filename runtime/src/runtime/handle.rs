@@ -160,8 +160,8 @@ impl Handle {
         start.wait_for_priority()
     }
 
-    /// The CPU of each IO worker, or `None` for a worker that is not pinned, or not any more because
-    /// the CPUs that the process may use were changed.
+    /// The CPU of each IO worker, or `None` for a worker that is not pinned, or not any more
+    /// because the CPUs that the process may use were changed.
     pub fn pinned_cpus(&self) -> Vec<Option<usize>> {
         (0..self.shared.io.workers())
             .map(|worker| self.shared.cpus.of_worker(worker))

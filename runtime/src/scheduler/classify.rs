@@ -8,11 +8,11 @@ use crate::tasks::budget::take_put_off;
 use crate::tasks::{Id, Length, Place, Polled, TaskClass};
 use std::time::Duration;
 
-/// A task that has one part of so many of a core has a large share of it.
+/// A task has a large share of a core if it has one part in this many of it.
 const LARGE_SHARE_PART: u32 = 8;
 
-/// Of the polls that may be those of hogs, the one counts by which long polls complete so much CPU
-/// time: any of 10 ms, and one of ten of 1 ms.
+/// A poll counts towards being a hog when the CPU time of all long polls passes a multiple of this:
+/// every poll of 10 ms does, and every tenth of 1 ms.
 const COUNTED: Duration = Duration::from_millis(10);
 
 impl WorkerState {

@@ -1,9 +1,9 @@
 //! How much of a CPU quota the compute lane may use.
 //!
-//! `SCHED_IDLE` ranks threads, but a quota counts the CPU time of all of them: a group that has used
-//! it up stands still until the period is over, its IO workers too. So compute workers leave IO what
-//! it has used of late, and rest between tasks once they have had what is left. How much they have
-//! had is paid back by resting, so tasks of any length are allowed.
+//! `SCHED_IDLE` ranks threads, but a quota counts the CPU time of all of them: a group that has
+//! used it up stands still until the period is over, its IO workers too. So compute workers leave
+//! IO what it has used of late, and rest between tasks once they have had what is left. How much
+//! they have had is paid back by resting, so tasks of any length are allowed.
 //!
 //! The budget is a token bucket. The quota, less what the rest of the process uses, flows in
 //! evenly; what compute workers use flows out. It holds very little, since a period in which

@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// A poll of less than `after` over so many is short; of `after` and more it is long.
+/// A poll is short below this part of `after`, and long from `after` on.
 const SHORT_PART: u32 = 2;
 
 /// The poll that a worker is in, or was in last.
@@ -120,11 +120,11 @@ pub(super) struct Prior(AtomicU32);
 impl Prior {
     const ONE: u32 = 1 << 16;
 
-    /// So much of what is known is forgotten with each poll: one part in so many.
+    /// One part in this many of what is known is forgotten with each poll.
     const FORGET: u32 = 32;
 
-    /// More than one part in so many are long: then it is better to take short ones for long than
-    /// the other way round. At worst they wait in the order in which they came, as they would
+    /// From one part in this many on, it is better to take short polls for long than the other way
+    /// round. At worst they wait in the order in which they came, as they would
     /// without a second queue.
     const LONG_PART: u32 = 3;
 

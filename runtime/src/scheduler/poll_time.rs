@@ -17,7 +17,7 @@ const WORTH_WAKING_NS: u64 = 100_000;
 /// What sleeping and being woken costs, about.
 pub(super) const WAKE_UP_NS: u64 = 20_000;
 
-/// An eighth of what is expected is forgotten with each stretch.
+/// One part in this many of what is expected is forgotten with each stretch of work.
 const FORGET: u64 = 8;
 
 #[derive(Debug)]

@@ -1,9 +1,9 @@
-//! Whether the workers that are awake get on with what there is to do: the judge of it, for a worker
-//! on standby and for the supervisor.
+//! Whether the workers that are awake get on with what there is to do: the judge of it, for a
+//! worker on standby and for the supervisor.
 //!
-//! Both look now and then, and compare what they see with what they saw at the look before. A worker
-//! on standby then helps, and tells the supervisor, which finds out who is stuck and in what. See
-//! [`idle`](super::idle) for who is on standby, and why nothing is left.
+//! Both look now and then, and compare what they see with what they saw at the look before. A
+//! worker on standby then helps, and tells the supervisor, which finds out who is stuck and in
+//! what. See [`idle`](super::idle) for who is on standby, and why nothing is left.
 
 /// How far a lane had come at a time.
 #[derive(Debug, Default)]

@@ -18,15 +18,16 @@ use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// At most so many tasks in a row come from the LIFO slot; then its task goes to the back of the
+/// At most this many tasks in a row come from the LIFO slot; then its task goes to the back of the
 /// queue. A pair of tasks that keep waking each other would otherwise have the worker for
 /// themselves (tokio#5686). It may, as long as nobody else is queued.
 const LIFO_STREAK_MAX: u32 = 3;
 
-/// More tasks than this are not put behind others after a takeover: that would take too long.
+/// After a takeover, a queue with more tasks than this is left as it is: to put them behind others
+/// would take too long.
 const PASS_MAX: usize = 1000;
 
-/// Nor are they every so many times, so that they do not wait for ever.
+/// Every this many takeovers of a seat its queue is left as it is, so that nothing waits for ever.
 const NO_PASS_INTERVAL: u32 = 8;
 
 /// The scheduler of a lane's tasks.

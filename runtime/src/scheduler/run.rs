@@ -8,11 +8,11 @@ use crate::tasks::{Place, Task};
 use crate::timers::clock;
 use std::sync::Arc;
 
-/// A busy worker looks for IO events every so many tasks. (tokio's number; prime, so that it does
-/// not beat with a program's own patterns.)
+/// A busy worker looks for IO events every 61 tasks. (tokio's number; prime, so that it does not
+/// beat with a program's own patterns.)
 const LOOK_INTERVAL: u32 = 61;
 
-/// With long polls that would be too seldom: then it looks every so many nanoseconds.
+/// With long polls that would be too seldom: then it looks four times a millisecond.
 const LOOK_INTERVAL_NS: u64 = 250_000;
 
 /// How the work in a seat ended.

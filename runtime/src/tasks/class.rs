@@ -3,8 +3,9 @@
 //!
 //! On the IO lane a task is expected to go on as it did: one whose last polls were long is taken
 //! for *long*, and waits in a queue of its own, so that short tasks need not wait behind it
-//! (`scheduler::long_queue`). Three polls in a row settle what is expected, and one that differs opens the
-//! question again. For a task that is not settled, the lane goes by what other such tasks did.
+//! (`scheduler::long_queue`). Three polls in a row settle what is expected, and one that differs
+//! opens the question again. For a task that is not settled, the lane goes by what other such tasks
+//! did.
 //!
 //! Two kinds of tasks are polled elsewhere:
 //! - A task that *hogs* computes for long in poll after poll without waiting for anything in

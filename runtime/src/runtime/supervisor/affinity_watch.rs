@@ -19,8 +19,8 @@ impl AffinityWatch {
         }
     }
 
-    /// Looks, if it is time to: workers are pinned again where they may be, and the others run where
-    /// the process may.
+    /// Looks, if it is time to: workers are pinned again where they may be, and the others run
+    /// where the process may.
     pub(super) fn look(&mut self, look: Look<'_>) {
         let Look { shared, now, .. } = look;
         if now < self.next {

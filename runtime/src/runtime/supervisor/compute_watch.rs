@@ -7,8 +7,8 @@ use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// If the compute lane has begun nothing for so long, though something waits there, it does not get
-/// on.
+/// The compute lane does not get on if it has begun nothing for this long, though something waits
+/// there.
 const STALLED: Duration = Duration::from_millis(100);
 
 pub(super) struct ComputeWatch {

@@ -5,7 +5,7 @@ use crate::scheduler::worker::Caller;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// For so long the supervisor leaves to the workers what they see to themselves if they get on:
+/// What workers see to themselves if they get on, the supervisor leaves to them for this long:
 /// polling, and what else it looks at now and then. Each look preempts somebody: with one every 2
 /// ms, the compute lane did 7% less work beside busy IO.
 pub(super) const PATIENCE: Duration = Duration::from_millis(20);

@@ -21,14 +21,14 @@ use std::time::{Duration, Instant};
 /// Time between two measurements. The kernel counts in steps of 10 ms.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// After a measurement nothing is done for so many times what it took, however many cores there
-/// are.
+/// The pause after a measurement is this many times what the measurement took, so that many cores
+/// cost no more than few.
 const REST_FACTOR: u32 = 200;
 
-/// But not for longer than this.
+/// But no longer than this.
 const INTERVAL_MAX: Duration = Duration::from_secs(10);
 
-/// Two measurements that are further apart than so many intervals say nothing about now.
+/// Two measurements that are more than ten intervals apart say nothing about now.
 const AGE_MAX: u32 = 10;
 
 /// A worker is put in reserve when others have more than this of its core,

@@ -93,7 +93,7 @@ struct List {
 /// Between the ends of two retired threads.
 const END_PAUSE: Duration = Duration::from_millis(2);
 
-/// More than so many do not wait.
+/// At most this many wait.
 const RETIRED_MAX: usize = 64;
 
 /// Locked by retired threads, which are of low priority, and when all is over.

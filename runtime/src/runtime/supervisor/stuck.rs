@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-/// Tasks that other workers can take may wait for a worker that is stuck so many times as long.
+/// Tasks that other workers can take may wait eight times as long for a worker that is stuck.
 const PATIENT_FACTOR: u32 = 8;
 
-/// A poll that has computed for so long is lowered, whatever waits, and long ones wait for it no
+/// A poll that has computed for this long is lowered, whatever waits, and long ones wait for it no
 /// longer. It is a mistake, most likely: at normal priority it would have half of its core for
 /// itself while the worker there wants more than that; and it may be waiting for one of those that
 /// wait.

@@ -41,13 +41,13 @@ const COARSE: Duration = Duration::from_millis(4);
 /// But no less than this.
 const FINEST: Duration = Duration::from_micros(100);
 
-/// For so long after a worker was replaced the looks stay fine.
+/// After a worker was replaced the looks stay fine for this long.
 const ALERT: Duration = Duration::from_secs(2);
 
-/// So many displaced threads are looked at each time, one after another.
+/// At most this many displaced threads are looked at each time, in turn.
 const DISPLACED_A_LOOK: usize = 16;
 
-/// So many spawn sites are logged at most.
+/// At most this many spawn sites are logged.
 const SITES_MAX: usize = 1024;
 
 pub(super) struct Sysmon {
