@@ -59,11 +59,12 @@ where
 ///
 /// A [`yield_now`](crate::task::yield_now) then lets a free compute worker of another core take the
 /// rest of the task. It costs three loads of memory that is seldom written, so it may be called in
-/// every iteration that takes a microsecond. Under a quota it looks at the clock as well.
+/// every iteration that takes a microsecond. Under a quota it also reads the clock and, once a
+/// millisecond, the CPU clocks of the lane's threads.
 pub fn should_yield() -> bool {
     Caller::with(|caller| match caller.worker() {
         Some(worker) if worker.kind() == Kind::Compute => {
-            worker.partner_is_awake() || worker.has_to_rest()
+            worker.partner_is_awake() || worker.has_to_pause()
         }
         _ => true,
     })

@@ -28,7 +28,7 @@ async fn work_in_short_polls() {
     }
 }
 
-/// Takes the next-slot, which is not shared, so that what was woken or spawned before can be
+/// Takes the LIFO slot, which is not shared, so that what was woken or spawned before can be
 /// stolen.
 fn fill_the_next_slot() {
     drop(evenkeel::spawn(async {}));

@@ -86,7 +86,7 @@ where
     polled.wait().await;
 }
 
-/// Something waits in the next-slot, which nobody can steal from: with two workers, one that is
+/// Something waits in the LIFO slot, which nobody can steal from: with two workers, one that is
 /// stuck alone is not replaced without a reason.
 fn make_the_seat_worth_taking() {
     evenkeel::spawn(async {});

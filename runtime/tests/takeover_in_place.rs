@@ -31,7 +31,7 @@ fn the_others_go_on_while_it_blocks() {
                 .map(|_| {
                     runtime.spawn(async {
                         let (ran, run) = mpsc::channel();
-                        // One is in the next-slot, the others in the queue, and a timer is the
+                        // One is in the LIFO slot, the others in the queue, and a timer is the
                         // worker's.
                         for i in 0..10 {
                             let ran = ran.clone();

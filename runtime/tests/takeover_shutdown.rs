@@ -122,7 +122,7 @@ fn a_poll_that_ends_after_a_background_shutdown_is_cancelled() {
 }
 
 /// The poll is not taken over yet when the shutdown begins, and waits for a task in its worker's
-/// next-slot or queue: that one is cancelled, or run, though no worker leaves that could do it.
+/// LIFO slot or queue: that one is cancelled, or run, though no worker leaves that could do it.
 #[test]
 fn a_shutdown_at_the_beginning_of_a_poll_that_waits_for_its_child() {
     for workers in [1, 2] {

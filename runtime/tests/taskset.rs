@@ -17,12 +17,15 @@ fn threads() -> Vec<u32> {
     names.map(|name| name.parse().unwrap()).collect()
 }
 
-/// As `taskset -a -p` does it.
+/// As `taskset -a -p` does it; again if a thread was made meanwhile.
 fn restrict_all(cpus: &CpuSet) {
-    for thread in threads() {
-        // It may have ended.
-        let _ = set_thread_affinity(thread, cpus);
-    }
+    until(|| {
+        for thread in threads() {
+            // It may have ended.
+            let _ = set_thread_affinity(thread, cpus);
+        }
+        used() == *cpus
+    });
 }
 
 /// What the threads of the process may run on, all together.
@@ -67,8 +70,16 @@ fn nobody_leaves_the_cpus_that_the_process_may_use_now() {
             .unwrap();
         take_over(&runtime);
         assert_eq!(runtime.handle().pinned_cpus(), [Some(first), Some(last)]);
+        // The workers of the compute lane and of another runtime have had no task yet, before which
+        // nobody is pinned.
+        let unused = Builder::new()
+            .worker_threads(2)
+            .pinning(Pinning::Custom(vec![last]))
+            .build()
+            .unwrap();
         let narrow: CpuSet = [first].into_iter().collect();
         restrict_all(&narrow);
+        support::assert_all_workers_work(unused.handle());
         for _ in 0..3 {
             take_over(&runtime);
         }

@@ -1,11 +1,11 @@
 //! Which CPUs the calling thread may run on, and the changing of that.
 
-use std::num::NonZero;
-use std::thread;
+use std::iter;
+use std::sync::OnceLock;
 
 use core_affinity::CoreId;
 
-use crate::{CpuSet, sys};
+use crate::{CpuQuota, CpuSet, QuotaGroups, sys};
 
 /// The CPUs that the calling thread may run on.
 ///
@@ -37,13 +37,14 @@ pub fn thread_cpus(id: u32) -> Option<CpuSet> {
 ///
 /// The quota is the least of those of the process's cgroup and of the groups above that. What it
 /// has beyond whole CPUs is left out, since a worker more would use it up and have all of them
-/// stand still for the rest of each period. The remark about pinned callers at [`allowed_cpus`]
-/// holds.
+/// stand still for the rest of each period. The groups are those of the first call. The remark about
+/// pinned callers at [`allowed_cpus`] holds.
 pub fn parallelism() -> usize {
-    // The one counts where the other cannot; only the standard library's looks at groups above.
-    let counted = num_cpus::get().max(1);
-    let available = thread::available_parallelism().map_or(counted, NonZero::get);
-    counted.min(available).min(allowed_cpus().len())
+    static GROUPS: OnceLock<QuotaGroups> = OnceLock::new();
+    let groups = GROUPS.get_or_init(QuotaGroups::of_process);
+    let whole_cpus = |quota: CpuQuota| (quota.cpus as usize).max(1);
+    let quota = groups.quota().map_or(usize::MAX, whole_cpus);
+    allowed_cpus().len().min(quota)
 }
 
 /// Pins the calling thread to `cpu`; says whether the system accepted.
@@ -52,7 +53,10 @@ pub fn parallelism() -> usize {
 #[must_use = "a refused pinning leaves the thread where it was"]
 pub fn pin_current_thread(cpu: usize) -> bool {
     // core_affinity indexes a mask of fixed size with this number.
-    cpu < MASK_BITS && core_affinity::set_for_current(CoreId { id: cpu })
+    if cpu < MASK_BITS {
+        return core_affinity::set_for_current(CoreId { id: cpu });
+    }
+    sys::set_affinity(sys::CALLING_THREAD, &iter::once(cpu).collect())
 }
 
 /// CPUs in the affinity masks of the [`core_affinity`] crate.

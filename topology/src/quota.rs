@@ -107,7 +107,7 @@ fn quota_of(folder: &Path) -> Option<CpuQuota> {
         None => (read("cpu.cfs_quota_us")?, read("cpu.cfs_period_us")?),
     };
     // No quota is `max`, or -1.
-    let quota: u64 = quota.trim().parse().ok()?;
+    let quota: u64 = quota.trim().parse().ok().filter(|quota| *quota > 0)?;
     let period: u64 = period.trim().parse().ok().filter(|period| *period > 0)?;
     Some(CpuQuota {
         cpus: quota as f64 / period as f64,

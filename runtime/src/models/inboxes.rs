@@ -1,4 +1,4 @@
-//! The inbox and the next-slot: `tasks::{inbox, slot}`.
+//! The inbox and the LIFO slot: `tasks::{inbox, slot}`.
 
 use super::explore;
 use crate::tasks::{
@@ -138,7 +138,7 @@ fn push_and_take_against_close() {
     });
 }
 
-/// The owner of a next-slot puts two tasks in and takes what is left, while a shutdown empties it:
+/// The owner of a LIFO slot puts two tasks in and takes what is left, while a shutdown empties it:
 /// each task comes out once, and whoever has it sees what the owner wrote before.
 ///
 /// Caught: `put` that stores where it should swap; `put` without its release; `take` that loads and

@@ -16,10 +16,9 @@ use std::sync::Arc;
 impl Shared {
     pub(super) fn start_io(self: &Arc<Self>, alive: &Arc<WorkersAlive>) -> io::Result<()> {
         for index in 0..self.io.workers() {
-            let cpu = self.cpus.of_worker(index);
             let worker = NewWorker::new(self, &self.io, index, alive);
             let name = format!("io-{index}");
-            worker.start(&name, move |worker| worker.run(cpu, work_on_io))?;
+            worker.start(&name, move |worker| worker.run(work_on_io))?;
         }
         Ok(())
     }
@@ -36,7 +35,7 @@ impl Shared {
             return Ok(());
         };
         for index in self.compute.started()..self.compute.workers() {
-            let (cpu, wanted, shared) = (self.cpus.of_worker(index), *wanted, self.clone());
+            let (wanted, shared) = (*wanted, self.clone());
             let worker = NewWorker::new(self, &self.compute, index, alive);
             let body = move |worker: NewWorker| {
                 // First, for tokio takes a lock in it.
@@ -45,7 +44,7 @@ impl Shared {
                     if shared.compute_start.set_priority(in_force) {
                         log_priority(wanted, in_force);
                     }
-                    worker.run(cpu, work_on_compute);
+                    worker.run(work_on_compute);
                 });
             };
             if let Err(error) = worker.start(&format!("cpu-{index}"), body) {
@@ -61,9 +60,18 @@ impl Shared {
     }
 
     /// What a worker puts off until it has its first task.
-    pub(super) fn settle(&self, cpu: Option<usize>) {
-        pin(cpu);
+    pub(super) fn settle(&self, worker: usize) {
+        self.pin(worker);
         self.want_tokio();
+    }
+
+    /// Pins the calling thread, a worker, to where it may be by now.
+    fn pin(&self, worker: usize) {
+        if let Some(cpu) = self.cpus.of_worker(worker)
+            && !pin_current_thread(cpu)
+        {
+            log(|| tracing::warn!(cpu, "a worker could not be pinned and goes on without"));
+        }
     }
 }
 
@@ -105,50 +113,38 @@ impl NewWorker {
         started
     }
 
-    /// Has `work` run tasks until the lane is shut down, on `cpu` if there is one.
+    /// Has `work` run tasks until the lane is shut down.
     ///
     /// To pin a thread makes the kernel move it. That takes about as long as making the thread did,
     /// so it is put off until there is a task, or a hook that shall find it done.
-    pub(super) fn run(self, mut cpu: Option<usize>, work: Work) {
+    pub(super) fn run(self, work: Work) {
         let shared = self.shared.clone();
         let hooks = shared.threads.hooks();
         context::enter_for_good(self.shared);
         context::become_worker();
         if hooks.start.is_some() {
-            pin(cpu.take());
+            shared.pin(self.index);
             // A compute worker is inside of tokio's context by now.
             outside(|| hooks.call_start());
         }
         if let Some(seat) = self.lane.first_seat(self.index) {
-            work(&shared, seat, cpu, self.alive);
+            work(&shared, seat, self.alive);
         }
         outside(|| hooks.call_stop());
     }
 }
 
-/// What the first thread of a worker does in its seat, on a CPU if there is one.
-pub(super) type Work = fn(&Shared, FreeSeat, Option<usize>, Arc<WorkersAlive>);
+/// What the first thread of a worker does in its seat.
+pub(super) type Work = fn(&Shared, FreeSeat, Arc<WorkersAlive>);
 
-fn work_on_io(shared: &Shared, seat: FreeSeat, cpu: Option<usize>, alive: Arc<WorkersAlive>) {
-    shared.work_then_serve(seat, cpu, alive);
+fn work_on_io(shared: &Shared, seat: FreeSeat, alive: Arc<WorkersAlive>) {
+    shared.work_then_serve(seat, alive);
 }
 
-pub(super) fn work_on_compute(
-    shared: &Shared,
-    seat: FreeSeat,
-    cpu: Option<usize>,
-    alive: Arc<WorkersAlive>,
-) {
-    run(shared.compute.clone(), seat, || shared.settle(cpu));
+pub(super) fn work_on_compute(shared: &Shared, seat: FreeSeat, alive: Arc<WorkersAlive>) {
+    let worker = seat.index();
+    run(shared.compute.clone(), seat, || shared.settle(worker));
     drop(alive);
-}
-
-fn pin(cpu: Option<usize>) {
-    if let Some(cpu) = cpu
-        && !pin_current_thread(cpu)
-    {
-        log(|| tracing::warn!(cpu, "a worker could not be pinned and goes on without"));
-    }
 }
 
 fn log_priority(wanted: ComputePriority, in_force: ComputePriority) {

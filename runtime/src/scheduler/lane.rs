@@ -14,7 +14,7 @@ use super::tuning::Tuning;
 use super::watch::Watching;
 use crate::latency_critical::LatencyCritical;
 use crate::tasks::{DeferredWake, Inbox, Shard as TaskShard, Task};
-use crate::timers::TimerShard;
+use crate::timers::{TimerShard, clock};
 use crossbeam_utils::CachePadded;
 use evenkeel_sync::Stack;
 use evenkeel_sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ use evenkeel_topology::{process_cpu_time, thread_cpu_time};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A lane has at most so many workers: a task's cell has that much room for whose it is.
 pub(crate) const WORKERS_MAX: usize = TaskShard::COUNT_MAX - 1;
@@ -204,19 +204,19 @@ impl Lane {
     fn used(&self) -> Option<Used> {
         let threads = self.seats().filter_map(Seat::thread_id);
         Some(Used {
-            at: Instant::now(),
+            at_ns: clock::now_ns(),
             by_all: process_cpu_time()?,
             by_compute: threads.filter_map(thread_cpu_time).sum(),
         })
     }
 
-    /// How long its workers have to rest before they begin anything more, for the sake of a CPU
+    /// How long its workers have to pause before they begin anything more, for the sake of a CPU
     /// quota.
-    pub(super) fn rest(&self) -> Option<Duration> {
+    pub(super) fn pause(&self) -> Option<Duration> {
         if !self.governor.is_on() {
             return None;
         }
-        self.governor.rest(|| self.used())
+        self.governor.pause(|| self.used())
     }
 
     /// How far the workers have come.

@@ -59,10 +59,7 @@ impl<'a> Worker<'a> {
     /// Waits for a task. `None` once the lane is shut down.
     fn next_task(&self) -> Option<Task> {
         while !self.lane().is_shut_down() {
-            if let Some(rest) = self.lane().rest() {
-                // A shutdown wakes it.
-                let governor = &self.lane().governor;
-                governor.resting(|| self.seat().parker.park(Some(rest)));
+            if self.pause() {
                 continue;
             }
             let task = self.find();
@@ -72,6 +69,20 @@ impl<'a> Worker<'a> {
             self.wait();
         }
         None
+    }
+
+    /// Pauses for the sake of a CPU quota, if there is work that has to wait for that.
+    fn pause(&self) -> bool {
+        let lane = self.lane();
+        if !lane.governor.is_on() || !lane.has_work(self.index()) {
+            return false;
+        }
+        let pause = lane.pause();
+        if pause.is_some() {
+            // A shutdown wakes it.
+            lane.governor.pausing(|| self.seat().parker.park(pause));
+        }
+        pause.is_some()
     }
 
     /// Work is looked for where it is cheapest to get first: this worker's own places, then the

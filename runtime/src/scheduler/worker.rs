@@ -162,9 +162,9 @@ impl<'a> Worker<'a> {
         &self.state.lane
     }
 
-    /// It has to rest before it begins anything more.
-    pub(crate) fn has_to_rest(&self) -> bool {
-        self.lane().rest().is_some()
+    /// It has to pause before it begins anything more.
+    pub(crate) fn has_to_pause(&self) -> bool {
+        self.lane().pause().is_some()
     }
 
     /// Some for an IO worker: the others keep none.

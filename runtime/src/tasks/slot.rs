@@ -1,4 +1,4 @@
-//! A place for one task: the next-slot of a worker.
+//! A place for one task: the LIFO slot of a worker.
 //!
 //! ```text
 //! owner: put                                anybody: take

@@ -43,7 +43,7 @@ fn spawned_by_a_worker_that_is_busy() {
             for i in 0..100 {
                 children.send(evenkeel::spawn(async move { i })).unwrap();
             }
-            // One more, which takes the next-slot: that is not shared.
+            // One more, which takes the LIFO slot: that is not shared.
             let last = evenkeel::spawn(async {});
             inside.block();
             last

@@ -73,7 +73,7 @@ fn tasks_woken_all_at_once_meet() {
                 runtime.spawn(async move {
                     if opens {
                         gate.open();
-                        // What it woke last is in its next-slot, which is not shared.
+                        // What it woke last is in its LIFO slot, which is not shared.
                         evenkeel::task::yield_now().await;
                     }
                     gate.wait().await;

@@ -65,7 +65,7 @@ fn the_queue_of_another_worker_ends_a_sleep() {
             let task = runtime.spawn(async move {
                 let end = inside.clone();
                 let first = evenkeel::spawn(async move { end.open() });
-                // Takes the next-slot, so that the first is where the other worker can get it.
+                // Takes the LIFO slot, so that the first is where the other worker can get it.
                 let second = evenkeel::spawn(async {});
                 inside.block();
                 (first, second)

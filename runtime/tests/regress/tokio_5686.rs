@@ -62,7 +62,7 @@ fn a_chain_of_tasks_leaves_others_their_turn() {
     });
 }
 
-/// Two chains of tasks, each link of which spawns the next: one is in the next-slot and the other
+/// Two chains of tasks, each link of which spawns the next: one is in the LIFO slot and the other
 /// behind it, for ever. A timer, and wakes from every kind of thread, reach a task of the same
 /// worker.
 #[test]
@@ -92,7 +92,7 @@ fn timers_and_wakes_from_elsewhere_arrive_beside_a_pair_that_respawns_itself() {
 }
 
 /// As above, with two tasks that wake each other and are all that there is on their worker: the
-/// next-slot is theirs for as long as nobody else is queued.
+/// LIFO slot is theirs for as long as nobody else is queued.
 #[test]
 fn timers_and_wakes_from_elsewhere_arrive_beside_a_pair_alone_in_the_next_slot() {
     on_runtime(1, |runtime| {

@@ -34,7 +34,7 @@ impl Stuck {
     }
 
     /// Keeps the calling thread, which has the only worker's seat, until that was taken: somebody
-    /// else has run what was in its next-slot. (The metrics would not do: it may have been taken
+    /// else has run what was in its LIFO slot. (The metrics would not do: it may have been taken
     /// already, on a busy machine.)
     pub(crate) fn until_taken_over(self) {
         let end = End::new();

@@ -1,6 +1,6 @@
 //! Whether the CPUs that the process may use have been changed from outside.
 
-use super::look::Look;
+use super::look::{Look, log_elsewhere};
 use evenkeel_topology::{CpuSet, set_thread_affinity, thread_cpus};
 use std::iter;
 use std::time::{Duration, Instant};
@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct AffinityWatch {
+    /// What the process might use at the last look.
+    before: CpuSet,
     next: Instant,
 }
 
 impl AffinityWatch {
     pub(super) fn new() -> Self {
         AffinityWatch {
+            before: CpuSet::default(),
             next: Instant::now() + INTERVAL,
         }
     }
@@ -36,25 +39,34 @@ impl AffinityWatch {
                     continue;
                 };
                 let cpu = shared.cpus.of_worker(worker);
-                let wanted = wanted(cpu, &allowed, thread_cpus(thread));
+                let anywhere = [&allowed, &self.before];
+                let wanted = wanted(cpu, anywhere, thread_cpus(thread));
                 if let Some(cpus) = wanted {
-                    tracing::debug!(thread, %cpus, "the CPUs of the process have changed");
+                    log_elsewhere(shared, {
+                        let cpus = cpus.clone();
+                        move || tracing::debug!(thread, %cpus, "the CPUs of the process have changed")
+                    });
                     // It may have ended meanwhile.
                     let _ = set_thread_affinity(thread, &cpus);
                 }
             }
         }
+        self.before = allowed;
     }
 }
 
-/// Where a worker's thread is to run, if that is not where it may now. What somebody has chosen for
-/// it alone stays.
-fn wanted(cpu: Option<usize>, allowed: &CpuSet, now: Option<CpuSet>) -> Option<CpuSet> {
+/// Where a worker's thread is to run, if that is not where it may now. Unpinned it runs where the
+/// process may, or might until now. A part of that which somebody has chosen for it stays.
+fn wanted(
+    cpu: Option<usize>,
+    [allowed, before]: [&CpuSet; 2],
+    now: Option<CpuSet>,
+) -> Option<CpuSet> {
     let now = now?;
-    let runs_anywhere = now == *allowed;
+    let runs_anywhere = now == *allowed || now == *before;
     match cpu {
         Some(cpu) if runs_anywhere => Some(iter::once(cpu).collect()),
-        None if !runs_anywhere => Some(allowed.clone()),
+        None => Some(allowed.clone()),
         _ => None,
     }
     .filter(|cpus| *cpus != now)
@@ -68,18 +80,25 @@ mod tests {
     fn a_pin_that_was_lost_is_put_back_and_one_that_may_not_be_is_let_go() {
         let cpus = |list: &str| -> CpuSet { list.parse().unwrap() };
         let table = [
-            (Some(1), "0-3", "0-3", Some("1")),
-            (Some(1), "0-3", "1", None),
-            (Some(1), "1", "1", None),
-            (None, "0", "1", Some("0")),
-            (None, "0-3", "0-3", None),
+            (Some(1), "0-3", "0-3", "0-3", Some("1")),
+            (Some(1), "0-3", "0-3", "1", None),
+            (Some(1), "1", "1", "1", None),
+            // Its thread was unpinned while the process might use less.
+            (Some(3), "0-3", "0-1", "0-1", Some("3")),
+            (None, "0", "0-1", "1", Some("0")),
+            (None, "0-3", "0-3", "0-3", None),
             // Somebody has chosen that.
-            (Some(1), "0-3", "2-3", None),
+            (Some(1), "0-3", "0-3", "2-3", None),
         ];
-        for (cpu, allowed, now, expected) in table {
-            let found = wanted(cpu, &cpus(allowed), Some(cpus(now)));
-            assert_eq!(found, expected.map(cpus), "{cpu:?} {allowed} {now}");
+        for (cpu, allowed, before, now, expected) in table {
+            let found = wanted(cpu, [&cpus(allowed), &cpus(before)], Some(cpus(now)));
+            assert_eq!(
+                found,
+                expected.map(cpus),
+                "{cpu:?} {allowed} {before} {now}"
+            );
         }
-        assert_eq!(wanted(Some(1), &cpus("0-3"), None), None);
+        let all = cpus("0-3");
+        assert_eq!(wanted(Some(1), [&all, &all], None), None);
     }
 }

@@ -40,8 +40,8 @@ impl ComputeWatch {
         let (takeover, compute) = (&shared.takeover, &shared.compute);
         let polls = compute.polls_in_all();
         let gets_on = mem::replace(&mut self.polls, polls) != polls;
-        let rests = compute.governor.has_resting();
-        if gets_on || rests || !compute.has_offloaded() || self.is_starved(shared, now) {
+        let pauses = compute.governor.is_anybody_pausing();
+        if gets_on || pauses || !compute.has_offloaded() || self.is_starved(shared, now) {
             self.waits_since = None;
             takeover.compute_stalled.store(false, Ordering::Relaxed);
             return;

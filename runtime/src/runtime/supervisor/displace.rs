@@ -179,8 +179,7 @@ impl Shared {
     fn serve(&self, spare: &Arc<Spare>) {
         spare.arrive();
         while let Some(Call { seat, alive }) = self.takeover.spares.wait(spare) {
-            let cpu = self.cpus.of_worker(seat.index());
-            let exit = self.work(seat, cpu);
+            let exit = self.work(seat);
             drop(alive);
             if !self.goes_on(exit, spare) {
                 return;
@@ -190,13 +189,8 @@ impl Shared {
 
     /// What an IO worker's first thread does: it works in the seat until the end, or until the seat
     /// is lost. Then it may be a spare.
-    pub(crate) fn work_then_serve(
-        &self,
-        seat: FreeSeat,
-        cpu: Option<usize>,
-        alive: Arc<WorkersAlive>,
-    ) {
-        let exit = self.work(seat, cpu);
+    pub(crate) fn work_then_serve(&self, seat: FreeSeat, alive: Arc<WorkersAlive>) {
+        let exit = self.work(seat);
         drop(alive);
         let spare = Arc::new(Spare::default());
         if self.goes_on(exit, &spare) {
@@ -204,9 +198,9 @@ impl Shared {
         }
     }
 
-    fn work(&self, seat: FreeSeat, cpu: Option<usize>) -> Exit {
-        let io = self.io.clone();
-        let exit = self.tokio.inside(|| run(io, seat, || self.settle(cpu)));
+    fn work(&self, seat: FreeSeat) -> Exit {
+        let (io, worker) = (self.io.clone(), seat.index());
+        let exit = self.tokio.inside(|| run(io, seat, || self.settle(worker)));
         if exit != Exit::ShutDown {
             let displaced = &self.takeover.counts.displaced;
             displaced.fetch_sub(1, Ordering::Relaxed);

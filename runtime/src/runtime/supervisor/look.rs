@@ -2,6 +2,7 @@
 
 use crate::runtime::shared::Shared;
 use crate::scheduler::worker::Caller;
+use evenkeel_sync::panics::log;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,4 +25,10 @@ pub(super) struct Look<'a> {
 /// The time until the first of several is due.
 pub(super) fn shortest<const N: usize>(pauses: [Option<Duration>; N]) -> Option<Duration> {
     pauses.into_iter().flatten().min()
+}
+
+/// Not on the supervisor: the stuck poll may hold the lock of whatever writes the log.
+pub(super) fn log_elsewhere(shared: &Shared, line: impl FnOnce() + Send + 'static) {
+    // Refused only when the runtime shuts down.
+    let _ = shared.blocking.execute(|| log(line));
 }

@@ -77,6 +77,9 @@ fn supervise(shared: &Arc<Shared>, caller: &Caller<'_>) {
         let timers_due = timers::look(look);
         let is_looking = quiet.keep_looking(shared);
         let workers_due = is_looking.then(|| {
+            // Making threads and calling wakers may have taken long.
+            let now = Instant::now();
+            let look = Look { now, ..look };
             cores.look(look);
             quota.look(look);
             affinity.look(look);

@@ -32,7 +32,7 @@ pub(super) struct Stuck {
     pub(super) age: Duration,
     /// What it has used of the CPU, if that is known.
     pub(super) used: Option<Duration>,
-    /// Something waits that only this worker can do: a task in its next-slot, a timer that is due.
+    /// Something waits that only this worker can do: a task in its LIFO slot, a timer that is due.
     pub(super) owes: bool,
 }
 

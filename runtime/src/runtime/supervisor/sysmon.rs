@@ -16,7 +16,7 @@
 //! one from the other.
 
 use super::compute_watch::ComputeWatch;
-use super::look::{Look, PATIENCE};
+use super::look::{Look, PATIENCE, log_elsewhere};
 use super::poll_watch::have_somebody_poll;
 use super::stuck::{Beside, Decision, LOWER_AFTER, Stuck, Verdict, decide};
 use super::takeover::{CpuUse, Displaced};
@@ -26,7 +26,6 @@ use crate::scheduler::seat::{Poll, WorkerThread};
 use crate::tasks::Place;
 use crate::timers::NEVER;
 use crate::timers::clock;
-use evenkeel_sync::panics::log;
 use evenkeel_topology::{thread_cpu_time, thread_is_asleep, thread_wait_channel};
 use std::collections::HashSet;
 use std::panic::Location;
@@ -78,7 +77,7 @@ struct Seen {
     poll: Poll,
     since: Instant,
     cpu: CpuUse,
-    /// What was in its next-slot.
+    /// What was in its LIFO slot.
     next: Option<usize>,
     /// It was asked to end.
     is_asked: bool,
@@ -206,7 +205,10 @@ impl Sysmon {
     fn may_be_stuck(&mut self, look: Look<'_>) -> bool {
         if look.now - self.progress_at >= COARSE {
             let now = look.shared.io.progress();
-            self.is_suspect = self.progress.suspicion(&now).is_any();
+            let suspicion = self.progress.suspicion(&now);
+            // Somebody may be in the poll, and nothing have come.
+            let nobody_polls = || look.shared.driver_lock.try_lock().is_some();
+            self.is_suspect = suspicion.left || suspicion.unpolled && nobody_polls();
             self.progress = now;
             self.progress_at = look.now;
         }
@@ -393,12 +395,6 @@ impl Sysmon {
             });
         }
     }
-}
-
-/// Not on the supervisor: the stuck poll may hold the lock of whatever writes the log.
-fn log_elsewhere(shared: &Shared, line: impl FnOnce() + Send + 'static) {
-    // Refused only when the runtime shuts down.
-    let _ = shared.blocking.execute(|| log(line));
 }
 
 /// Polls for IO if nobody else does while a worker is stuck. Then somebody polls after this.
