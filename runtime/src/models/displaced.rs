@@ -88,8 +88,8 @@ fn is_cancelled(handle: &mut JoinRef<Arc<()>>) -> bool {
     matches!(handle.poll_result(Waker::noop()), Poll::Ready(Err(_)))
 }
 
-/// A first poll on a stray returns `Pending`, and the task is woken at any time after that: it is
-/// polled again.
+/// A first poll on a displaced thread returns `Pending`, and the task is woken at any time after
+/// that: it is polled again.
 ///
 /// Caught: `to_running` that takes no notice of HANDED, or leaves it set; `notify` that queues a
 /// task that is handed already; `to_idle` that ignores NOTIFIED; `leave_here` that gives back one
@@ -99,14 +99,14 @@ fn a_wake_of_a_handed_task() {
     explore(Some(2), || {
         let (waiting, task, mut handle) = Waiting::new();
         let waiting = Arc::new(waiting);
-        let stray = waiting.run_displaced(task);
+        let thread = waiting.run_displaced(task);
         let waker = thread::spawn({
             let waiting = waiting.clone();
             move || waiting.wake()
         });
         waiting.lane.run();
         waker.join().unwrap();
-        stray.join().unwrap();
+        thread.join().unwrap();
         waiting.lane.run();
         assert!(is_done(&mut handle), "the wake was lost");
         waiting.lane.close();
@@ -124,14 +124,14 @@ fn an_abort_of_a_handed_task() {
         explore(Some(3), move || {
             let (waiting, task, handle) = Waiting::new();
             let mut handle = Some(handle);
-            let stray = waiting.run_displaced(task);
+            let thread = waiting.run_displaced(task);
             handle.iter().for_each(JoinRef::abort);
             if drop_handle {
                 handle = None;
                 waiting.drop_waker();
             }
             waiting.lane.run();
-            stray.join().unwrap();
+            thread.join().unwrap();
             waiting.lane.run();
             assert!(handle.as_mut().is_none_or(is_cancelled));
             waiting.lane.close();
@@ -140,8 +140,8 @@ fn an_abort_of_a_handed_task() {
     }
 }
 
-/// The lane is shut down while a first poll on a stray returns `Pending`, before or after a worker
-/// has taken the task up; or while nobody does. A wake comes as well.
+/// The lane is shut down while a first poll on a displaced thread returns `Pending`, before or
+/// after a worker has taken the task up; or while nobody does. A wake comes as well.
 ///
 /// Caught: the drop of a `Task` that takes no notice of HANDED, or that only gives its reference
 /// back; `hand_back` that loses the task when the queue is closed; HANDED set when the task is
@@ -151,7 +151,7 @@ fn a_shutdown_against_a_handed_task() {
     for (worker, woken) in [(false, false), (true, false), (false, true)] {
         explore(Some(3), move || {
             let (waiting, task, mut handle) = Waiting::new();
-            let stray = waiting.run_displaced(task);
+            let thread = waiting.run_displaced(task);
             if woken {
                 let waker = waiting.waker.lock().unwrap().take();
                 waker.into_iter().for_each(Waker::wake);
@@ -160,7 +160,7 @@ fn a_shutdown_against_a_handed_task() {
                 waiting.lane.run();
             }
             waiting.lane.close();
-            stray.join().unwrap();
+            thread.join().unwrap();
             assert!(is_cancelled(&mut handle), "the task did not end");
             waiting.end(Some(handle));
         });
@@ -186,18 +186,18 @@ fn a_shutdown_against_the_worker_that_takes_up() {
     });
 }
 
-/// A registered task completes on a stray, while a worker takes up what comes after that, its
-/// handle reads the output, or goes away.
+/// A registered task completes on a displaced thread, while a worker takes up what comes after
+/// that, its handle reads the output, or goes away.
 ///
 /// Caught: `handed` that takes no notice of COMPLETE; `hand_back` without a reference of its own;
 /// HANDED set when the task is queued already; `leave_here` that gives back one reference where
 /// there are two.
 #[test]
-fn completion_on_a_stray() {
+fn completion_on_a_displaced_thread() {
     for drop_handle in [false, true] {
         explore(Some(3), move || {
             let (waiting, task, handle) = Waiting::registered();
-            let stray = waiting.run_displaced(task);
+            let thread = waiting.run_displaced(task);
             let (waker, woken) = counter();
             let mut handle = Some(handle).filter(|_| !drop_handle);
             let first = handle.as_mut().map(|handle| handle.poll_result(&waker));
@@ -205,7 +205,7 @@ fn completion_on_a_stray() {
                 waiting.drop_waker();
             }
             waiting.lane.run();
-            stray.join().unwrap();
+            thread.join().unwrap();
             waiting.lane.run();
             assert_eq!(waiting.lane.registered(), 0, "it is still in the registry");
             if matches!(first, Some(Poll::Pending)) {
@@ -219,41 +219,41 @@ fn completion_on_a_stray() {
     }
 }
 
-/// A registered task completes on a stray, or waits on, while the lane is shut down: its registry
-/// and the queue both have it.
+/// A registered task completes on a displaced thread, or waits on, while the lane is shut down: its
+/// registry and the queue both have it.
 ///
 /// Caught: `leave_here` that gives back a reference too many (loom crashes) or too few; `handed`
 /// that takes no notice of COMPLETE (likewise); `hand_back` that loses the task when the queue is
 /// closed.
 #[test]
-fn a_shutdown_against_completion_on_a_stray() {
+fn a_shutdown_against_completion_on_a_displaced_thread() {
     for (worker, ready) in [(false, true), (true, true), (false, false), (true, false)] {
         explore(Some(3), move || {
             let (waiting, task, handle) = Waiting::registered();
             waiting.flag.store(usize::from(ready), Ordering::SeqCst);
-            let stray = waiting.run_displaced(task);
+            let thread = waiting.run_displaced(task);
             if worker {
                 waiting.lane.run();
             }
             waiting.lane.close();
-            stray.join().unwrap();
+            thread.join().unwrap();
             waiting.end(Some(handle));
         });
     }
 }
 
-/// A registered task is cancelled by a stray that drops it from a queue of its own (a pool that is
-/// shut down), and by the shutdown of its lane.
+/// A registered task is cancelled by a displaced thread that drops it from a queue of its own (a
+/// pool that is shut down), and by the shutdown of its lane.
 ///
 /// Caught: the same.
 #[test]
-fn two_cancellations_of_which_one_is_on_a_stray() {
+fn two_cancellations_of_which_one_is_on_a_displaced_thread() {
     explore(Some(3), || {
         let (waiting, task, mut handle) = Waiting::registered();
-        let stray = thread::spawn(move || displaced(|| drop(task)));
+        let thread = thread::spawn(move || displaced(|| drop(task)));
         waiting.lane.run();
         waiting.lane.close();
-        stray.join().unwrap();
+        thread.join().unwrap();
         assert!(is_cancelled(&mut handle));
         waiting.end(Some(handle));
     });
