@@ -23,6 +23,7 @@ Suites, any number of them, run in the order given; `mixed` if none is:
             in about two minutes
   micro     spawning, yielding, waking, blocking calls: time per operation
   echo      TCP echo: requests/s, server CPU per request, latencies
+  bulk      TCP echo of 4 KiB to 1 MiB, files to sockets: MiB/s, server CPU per MiB, latencies
   timers    timers set and cancelled, lateness
   memory    bytes per task, time to build a runtime
   idle      what a runtime does while nothing is to be done

@@ -1,5 +1,6 @@
 //! The table of the suites, which has a file or a folder for each. Nothing below knows it.
 
+mod bulk;
 mod echo;
 mod handlers;
 mod http;
@@ -17,6 +18,7 @@ pub(crate) static SUITES: &[Suite] = &[
     mixed::SUITE,
     micro::SUITE,
     echo::SUITE,
+    bulk::SUITE,
     timers::SUITE,
     memory::SUITE,
     idle::SUITE,
