@@ -28,6 +28,7 @@ Suites, any number of them, run in the order given; `mixed` if none is:
   memory    bytes per task, time to build a runtime
   idle      what a runtime does while nothing is to be done
   http      hyper 1 on keep-alive connections: requests/s
+  clients   redis-benchmark and wrk on servers of a screen, where these programs are installed
   starve    echo latencies beside tasks that hog or block their workers
   handlers  latencies of requests that need CPU, beside CPU jobs, in under three minutes
 

@@ -1,6 +1,7 @@
 //! The table of the suites, which has a file or a folder for each. Nothing below knows it.
 
 mod bulk;
+mod clients;
 mod echo;
 mod handlers;
 mod http;
@@ -23,6 +24,7 @@ pub(crate) static SUITES: &[Suite] = &[
     memory::SUITE,
     idle::SUITE,
     http::SUITE,
+    clients::SUITE,
     starve::SUITE,
     handlers::SUITE,
 ];
