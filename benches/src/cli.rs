@@ -23,10 +23,12 @@ Suites, any number of them, run in the order given; `mixed` if none is:
             in about two minutes
   micro     spawning, yielding, waking, blocking calls: time per operation
   echo      TCP echo: requests/s, server CPU per request, latencies
+  bulk      TCP echo of 4 KiB to 1 MiB, files to sockets: MiB/s, server CPU per MiB, latencies
   timers    timers set and cancelled, lateness
   memory    bytes per task, time to build a runtime
   idle      what a runtime does while nothing is to be done
   http      hyper 1 on keep-alive connections: requests/s
+  clients   redis-benchmark and wrk on servers of a screen, where these programs are installed
   starve    echo latencies beside tasks that hog or block their workers
   handlers  latencies of requests that need CPU, beside CPU jobs, in under three minutes
 

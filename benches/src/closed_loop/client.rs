@@ -9,19 +9,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 
+use super::protocol::Protocol;
 use crate::histogram::Times;
-
-/// What is asked over and over, and what comes back.
-pub(crate) struct Protocol {
-    pub(crate) request: &'static [u8],
-    /// The length of the answer that begins so, as soon as that can be told. Asked on the first
-    /// answer; all others have to be as long.
-    pub(crate) answer_bytes: fn(&[u8]) -> Option<usize>,
-    /// Whether this is an answer.
-    pub(crate) is_right: fn(&[u8]) -> bool,
-}
 
 /// How long the loop runs before anything counts.
 pub(super) const WARM_UP: Duration = Duration::from_millis(300);
@@ -30,11 +21,13 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// How long an idle server may take to accept a connection and answer.
 const ACCEPT_PATIENCE: Duration = Duration::from_secs(5);
-/// Longer than any first answer.
-const ANSWER_BYTES_MAX: usize = 4096;
+/// An answer tells its length within these.
+const START_BYTES: usize = 4096;
+/// How much of a wrong answer is shown.
+const SHOWN_BYTES: usize = 256;
 
-pub(super) struct Client {
-    protocol: &'static Protocol,
+pub(super) struct Client<'a, P> {
+    protocol: &'a P,
     poll: Poll,
     events: Events,
     connections: Vec<Connection>,
@@ -45,47 +38,47 @@ pub(super) struct Client {
 
 struct Connection {
     stream: TcpStream,
+    /// How much of the request has been written.
+    written: usize,
+    /// The length of an answer, once the first has told.
+    answer_bytes: Option<usize>,
     /// One byte longer than an answer, so that one which is too long is noticed.
     answer: Vec<u8>,
     filled: usize,
     asked: Option<Instant>,
 }
 
-impl Client {
+impl<'a, P: Protocol> Client<'a, P> {
     /// Opens the connections. Each has had an answer when this returns, which alone proves that it
     /// was accepted.
-    pub(super) fn connect(
-        protocol: &'static Protocol,
-        port: u16,
-        connections: usize,
-    ) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let connect = |index| -> io::Result<Connection> {
-            let (stream, answer_bytes) = open(protocol, address)?;
-            let mut stream = TcpStream::from_std(stream);
-            let interest = Interest::READABLE;
-            poll.registry()
-                .register(&mut stream, Token(index), interest)?;
-            Ok(Connection {
-                stream,
-                answer: vec![0; answer_bytes + 1],
-                filled: 0,
-                asked: None,
-            })
-        };
-        let connections = (0..connections)
-            .map(connect)
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
+    pub(super) fn connect(protocol: &'a P, port: u16, connections: usize) -> io::Result<Self> {
+        let mut client = Self {
             protocol,
-            poll,
-            events: Events::with_capacity(connections.len()),
-            connections,
+            poll: Poll::new()?,
+            events: Events::with_capacity(connections),
+            connections: Vec::with_capacity(connections),
             in_flight: 0,
             answers: 0,
             latencies: Times::new(),
-        })
+        };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        for index in 0..connections {
+            let mut opened = Connection::open(address, client.poll.registry(), Token(index))?;
+            opened.ask(protocol, Instant::now())?;
+            client.connections.push(opened);
+            client.in_flight = 1;
+            client.run(Instant::now() + ACCEPT_PATIENCE, false)?;
+            if client.in_flight > 0 {
+                return Err(io::Error::other("a connection has had no answer"));
+            }
+        }
+        Ok(client)
+    }
+
+    /// The length of an answer.
+    pub(super) fn answer_bytes(&self) -> usize {
+        let told = self.connections.first().and_then(|one| one.answer_bytes);
+        told.expect("each connection has had an answer")
     }
 
     /// Begins the loop, and runs it until it counts.
@@ -129,9 +122,14 @@ impl Client {
             }
             for event in &self.events {
                 let connection = &mut self.connections[event.token().0];
-                let Some(asked) = connection.receive(self.protocol)? else {
-                    continue;
+                if event.is_writable() {
+                    connection.write(self.protocol)?;
+                }
+                let answered = match event.is_readable() {
+                    true => connection.read(self.protocol)?,
+                    false => None,
                 };
+                let Some(asked) = answered else { continue };
                 let now = Instant::now();
                 self.answers += 1;
                 self.latencies.record(now - asked);
@@ -147,31 +145,89 @@ impl Client {
 }
 
 impl Connection {
-    fn ask(&mut self, protocol: &Protocol, now: Instant) -> io::Result<()> {
-        self.asked = Some(now);
-        // The request before has been answered, so the socket has room for the whole of this one.
-        self.stream.write_all(protocol.request)
+    fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
+        let stream = std::net::TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Self {
+            stream,
+            written: 0,
+            answer_bytes: None,
+            answer: vec![0; START_BYTES],
+            filled: 0,
+            asked: None,
+        })
     }
 
-    /// Reads what has come. If that completes the answer, returns when it was asked for. One read
-    /// takes all that is there, so the edge-triggered poll will report what comes later.
-    fn receive(&mut self, protocol: &Protocol) -> io::Result<Option<Instant>> {
-        match self.stream.read(&mut self.answer[self.filled..]) {
-            Ok(0) => return Err(io::Error::other("the server closed a connection")),
-            Ok(count) => self.filled += count,
-            Err(error) if is_transient(&error) => return Ok(None),
-            Err(error) => return Err(error),
+    fn ask(&mut self, protocol: &impl Protocol, now: Instant) -> io::Result<()> {
+        self.asked = Some(now);
+        self.written = 0;
+        self.write(protocol)
+    }
+
+    /// Writes what is left of the request, or as much of it as the socket has room for: the
+    /// edge-triggered poll will report when there is more.
+    fn write(&mut self, protocol: &impl Protocol) -> io::Result<()> {
+        let request = protocol.request();
+        while self.written < request.len() {
+            match self.stream.write(&request[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
-        let answer_bytes = self.answer.len() - 1;
-        if self.filled < answer_bytes {
-            return Ok(None);
+        Ok(())
+    }
+
+    /// Reads what has come. If that completes the answer, returns when it was asked for.
+    fn read(&mut self, protocol: &impl Protocol) -> io::Result<Option<Instant>> {
+        loop {
+            let room = &mut self.answer[self.filled..];
+            let room_bytes = room.len();
+            let count = match self.stream.read(room) {
+                Ok(0) => return Err(io::Error::other("the server closed a connection")),
+                Ok(count) => count,
+                Err(error) if is_transient(&error) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            self.filled += count;
+            if self.answer_bytes.is_none() {
+                self.learn(protocol)?;
+            }
+            if self.answer_bytes.is_some_and(|all| self.filled >= all) {
+                return self.complete(protocol).map(Some);
+            }
+            // All that was there, so the edge-triggered poll will report what comes later.
+            if count < room_bytes {
+                return Ok(None);
+            }
         }
+    }
+
+    /// Learns how long answers are, if what has come tells.
+    fn learn(&mut self, protocol: &impl Protocol) -> io::Result<()> {
+        let start = &self.answer[..self.filled];
+        self.answer_bytes = protocol.answer_bytes(start);
+        match self.answer_bytes {
+            // What has come stays, even if that is too long.
+            Some(all) => self.answer.resize(self.filled.max(all + 1), 0),
+            None if self.filled == START_BYTES => return Err(wrong(start)),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The answer is there, and more must not be. Returns when it was asked for.
+    fn complete(&mut self, protocol: &impl Protocol) -> io::Result<Instant> {
         let answer = &self.answer[..self.filled];
         let asked = self.asked.take();
-        let right = self.filled == answer_bytes && (protocol.is_right)(answer);
+        let right = self.answer_bytes == Some(self.filled) && protocol.is_right(answer);
         let asked = asked.filter(|_| right).ok_or_else(|| wrong(answer))?;
         self.filled = 0;
-        Ok(Some(asked))
+        Ok(asked)
     }
 }
 
@@ -179,33 +235,10 @@ fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// A connection that has had its first answer, and the length of that.
-fn open(protocol: &Protocol, address: SocketAddr) -> io::Result<(std::net::TcpStream, usize)> {
-    let mut stream = std::net::TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(ACCEPT_PATIENCE))?;
-    stream.write_all(protocol.request)?;
-    let mut answer = [0; ANSWER_BYTES_MAX];
-    let mut filled = 0;
-    loop {
-        match stream.read(&mut answer[filled..])? {
-            0 => return Err(wrong(&answer[..filled])),
-            count => filled += count,
-        }
-        let answer = &answer[..filled];
-        match (protocol.answer_bytes)(answer) {
-            Some(all) if filled == all && (protocol.is_right)(answer) => break,
-            Some(all) if filled >= all => return Err(wrong(answer)),
-            _ => {}
-        }
-    }
-    stream.set_nonblocking(true)?;
-    Ok((stream, filled))
-}
-
 fn wrong(answer: &[u8]) -> io::Error {
-    let answer = String::from_utf8_lossy(answer);
-    io::Error::other(format!("a wrong answer: {answer:?}"))
+    let start = String::from_utf8_lossy(&answer[..answer.len().min(SHOWN_BYTES)]);
+    let bytes = answer.len();
+    io::Error::other(format!("a wrong answer of {bytes} bytes: {start:?}"))
 }
 
 #[cfg(test)]
@@ -213,37 +246,44 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
+    use super::super::protocol::Echo;
     use super::*;
 
-    const MESSAGE: &[u8] = b"the same bytes there and back";
-    const PROTOCOL: Protocol = Protocol {
-        request: MESSAGE,
-        answer_bytes: |_| Some(MESSAGE.len()),
-        is_right: |answer| answer == MESSAGE,
-    };
+    const MESSAGE_BYTES: usize = 29;
     const CONNECTIONS: usize = 3;
     const WINDOW: Duration = Duration::from_millis(300);
 
     /// Runs a client against a server that greets every connection, and then leaves it to `serve`.
     fn run_against(serve: fn(std::net::TcpStream)) -> io::Result<(u64, Times)> {
+        let greet = move |mut stream: std::net::TcpStream| {
+            echo_in_parts(&mut stream).unwrap();
+            thread::spawn(move || serve(stream));
+        };
+        run_with(&Echo::of(MESSAGE_BYTES), greet)
+    }
+
+    /// Runs a client against a server that has its connections taken care of so.
+    fn run_with(
+        protocol: &Echo,
+        serve: impl Fn(std::net::TcpStream) + Send + 'static,
+    ) -> io::Result<(u64, Times)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         thread::spawn(move || {
             for stream in listener.incoming().take(CONNECTIONS) {
-                let mut stream = stream.unwrap();
+                let stream = stream.unwrap();
                 stream.set_nodelay(true).unwrap();
-                echo_in_parts(&mut stream).unwrap();
-                thread::spawn(move || serve(stream));
+                serve(stream);
             }
         });
-        let mut client = Client::connect(&PROTOCOL, port, CONNECTIONS)?;
+        let mut client = Client::connect(protocol, port, CONNECTIONS)?;
         client.warm_up()?;
         let answers = client.measure(Instant::now() + WINDOW)?;
         Ok((answers, client.finish()?))
     }
 
     fn receive(stream: &mut std::net::TcpStream) -> io::Result<Vec<u8>> {
-        let mut message = vec![0; PROTOCOL.request.len()];
+        let mut message = vec![0; MESSAGE_BYTES];
         stream.read_exact(&mut message)?;
         Ok(message)
     }
@@ -264,6 +304,19 @@ mod tests {
         let after = latencies.count() - answers;
         assert!(after <= CONNECTIONS as u64, "{after}");
         assert!(latencies.us(0.0) > 0.0);
+    }
+
+    #[test]
+    fn a_message_may_be_larger_than_all_buffers_of_its_socket() {
+        let protocol = Echo::of(16 << 20);
+        let (answers, latencies) = run_with(&protocol, |stream| {
+            let mut reader = stream.try_clone().unwrap();
+            let mut writer = stream;
+            // It reads on only after it has written, so the client has to do both at once.
+            thread::spawn(move || io::copy(&mut reader, &mut writer));
+        })
+        .unwrap();
+        assert!(latencies.count() >= answers.max(1), "{answers}");
     }
 
     #[test]

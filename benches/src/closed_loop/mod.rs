@@ -1,11 +1,15 @@
 //! A closed loop: each connection asks again as soon as it has its answer, so a faster server is
 //! asked more.
 //!
-//! The server is a process of its own, and so is the load ([`client`]), whose case brings the
-//! protocol. The parent brings both together ([`pair`]).
+//! The server is a process of its own, and so is the load, whose case brings the protocol
+//! ([`client`], [`protocol`]) or a program that is one ([`Target::watched`]). The parent brings both
+//! together ([`pair`]).
 
 mod client;
+mod found;
 mod pair;
+mod protocol;
 
-pub(crate) use self::client::Protocol;
-pub(crate) use self::pair::{METRICS, generate_load, host, measure};
+pub(crate) use self::found::{BY_MIB, BY_REQUEST, Used};
+pub(crate) use self::pair::{Target, generate_load, host, measure};
+pub(crate) use self::protocol::{Echo, Protocol, pattern};

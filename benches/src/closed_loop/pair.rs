@@ -5,32 +5,23 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::client::{Client, GRACE, Protocol, WARM_UP};
-use crate::harness::{Case, Measurement, Metric, Turn, process};
+use super::client::{Client, GRACE, WARM_UP};
+use super::found::{Found, Used};
+use super::protocol::Protocol;
+use crate::harness::{Case, Measurement, Turn, process};
 use crate::{child, proc, sys};
-
-/// What is measured on each contender.
-pub(crate) const METRICS: &[Metric] = &[
-    Metric::new("requests", "/s").higher_is_better(),
-    Metric::new("server_cpu", "us/request"),
-    Metric::new("p50", "us"),
-    Metric::new("p99", "us"),
-    Metric::new("p99.9", "us"),
-    // How often a thread of the server went to sleep.
-    Metric::new("switches", "/request"),
-];
 
 /// How long a child may take for what should take it milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the server is, as it says itself and the load is told.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Target {
-    port: u16,
+pub(crate) struct Target {
+    pub(crate) port: u16,
     process: u32,
 }
 
-/// The parent's side: one measurement, in the order of [`METRICS`].
+/// The parent's side: one measurement, in the load's order of the values.
 pub(crate) fn measure(case: &'static Case, turn: Turn) -> Result<Measurement, String> {
     let mut server = process::start(case, turn)?;
     let target: Target = server.expect_json(PATIENCE)?;
@@ -62,34 +53,51 @@ pub(crate) fn host(port: u16) -> Result<Vec<f64>, String> {
     std::process::exit(0)
 }
 
-/// The load's side. The values are in the order of [`METRICS`].
+/// The load's side, for a case whose load is this client with so many connections.
 pub(crate) fn generate_load(
-    protocol: &'static Protocol,
+    protocol: &impl Protocol,
     connections: usize,
     window: Duration,
-) -> Result<Vec<f64>, String> {
-    let run = || -> io::Result<Vec<f64>> {
-        let target: Target = child::next_json()?;
+) -> Result<Found, String> {
+    let run = || -> io::Result<Found> {
+        let target = Target::next()?;
         let mut client = Client::connect(protocol, target.port, connections)?;
         client.warm_up()?;
-        let begin = Mark::of(target.process)?;
-        let answers = client.measure(begin.at + window)?;
-        let end = Mark::of(target.process)?;
+        let measure = || client.measure(Instant::now() + window);
+        let (answers, used) = target.watched(measure)?;
+        let answer_bytes = client.answer_bytes();
         let latencies = client.finish()?;
         if answers == 0 {
             return Err(io::Error::other("no answer came in the whole window"));
         }
-        let answers = answers as f64;
-        Ok(vec![
-            answers / (end.at - begin.at).as_secs_f64(),
-            end.cpu.saturating_sub(begin.cpu).as_secs_f64() * 1e6 / answers,
-            latencies.us(0.5),
-            latencies.us(0.99),
-            latencies.us(0.999),
-            end.switches.saturating_sub(begin.switches) as f64 / answers,
-        ])
+        Ok(Found {
+            answers,
+            answer_bytes,
+            latencies,
+            used,
+        })
     };
     run().map_err(|error| error.to_string())
+}
+
+impl Target {
+    /// The load's side: the server to load.
+    pub(crate) fn next() -> io::Result<Self> {
+        child::next_json()
+    }
+
+    /// Loads the server so, and returns what it used meanwhile.
+    pub(crate) fn watched<T>(self, load: impl FnOnce() -> io::Result<T>) -> io::Result<(T, Used)> {
+        let begin = Mark::of(self.process)?;
+        let found = load()?;
+        let end = Mark::of(self.process)?;
+        let used = Used {
+            elapsed: end.at - begin.at,
+            cpu: end.cpu.saturating_sub(begin.cpu),
+            switches: end.switches.saturating_sub(begin.switches),
+        };
+        Ok((found, used))
+    }
 }
 
 /// What the server had used at a time. The load reads it itself, so that it belongs exactly to the

@@ -24,6 +24,8 @@ pub(crate) struct Case {
     pub(crate) bars: &'static [Bar],
     /// The shortest window that it makes sense in, whatever is asked for.
     pub(crate) window_min: Duration,
+    /// A program that has to be installed. Where it is not, nobody is measured.
+    pub(crate) program: Option<&'static str>,
     pub(crate) measure: Measure,
     /// What the process does that loads the contender's, where the two are not the same.
     pub(crate) load: Option<InChild>,
@@ -154,6 +156,7 @@ impl Template {
             contenders,
             bars,
             window_min: Duration::ZERO,
+            program: None,
             measure: self.measure,
             load: None,
         }

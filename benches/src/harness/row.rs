@@ -1,5 +1,7 @@
 //! What was measured of one contender in one case.
 
+use std::fmt;
+
 use super::case::{Case, Contender, Measurement, Metric};
 use crate::machine::Others;
 use crate::stats::Spread;
@@ -21,8 +23,26 @@ pub(crate) struct Row {
     /// The heuristic of Evenkeel's that is off, if one is.
     pub(crate) without: Option<&'static str>,
     pub(crate) rounds: Vec<Result<Measured, String>>,
-    /// The contender that turned out to be the same, if this one was left out for that.
-    pub(crate) same_as: Option<&'static str>,
+    /// Why it was not measured, where there was no point.
+    pub(crate) left_out: Option<LeftOut>,
+}
+
+/// Why a contender is not measured in a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeftOut {
+    /// This other one turned out to be the same.
+    SameAs(&'static str),
+    /// The case needs this program.
+    NotInstalled(&'static str),
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SameAs(twin) => write!(f, "the same as {twin} here, not run twice"),
+            Self::NotInstalled(program) => write!(f, "{program} is not installed"),
+        }
+    }
 }
 
 impl Row {
@@ -32,7 +52,7 @@ impl Row {
             contender,
             without: None,
             rounds: Vec::new(),
-            same_as: None,
+            left_out: None,
         }
     }
 
@@ -140,6 +160,7 @@ pub(super) mod tests {
             Bar::new("rate", Limit::Absolute(7.0)),
         ],
         window_min: Duration::ZERO,
+        program: None,
         measure: &|_, _| Ok(Measurement::default()),
         load: None,
     };

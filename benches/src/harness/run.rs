@@ -1,5 +1,6 @@
 //! Runs the cases, round by round.
 
+use std::env;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -9,7 +10,7 @@ use super::ablation;
 use super::case::{Case, Measurement, Turn};
 use super::options::RunOptions;
 use super::report::{self, Report};
-use super::row::{Measured, Row};
+use super::row::{LeftOut, Measured, Row};
 use super::select::select;
 use crate::failure::Failure;
 use crate::machine::{Machine, Watch};
@@ -62,7 +63,7 @@ fn run_rounds(rows: &mut [Row], options: &RunOptions) {
     for round in 0..options.rounds {
         for of_case in rows.chunk_by_mut(|one, other| std::ptr::eq(one.case, other.case)) {
             for index in rotation(of_case.len(), round as usize) {
-                of_case[index].same_as = twin_of(&of_case[index], of_case);
+                of_case[index].left_out = left_out(&of_case[index], of_case);
                 measure(&mut of_case[index], options.window, round, &progress);
             }
         }
@@ -83,6 +84,19 @@ fn rotation(contenders: usize, round: usize) -> impl Iterator<Item = usize> {
     (0..contenders).map(move |index| (index + round) % contenders)
 }
 
+/// Whether there is no point in measuring the row, and why.
+fn left_out(row: &Row, of_case: &[Row]) -> Option<LeftOut> {
+    let missing = row.case.program.filter(|program| !is_installed(program));
+    let twin = || twin_of(row, of_case).map(LeftOut::SameAs);
+    missing.map(LeftOut::NotInstalled).or_else(twin)
+}
+
+/// Whether a folder of the search path has this program.
+fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
 /// The contender that was measured already and has turned out to be the same as the row's.
 fn twin_of(row: &Row, of_case: &[Row]) -> Option<&'static str> {
     let twin = row.contender.twin?;
@@ -93,8 +107,8 @@ fn twin_of(row: &Row, of_case: &[Row]) -> Option<&'static str> {
 
 fn measure(row: &mut Row, window: Duration, round: u32, progress: &Progress) {
     let name = row.name();
-    if let Some(twin) = row.same_as {
-        return progress.end(&format!("{name}: the same as {twin} here, not run twice"));
+    if let Some(reason) = row.left_out {
+        return progress.end(&format!("{name}: {reason}"));
     }
     progress.begin(&name);
     let watch = Watch::start();
@@ -154,6 +168,25 @@ mod tests {
         assert!(checked(&NAP, vec![1.0, 2.0].into()).is_ok());
         assert!(checked(&NAP, vec![1.0].into()).is_err());
         assert!(checked(&NAP, vec![1.0, f64::NAN].into()).is_err());
+    }
+
+    #[test]
+    fn a_program_is_installed_if_it_is_in_the_search_path() {
+        assert!(is_installed("sh"));
+        assert!(!is_installed("evenkeel-no-such-program"));
+    }
+
+    #[test]
+    fn a_case_is_left_out_without_its_program() {
+        static NEEDY: Case = Case {
+            program: Some("evenkeel-no-such-program"),
+            ..CASE
+        };
+        let needy = Row::new(&NEEDY, &NEEDY.contenders[0]);
+        let reason = left_out(&needy, &[]).map(|reason| reason.to_string());
+        let expected = "evenkeel-no-such-program is not installed";
+        assert_eq!(reason.as_deref(), Some(expected));
+        assert_eq!(left_out(&row("evenkeel", &[]), &[]), None);
     }
 
     #[test]

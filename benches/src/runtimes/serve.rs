@@ -7,9 +7,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::runtime::Runtime;
 
-/// Size of an echo server's buffer for each connection: there is room for more than comes.
-pub(crate) const BUFFER_BYTES: usize = 1024;
-
 /// Accepts connections until the process ends, with a task for each, and returns the port.
 pub(crate) fn serve<R, F>(
     runtime: &'static R,
@@ -38,10 +35,13 @@ fn listen() -> io::Result<(TcpListener, u16)> {
     Ok((listener, port))
 }
 
-/// A connection that answers with what it is told.
-pub(crate) async fn echo<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
-    let mut buffer = [0; BUFFER_BYTES];
-    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+/// A connection that answers with what it is told, through this buffer.
+pub(crate) async fn echo<S>(mut stream: S, mut buffer: impl AsMut<[u8]>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let buffer = buffer.as_mut();
+    while let Ok(count @ 1..) = stream.read(buffer).await {
         if stream.write_all(&buffer[..count]).await.is_err() {
             return;
         }

@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use crate::closed_loop::{self, METRICS, Protocol, generate_load, host};
+use crate::closed_loop::{self, BY_REQUEST, Protocol, generate_load, host};
 use crate::harness::{Bar, Case, Contender, Limit, Setup, Suite, Template};
 use crate::runtimes::{self, Evenkeel, Runtime, Tokio};
 
@@ -22,15 +22,10 @@ pub(super) const SUITE: Suite = Suite::new(
 
 const CONNECTIONS: usize = 64;
 
-const PROTOCOL: Protocol = Protocol {
-    request: b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    answer_bytes,
-    is_right: |answer| answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(BODY),
-};
-
 const BODY: &[u8] = b"\r\n\r\nhello";
 
-const CONTENDERS: &[Contender] = &[
+/// The server of the hello, on each.
+pub(super) const CONTENDERS: &[Contender] = &[
     Contender::new(Evenkeel::NAME, |setup| {
         serve::<Evenkeel, _>(setup, |stream| {
             converse(stream, evenkeel::hyper::Timer::new())
@@ -45,11 +40,13 @@ const CONTENDERS: &[Contender] = &[
 
 /// All there is to run.
 const CASES: &[Case] = &[Case {
-    load: Some(|setup| generate_load(&PROTOCOL, CONNECTIONS, setup.window)),
+    load: Some(|setup| {
+        generate_load(&Hello, CONNECTIONS, setup.window).map(|found| found.by_request())
+    }),
     ..HTTP.case(
         "hello",
         "64 connections that all ask for the same short text",
-        METRICS,
+        BY_REQUEST,
         CONTENDERS,
         &[Bar::new("requests", Limit::AtLeast(1.1, &["tokio"]))],
     )
@@ -86,20 +83,33 @@ where
     let _ = connection.await;
 }
 
-/// The length of the head, once it is there, and of the body that it announces.
-fn answer_bytes(start: &[u8]) -> Option<usize> {
-    const BLANK: &[u8] = b"\r\n\r\n";
-    let head_bytes = start
-        .windows(BLANK.len())
-        .position(|bytes| bytes == BLANK)?
-        + BLANK.len();
-    let head = std::str::from_utf8(&start[..head_bytes]).ok()?;
-    let body_bytes = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let is_length = name.eq_ignore_ascii_case("content-length");
-        value.trim().parse::<usize>().ok().filter(|_| is_length)
-    })?;
-    Some(head_bytes + body_bytes)
+/// What is asked, and the hello.
+struct Hello;
+
+impl Protocol for Hello {
+    fn request(&self) -> &[u8] {
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    }
+
+    /// The length of the head, once it is there, and of the body that it announces.
+    fn answer_bytes(&self, start: &[u8]) -> Option<usize> {
+        const BLANK: &[u8] = b"\r\n\r\n";
+        let blank = start
+            .windows(BLANK.len())
+            .position(|bytes| bytes == BLANK)?;
+        let head_bytes = blank + BLANK.len();
+        let head = std::str::from_utf8(&start[..head_bytes]).ok()?;
+        let body_bytes = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            let is_length = name.eq_ignore_ascii_case("content-length");
+            value.trim().parse::<usize>().ok().filter(|_| is_length)
+        })?;
+        Some(head_bytes + body_bytes)
+    }
+
+    fn is_right(&self, answer: &[u8]) -> bool {
+        answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(BODY)
+    }
 }
 
 #[cfg(test)]
@@ -111,16 +121,16 @@ mod tests {
     #[test]
     fn the_length_is_told_with_the_head() {
         let head_bytes = ANSWER.len() - 5;
-        assert_eq!(answer_bytes(&ANSWER[..head_bytes - 1]), None);
+        assert_eq!(Hello.answer_bytes(&ANSWER[..head_bytes - 1]), None);
         for end in head_bytes..=ANSWER.len() {
-            assert_eq!(answer_bytes(&ANSWER[..end]), Some(ANSWER.len()));
+            assert_eq!(Hello.answer_bytes(&ANSWER[..end]), Some(ANSWER.len()));
         }
     }
 
     #[test]
     fn only_the_hello_is_right() {
-        assert!((PROTOCOL.is_right)(ANSWER));
-        assert!(!(PROTOCOL.is_right)(&ANSWER[..ANSWER.len() - 1]));
-        assert!(!(PROTOCOL.is_right)(b"HTTP/1.1 500 No\r\n\r\nhello"));
+        assert!(Hello.is_right(ANSWER));
+        assert!(!Hello.is_right(&ANSWER[..ANSWER.len() - 1]));
+        assert!(!Hello.is_right(b"HTTP/1.1 500 No\r\n\r\nhello"));
     }
 }

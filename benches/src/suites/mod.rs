@@ -1,5 +1,7 @@
 //! The table of the suites, which has a file or a folder for each. Nothing below knows it.
 
+mod bulk;
+mod clients;
 mod echo;
 mod handlers;
 mod http;
@@ -17,10 +19,12 @@ pub(crate) static SUITES: &[Suite] = &[
     mixed::SUITE,
     micro::SUITE,
     echo::SUITE,
+    bulk::SUITE,
     timers::SUITE,
     memory::SUITE,
     idle::SUITE,
     http::SUITE,
+    clients::SUITE,
     starve::SUITE,
     handlers::SUITE,
 ];

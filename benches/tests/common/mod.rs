@@ -15,8 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Runs the harness, and kills it if it hangs.
 pub(crate) fn harness(arguments: &[&str]) -> Output {
+    harness_with(&[], arguments)
+}
+
+/// [`harness`] with these variables in its environment.
+pub(crate) fn harness_with(environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let mut process = Command::new(env!("CARGO_BIN_EXE_evenkeel-bench"))
         .args(arguments)
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -5,7 +5,7 @@ use std::fmt;
 use super::super::ablation::{Effect, effect, split};
 use super::super::case::Metric;
 use super::super::row::{Row, by_case};
-use super::columns::write_failures;
+use super::columns::write_missing;
 use super::lines::heading;
 use super::table::Table;
 use crate::stats::{Spread, short};
@@ -23,7 +23,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, rows: &[Row], heuristics: &[&str
         let gap = if index > 0 { "\n" } else { "" };
         write!(f, "{gap}{table}")?;
     }
-    write_failures(f, rows)
+    write_missing(f, rows)
 }
 
 /// The columns before those of the heuristics: case, metric, unit, median with everything on.

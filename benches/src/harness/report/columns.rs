@@ -8,10 +8,10 @@ use super::super::verdict::{Verdict, describe, judge};
 use super::table::Table;
 use crate::stats::{Spread, short};
 
-/// Writes the rows of a suite, and what failed.
+/// Writes the rows of a suite, and what is missing in them.
 pub(super) fn write(f: &mut fmt::Formatter<'_>, rows: &[Row], rounds: u32) -> fmt::Result {
     write!(f, "{}", table(rows, rounds))?;
-    write_failures(f, rows)
+    write_missing(f, rows)
 }
 
 /// The columns before those of the contenders: case, metric, unit.
@@ -118,11 +118,15 @@ fn judgement(bar: &Bar, case: &Case, rows: &[Row], rounds: u32) -> [String; 3] {
     [found, describe(bar, case), verdict.to_owned()]
 }
 
-pub(super) fn write_failures(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+/// What failed, and what was left out.
+pub(super) fn write_missing(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     for row in rows {
+        let (name, who, rounds) = (row.case.name, row.who(), row.rounds.len());
         let failures = row.failures().count();
+        if let Some(reason) = row.left_out {
+            writeln!(f, "{name} on {who}: {reason}")?;
+        }
         if let Some(failure) = row.failures().next() {
-            let (name, who, rounds) = (row.case.name, row.who(), row.rounds.len());
             writeln!(
                 f,
                 "{name} on {who} failed in {failures} of {rounds} rounds: {failure}"

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::ablation::{effect, split};
 use super::super::case::{Bar, Case};
-use super::super::row::{Measured, Row, by_case};
+use super::super::row::{LeftOut, Measured, Row, by_case};
 use super::super::verdict::{describe, judge};
 use super::data::Report;
 use crate::peers;
@@ -49,8 +49,10 @@ fn contender(row: &Row) -> Value {
         "rounds": rounds.collect::<Vec<_>>(),
         "failures": row.failures().collect::<Vec<_>>(),
     });
-    if let Some(twin) = row.same_as {
-        contender["same_as"] = twin.into();
+    match row.left_out {
+        Some(LeftOut::SameAs(twin)) => contender["same_as"] = twin.into(),
+        Some(LeftOut::NotInstalled(program)) => contender["not_installed"] = program.into(),
+        None => {}
     }
     contender
 }

@@ -46,8 +46,8 @@ fn write_case(f: &mut fmt::Formatter<'_>, rows: &[Row], rounds: u32) -> fmt::Res
 
 fn write_row(f: &mut fmt::Formatter<'_>, row: &Row, rounds: u32) -> fmt::Result {
     let (case, name) = (row.case, row.contender.name);
-    if let Some(twin) = row.same_as {
-        return writeln!(f, "{name:<NAME_WIDTH$} as {twin}, which is the same here");
+    if let Some(reason) = row.left_out {
+        return writeln!(f, "{name:<NAME_WIDTH$} {reason}");
     }
     if let Some(failure) = row.failures().next() {
         writeln!(f, "{name:<NAME_WIDTH$} failed: {failure}")?;

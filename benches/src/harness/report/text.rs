@@ -131,6 +131,7 @@ mod tests {
 
     use super::super::super::case::EVENKEEL;
     use super::super::super::options::RunOptions;
+    use super::super::super::row::LeftOut;
     use super::super::super::row::tests::{NAP, QUIET, SILENT, failed, row, without};
     use super::*;
     use crate::machine::Machine;
@@ -261,12 +262,26 @@ mod tests {
     #[test]
     fn what_a_twin_came_to_is_said_once() {
         let mut twin = row("tokio", &[]);
-        twin.same_as = Some(EVENKEEL);
+        twin.left_out = Some(LeftOut::SameAs(EVENKEEL));
         let (text, json) = report(Layout::Lines, &[row("evenkeel", &[9.0]), twin], 1);
-        assert!(lines_from(&text, "tokio")[0].contains("as evenkeel"));
+        assert!(lines_from(&text, "tokio")[0].contains("the same as evenkeel"));
         let contenders = &json["cases"][0]["contenders"];
         assert_eq!(contenders["tokio"]["same_as"], EVENKEEL);
         assert!(contenders["evenkeel"].get("same_as").is_none());
+    }
+
+    #[test]
+    fn a_program_that_is_not_installed_is_no_failure() {
+        let mut row = row("evenkeel", &[]);
+        row.left_out = Some(LeftOut::NotInstalled("wrk"));
+        let (text, json) = report(Layout::Columns, &[row], 1);
+        assert!(
+            text.contains("nap on evenkeel: wrk is not installed"),
+            "{text}"
+        );
+        assert!(lines_from(&text, "nap")[0].ends_with("not measured"));
+        let contender = &json["cases"][0]["contenders"]["evenkeel"];
+        assert_eq!(contender["not_installed"], "wrk");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //!
 //! Beside the runtimes, monoio ([`monoio`]) and a raw epoll loop as the floor ([`epoll`]).
 
-mod epoll;
 mod monoio;
 
-use crate::closed_loop::{self, METRICS, Protocol, generate_load, host};
+use crate::closed_loop::{self, BY_REQUEST, Echo, generate_load, host};
+use crate::epoll;
 use crate::harness::{Bar, Case, Contender, Limit, Setup, Suite, Template};
 use crate::runtimes::{self, Evenkeel, On, Runtime, Smol, Tokio, Workload};
 
@@ -19,40 +19,32 @@ pub(super) const SUITE: Suite = Suite::new(
 /// Size of a request, and of its answer.
 const MESSAGE_BYTES: usize = 64;
 
-/// What goes there and back.
-const MESSAGE: [u8; MESSAGE_BYTES] = {
-    let mut message = [0; MESSAGE_BYTES];
-    let mut index = 0;
-    while index < MESSAGE_BYTES {
-        message[index] = index as u8;
-        index += 1;
-    }
-    message
-};
+/// Size of the server's buffer for each connection: there is room for more than comes.
+const BUFFER_BYTES: usize = 1024;
 
-const PROTOCOL: Protocol = Protocol {
-    request: &MESSAGE,
-    answer_bytes: |_| Some(MESSAGE_BYTES),
-    is_right: |answer| answer == MESSAGE,
-};
+struct Server;
 
-struct Echo;
-
-impl Workload for Echo {
+impl Workload for Server {
     fn run<R: Runtime>(setup: &Setup) -> Result<Vec<f64>, String> {
         let runtime = runtimes::start::<R>(&setup.options)?;
         host(runtimes::serve(runtime, |stream| {
-            runtimes::echo(R::io(stream))
+            runtimes::echo(R::io(stream), [0; BUFFER_BYTES])
         })?)
     }
 }
 
+/// So many connections that each have a message under way.
+fn load<const CONNECTIONS: usize>(setup: &Setup) -> Result<Vec<f64>, String> {
+    let protocol = Echo::of(MESSAGE_BYTES);
+    generate_load(&protocol, CONNECTIONS, setup.window).map(|found| found.by_request())
+}
+
 const CONTENDERS: &[Contender] = &[
-    On::<Echo>::runtime::<Evenkeel>(),
-    On::<Echo>::runtime::<Tokio>(),
-    On::<Echo>::runtime::<Smol>(),
+    On::<Server>::runtime::<Evenkeel>(),
+    On::<Server>::runtime::<Tokio>(),
+    On::<Server>::runtime::<Smol>(),
     Contender::new("monoio", |_| host(monoio::serve()?)),
-    Contender::new("epoll", |_| host(epoll::serve()?)),
+    Contender::new("epoll", |_| host(epoll::serve(BUFFER_BYTES)?)),
 ];
 
 const ECHO: Template = Template {
@@ -63,21 +55,21 @@ const ECHO: Template = Template {
 /// All there is to run, in this order.
 const CASES: &[Case] = &[
     Case {
-        load: Some(|setup| generate_load(&PROTOCOL, 1, setup.window)),
+        load: Some(load::<1>),
         ..ECHO.case(
             "1_connection",
             "one connection: the way there and back",
-            METRICS,
+            BY_REQUEST,
             CONTENDERS,
             &[Bar::new("p50", Limit::AtMost(1.05, &["tokio"]))],
         )
     },
     Case {
-        load: Some(|setup| generate_load(&PROTOCOL, 64, setup.window)),
+        load: Some(load::<64>),
         ..ECHO.case(
             "64_connections",
             "64 connections: as many requests as the machine can take",
-            METRICS,
+            BY_REQUEST,
             CONTENDERS,
             &[
                 Bar::new("server_cpu", Limit::AtMost(1.10, &["epoll"])),
@@ -86,11 +78,11 @@ const CASES: &[Case] = &[
         )
     },
     Case {
-        load: Some(|setup| generate_load(&PROTOCOL, 512, setup.window)),
+        load: Some(load::<512>),
         ..ECHO.case(
             "512_connections",
             "512 connections: how evenly they are served",
-            METRICS,
+            BY_REQUEST,
             CONTENDERS,
             &[Bar::new("p99", Limit::AtMost(0.5, &["tokio"]))],
         )

@@ -10,7 +10,7 @@ use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
 use monoio::{FusionDriver, RuntimeBuilder};
 
-use crate::runtimes::BUFFER_BYTES;
+use super::BUFFER_BYTES;
 
 /// Serves until the process ends, and returns the port.
 pub(super) fn serve() -> Result<u16, String> {

@@ -67,6 +67,7 @@ fn case(spec: Spec, form: Form) -> Case {
         bars,
         window_min: spec.window_min(form, grid::cpus()),
         measure: Box::leak(Box::new(measure)),
+        program: None,
         load: None,
     }
 }
