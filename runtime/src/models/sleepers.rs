@@ -196,6 +196,52 @@ fn the_last_one_to_sleep_goes_to_the_driver() {
     });
 }
 
+/// A worker in reserve leaves the driver to another, which falls asleep at the same time, and finds
+/// the driver taken if the first just looks at it: one of them is there in the end.
+///
+/// Caught: `notify_another` that may choose the caller.
+#[test]
+fn one_in_reserve_leaves_the_driver_to_another() {
+    explore(None, || {
+        let sleep = Arc::new(Idle::new(2));
+        let driver = Arc::new(AtomicBool::new(false));
+        let parker = Arc::new(Notify::new());
+        let other = thread::spawn({
+            let (sleep, driver, parker) = (sleep.clone(), driver.clone(), parker.clone());
+            move || {
+                sleep.fall_asleep(1, false);
+                let is_in_driver = || !driver.swap(true, Ordering::AcqRel);
+                if !is_in_driver() {
+                    // Deadlocks here if nobody is in the driver.
+                    parker.wait();
+                    sleep.wake_up(1);
+                    sleep.fall_asleep(1, true);
+                    driver.store(true, Ordering::Release);
+                }
+            }
+        });
+        sleep.fall_asleep(0, false);
+        sleep.begin_reserve(0);
+        if !driver.swap(true, Ordering::AcqRel) {
+            driver.store(false, Ordering::Release);
+            match sleep.notify_another(0, Some(LatencyCritical::assume())) {
+                Some(worker) => {
+                    assert_eq!(worker, 1, "itself");
+                    parker.notify();
+                }
+                None => {
+                    sleep.end_standby(0);
+                    driver.store(true, Ordering::Release);
+                    // The other one, once it has found that taken, waits until there is work.
+                    parker.notify();
+                }
+            }
+        }
+        other.join().unwrap();
+        assert!(driver.load(Ordering::Acquire), "nobody is in the driver");
+    });
+}
+
 /// A little work is submitted while one worker is on standby and the other falls asleep: it is left
 /// to the latter only if that one comes to look. (The one on standby does not, here: that is about
 /// parallelism.)

@@ -57,6 +57,10 @@
 //! Both only if the submitter sees any worker awake after its fence: that one looks at everything
 //! once more before it sleeps, so nothing is left. Parallelism is lost, for a millisecond at most.
 //!
+//! A worker in reserve does not take the driver, or events would wake it first of all: it wakes one
+//! that is not, which finds nothing and goes there, and sleeps elsewhere itself. It goes there if
+//! all others are in reserve or awake.
+//!
 //! The worker at the driver is the last one to fall asleep: one that sees another awake, after its
 //! bit is set and after the fence, may sleep elsewhere. Of two that fall asleep at once, one sees
 //! the other's bit.
@@ -144,6 +148,22 @@ impl Idle {
         fence(Ordering::SeqCst);
         let take = |word, bit| self.take(word, bit, critical);
         let worker = self.scan(first, eligible, take)?;
+        self.count_claimed(critical);
+        Some(worker)
+    }
+
+    /// As [`notify`](Idle::notify), for a worker that is to take the caller's place: one that is not
+    /// in reserve, whatever else is so.
+    pub(crate) fn notify_another(
+        &self,
+        first: usize,
+        critical: Option<LatencyCritical<'_>>,
+    ) -> Option<usize> {
+        fence(Ordering::SeqCst);
+        let not_in_reserve = |word| !self.reserve.word(word);
+        let worker = self.scan(first, not_in_reserve, |word, bit| {
+            self.take(word, bit, critical)
+        })?;
         self.count_claimed(critical);
         Some(worker)
     }
@@ -276,7 +296,12 @@ impl Idle {
         self.standby.set(worker);
     }
 
-    /// The caller is not on standby any more.
+    /// The caller, who has called [`fall_asleep`](Idle::fall_asleep), is woken last from now on.
+    pub(crate) fn begin_reserve(&self, worker: usize) {
+        self.reserve.set(worker);
+    }
+
+    /// The caller is not on standby any more, nor in reserve.
     pub(crate) fn end_standby(&self, worker: usize) {
         self.standby.clear(worker);
         self.reserve.clear(worker);
@@ -431,6 +456,17 @@ mod tests {
         sleep.begin_standby(1, true);
         sleep.begin_standby(2, true);
         assert_eq!(claim(&sleep, 1, None, false), Some(1), "nobody is awake");
+    }
+
+    #[test]
+    fn another_is_one_that_is_not_in_reserve() {
+        let another = |sleep: &Idle| sleep.notify_another(0, Some(LatencyCritical::assume()));
+        let sleep = asleep(3, &[0, 1, 2]);
+        sleep.begin_reserve(0);
+        sleep.begin_reserve(1);
+        assert_eq!(another(&sleep), Some(2));
+        assert_eq!(another(&sleep), None, "it is claimed");
+        assert!(!sleep.is_asleep(2) && sleep.is_asleep(1));
     }
 
     #[test]

@@ -119,6 +119,10 @@ impl Worker<'_> {
         let parker = &self.seat().parker;
         let timeout = clock::timeout(deadline_ns);
         let unpolled = match how_to_wait(seen) {
+            Wait::InDriver if seen.in_reserve => {
+                self.park_in_reserve(timeout);
+                return false;
+            }
             Wait::InDriver => {
                 self.park(timeout);
                 // Nothing new is known of the others.
@@ -182,6 +186,23 @@ impl Worker<'_> {
             before = now;
         }
         false
+    }
+
+    /// Leaves the driver to another worker, which others do not keep from its core, and sleeps
+    /// until nobody else is left to wake.
+    fn park_in_reserve(&self, timeout: Option<Duration>) {
+        let lane = self.lane();
+        lane.idle.begin_reserve(self.index());
+        let is_free = lane
+            .driver
+            .as_ref()
+            .is_some_and(|lock| lock.try_lock().is_some());
+        if is_free && !lane.wake_another(self.origin()) {
+            lane.idle.end_standby(self.index());
+            return self.park(timeout);
+        }
+        self.seat().parker.park(timeout);
+        lane.idle.end_standby(self.index());
     }
 
     /// Sleeps: in the IO driver if nobody else is there, which makes this the worker that handles

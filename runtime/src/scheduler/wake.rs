@@ -42,6 +42,14 @@ impl Lane {
         }
     }
 
+    /// Wakes a worker that is not in reserve, for the place of the calling one. False if there is
+    /// none that sleeps.
+    pub(super) fn wake_another(&self, origin: Origin<'_>) -> bool {
+        let worker = self.idle.notify_another(origin.near, origin.critical);
+        worker.into_iter().for_each(|worker| self.unpark(worker));
+        worker.is_some()
+    }
+
     /// Wakes a worker that sleeps, if there is one and none is on its way already. It finds its
     /// work itself.
     pub(crate) fn wake_somebody(&self, caller: &Caller<'_>) {

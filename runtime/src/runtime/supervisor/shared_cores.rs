@@ -151,7 +151,8 @@ fn uses(from: &Sample, to: &Sample) -> Vec<Use> {
     (0..to.busy.len()).map(of_worker).collect()
 }
 
-/// Who is in reserve from now on. Never all: somebody has to do the work.
+/// Who is in reserve from now on. Never all: somebody has to do the work, on the core where others
+/// take the least.
 fn judge(reserve: &mut [bool], uses: &[Use]) {
     for (reserve, Use { io, others }) in reserve.iter_mut().zip(uses) {
         *reserve = if *reserve {
@@ -161,7 +162,11 @@ fn judge(reserve: &mut [bool], uses: &[Use]) {
         };
     }
     if reserve.iter().all(|reserve| *reserve) {
-        reserve.fill(false);
+        let others = uses.iter().map(|of_core| of_core.others).enumerate();
+        let least = others.min_by(|(_, one), (_, other)| one.total_cmp(other));
+        if let Some((least, _)) = least {
+            reserve[least] = false;
+        }
     }
 }
 
@@ -210,12 +215,9 @@ mod tests {
 
     #[test]
     fn somebody_is_left() {
-        let mut reserve = [true, false];
-        let contended = Use {
-            io: 0.5,
-            others: 0.5,
-        };
-        judge(&mut reserve, &[contended, contended]);
-        assert_eq!(reserve, [false, false]);
+        let mut reserve = [false, false, true];
+        let contended = |others| Use { io: 0.5, others };
+        judge(&mut reserve, &[0.6, 0.5, 0.7].map(contended));
+        assert_eq!(reserve, [true, false, true]);
     }
 }
