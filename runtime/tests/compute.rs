@@ -573,8 +573,12 @@ mod first_use {
             if cfg!(feature = "tokio-rt") {
                 without.push("lazy-tokio");
             }
-            until(|| thread_names("lazy").len() == without.len());
-            assert_eq!(thread_names("lazy"), without);
+            until(|| {
+                let mut names = thread_names("lazy");
+                // There is a spare if the driver thread has seen a worker in a poll.
+                names.retain(|name| !name.starts_with("lazy-spr-"));
+                names == without
+            });
             let dump = runtime.handle().dump().to_string();
             assert_eq!(dump.matches("has no thread yet").count(), 2, "{dump}");
 

@@ -15,7 +15,9 @@ use evenkeel::time::Duration;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering};
 use support::{Live, foreign_block_on, until};
-use takeover_support::{Stuck, builder_with, on, until_nobody_is_displaced};
+use takeover_support::{
+    Stuck, builder_with, on, threads, threads_after_first_task, until_nobody_is_displaced,
+};
 
 /// The system's allocator, and how many bytes it has given and not got back.
 struct Counting;
@@ -39,10 +41,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").unwrap().count()
-}
 
 /// Takeovers of all kinds of polls: the first and later ones, that end, wait or panic, in tasks
 /// that are then polled elsewhere, and of the worker's own will.
@@ -120,8 +118,7 @@ fn thousands_of_takeovers_leave_nothing_behind() {
         let live = Live::new();
         let wanted = std::env::var("EVENKEEL_LEAK_TAKEOVERS").ok();
         let wanted: u64 = wanted.map_or(3_000, |wanted| wanted.parse().expect("a number"));
-        foreign_block_on(runtime.spawn(async {})).unwrap();
-        let threads_before = threads();
+        let threads_before = threads_after_first_task(&runtime);
         let live_bytes = [(); PHASES].map(|()| {
             takeovers(&runtime, &live, wanted / PHASES as u64);
             settle(&runtime, &live, threads_before);

@@ -11,23 +11,10 @@ use evenkeel::time::{Duration, sleep};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::{Gate, foreign_block_on, until};
-use takeover_support::{End, Stuck, builder_without_own_lanes, join_all, on, stick_all_but};
-
-fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").unwrap().count()
-}
-
-/// The thread of tokio's context is made once the first task is polled, though not before that.
-fn has_thread_of_tokio() -> bool {
-    let threads = std::fs::read_dir("/proc/self/task").unwrap();
-    let names = threads.filter_map(|thread| {
-        // It may have ended.
-        std::fs::read_to_string(thread.ok()?.path().join("comm")).ok()
-    });
-    names
-        .into_iter()
-        .any(|name| name.trim_end().ends_with("-tokio"))
-}
+use takeover_support::{
+    End, Stuck, builder_without_own_lanes, join_all, on, stick_all_but, threads,
+    threads_after_first_task,
+};
 
 #[test]
 fn after_a_storm_of_takeovers_the_threads_are_those_of_before() {
@@ -43,10 +30,8 @@ fn after_a_storm_of_takeovers_the_threads_are_those_of_before() {
             stops.fetch_add(1, Ordering::SeqCst);
         });
     on(builder, move |runtime| {
-        foreign_block_on(runtime.spawn(async {})).unwrap();
+        let before = threads_after_first_task(&runtime);
         until(|| started.load(Ordering::SeqCst) >= 2);
-        until(|| has_thread_of_tokio() || !cfg!(feature = "tokio-rt"));
-        let before = threads();
         for how in [Stuck::Blocks, Stuck::Computes, Stuck::Blocks] {
             // Thirty polls at once, with thirty threads more to follow them.
             let (end, mut stuck) = (End::new(), Vec::new());

@@ -170,6 +170,33 @@ pub(crate) fn until_nobody_is_displaced(metrics: &RuntimeMetrics) {
     until(|| metrics.num_displaced_threads() == 0);
 }
 
+/// How many threads the process has.
+#[cfg(target_os = "linux")]
+pub(crate) fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// The same after the first task, once the thread is there that it has made: that of tokio's
+/// context, which the driver thread starts when it next looks, and that stays.
+#[cfg(target_os = "linux")]
+pub(crate) fn threads_after_first_task(runtime: &Runtime) -> usize {
+    foreign_block_on(runtime.spawn(async {})).unwrap();
+    until(|| has_thread_of_tokio() || !cfg!(feature = "tokio-rt"));
+    threads()
+}
+
+#[cfg(target_os = "linux")]
+fn has_thread_of_tokio() -> bool {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = threads.filter_map(|thread| {
+        // It may have ended.
+        std::fs::read_to_string(thread.ok()?.path().join("comm")).ok()
+    });
+    names
+        .into_iter()
+        .any(|name| name.trim_end().ends_with("-tokio"))
+}
+
 /// For both ways to be stuck: runs `body` on a runtime with one worker. No task is moved elsewhere.
 #[track_caller]
 pub(crate) fn each_way(body: impl Fn(Runtime, Stuck) + Copy + Send + 'static) {
