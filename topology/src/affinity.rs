@@ -37,14 +37,16 @@ pub fn thread_cpus(id: u32) -> Option<CpuSet> {
 ///
 /// The quota is the least of those of the process's cgroup and of the groups above that. What it
 /// has beyond whole CPUs is left out, since a worker more would use it up and have all of them
-/// stand still for the rest of each period. The groups are those of the first call. The remark
-/// about pinned callers at [`allowed_cpus`] holds.
+/// stand still for the rest of each period. It is read at the first call; [`QuotaGroups`] says what
+/// it is now. The remark about pinned callers at [`allowed_cpus`] holds.
 pub fn parallelism() -> usize {
-    static GROUPS: OnceLock<QuotaGroups> = OnceLock::new();
-    let groups = GROUPS.get_or_init(QuotaGroups::of_process);
+    static QUOTA: OnceLock<usize> = OnceLock::new();
     let whole_cpus = |quota: CpuQuota| (quota.cpus as usize).max(1);
-    let quota = groups.quota().map_or(usize::MAX, whole_cpus);
-    allowed_cpus().len().min(quota)
+    let read = || {
+        let quota = QuotaGroups::of_process().quota();
+        quota.map_or(usize::MAX, whole_cpus)
+    };
+    allowed_cpus().len().min(*QUOTA.get_or_init(read))
 }
 
 /// Pins the calling thread to `cpu`; says whether the system accepted.
