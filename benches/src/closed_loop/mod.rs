@@ -2,8 +2,8 @@
 //! asked more.
 //!
 //! The server is a process of its own, and so is the load, whose case brings the protocol
-//! ([`client`], [`protocol`]) or a program that is one ([`Target::watched`]). The parent brings both
-//! together ([`pair`]).
+//! ([`client`], [`protocol`]) or a program that is one ([`Target::watched`]). The parent brings
+//! both together ([`pair`]).
 
 mod client;
 mod found;

@@ -152,8 +152,8 @@ impl Idle {
         Some(worker)
     }
 
-    /// As [`notify`](Idle::notify), for a worker that is to take the caller's place: one that is not
-    /// in reserve, whatever else is so.
+    /// As [`notify`](Idle::notify), for a worker that is to take the caller's place: one that is
+    /// not in reserve, whatever else is so.
     pub(crate) fn notify_another(
         &self,
         first: usize,
