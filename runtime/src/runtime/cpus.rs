@@ -34,8 +34,16 @@ impl Cpus {
     /// The CPU of an IO worker, and of the compute worker beside it. `None` if they are not pinned,
     /// or the process may not use that CPU now.
     pub(super) fn of_worker(&self, worker: usize) -> Option<usize> {
+        self.of_worker_within(worker, self.allowed().as_ref())
+    }
+
+    /// The same, where it is known already what the process may use.
+    pub(super) fn of_worker_within(
+        &self,
+        worker: usize,
+        allowed: Option<&CpuSet>,
+    ) -> Option<usize> {
         let cpu = self.plan.cpu(worker % self.plan.workers())?;
-        let allowed = self.allowed();
         allowed
             .is_none_or(|allowed| allowed.contains(cpu))
             .then_some(cpu)

@@ -163,8 +163,10 @@ impl Handle {
     /// The CPU of each IO worker, or `None` for a worker that is not pinned, or not any more
     /// because the CPUs that the process may use were changed.
     pub fn pinned_cpus(&self) -> Vec<Option<usize>> {
+        let cpus = &self.shared.cpus;
+        let allowed = cpus.allowed();
         (0..self.shared.io.workers())
-            .map(|worker| self.shared.cpus.of_worker(worker))
+            .map(|worker| cpus.of_worker_within(worker, allowed.as_ref()))
             .collect()
     }
 

@@ -152,20 +152,14 @@ impl Idle {
         Some(worker)
     }
 
-    /// As [`notify`](Idle::notify), for a worker that is to take the caller's place: one that is
-    /// not in reserve, whatever else is so.
+    /// As [`notify_among`](Idle::notify_among), for a worker that is to take the caller's place:
+    /// one that is not in reserve, whatever else is so.
     pub(crate) fn notify_another(
         &self,
         first: usize,
         critical: Option<LatencyCritical<'_>>,
     ) -> Option<usize> {
-        fence(Ordering::SeqCst);
-        let not_in_reserve = |word| !self.reserve.word(word);
-        let worker = self.scan(first, not_in_reserve, |word, bit| {
-            self.take(word, bit, critical)
-        })?;
-        self.count_claimed(critical);
-        Some(worker)
+        self.notify_among(first, |word| !self.reserve.word(word), critical)
     }
 
     /// Claims a worker, or just chooses it. False if somebody else has claimed it, or it is awake.

@@ -38,7 +38,7 @@ impl AffinityWatch {
                 let Some(thread) = lane.thread_id(worker) else {
                     continue;
                 };
-                let cpu = shared.cpus.of_worker(worker);
+                let cpu = shared.cpus.of_worker_within(worker, Some(&allowed));
                 let anywhere = [&allowed, &self.before];
                 let wanted = wanted(cpu, anywhere, thread_cpus(thread));
                 if let Some(cpus) = wanted {
