@@ -81,6 +81,12 @@ const BESIDE_JOBS: &[Contender] = &[
     Contender::new("tokio+rayon-nice19", |setup| {
         serve(setup, Tokio::new, Background::RAYON_NICE_19)
     }),
+    Contender::new("tokio+tokio10", |setup| {
+        serve(setup, Tokio::new, Background::TOKIO_NICE_10)
+    }),
+    Contender::new("tokio+tokioidle", |setup| {
+        serve(setup, Tokio::new, Background::TOKIO_IDLE)
+    }),
     Contender::new("smol+unblock", |setup| {
         serve(setup, Smol::new, Background::COMPUTE)
     }),
