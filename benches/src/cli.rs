@@ -7,6 +7,7 @@ use std::time::Duration;
 use evenkeel::runtime::Tuning;
 use lexopt::prelude::*;
 
+use crate::cpus::Cpus;
 use crate::harness::{Case, Form, Options, RunOptions, Setup, Suite};
 use crate::open_loop::ClientOptions;
 use crate::suites::{self, SUITES};
@@ -122,6 +123,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
         window: window.or(default_window).expect("there is a suite"),
         rounds: rounds.or(default_rounds).expect("there is a suite"),
         suites,
+        cpus: Box::leak(Box::new(Cpus::of_process())),
         json,
     }))
 }

@@ -8,6 +8,7 @@
 mod child;
 mod cli;
 mod closed_loop;
+mod cpus;
 mod epoll;
 mod failure;
 mod harness;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::setup::Setup;
+use crate::cpus::Cpus;
 use crate::stats::short;
 
 /// The contender that all bars are about.
@@ -65,6 +66,7 @@ pub(crate) struct Turn {
     pub(crate) window: Duration,
     /// From 0. What is left to chance is the same for all contenders of a round.
     pub(crate) round: u32,
+    pub(crate) cpus: &'static Cpus,
 }
 
 /// What a measurement found.

@@ -72,6 +72,7 @@ pub(crate) fn measure(case: &Case, contender: &str, setup: &Setup) -> Result<(),
 mod tests {
     use super::super::row::tests::NAP;
     use super::*;
+    use crate::cpus::Cpus;
 
     #[test]
     fn a_child_is_told_the_heuristic_that_is_off() {
@@ -80,6 +81,7 @@ mod tests {
             without: None,
             window: Duration::from_millis(1500),
             round: 0,
+            cpus: Box::leak(Box::new(Cpus { of_server: 2 })),
         };
         let told = ["--case", "micro/nap", "--on", "evenkeel", "--secs", "1.5"];
         assert_eq!(arguments("evenkeel", &NAP, turn), told);

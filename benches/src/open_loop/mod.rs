@@ -17,11 +17,11 @@ mod session;
 mod traffic;
 mod work;
 
-pub(crate) use self::background::{Background, inline_jobs, repeat};
+pub(crate) use self::background::{Background, inline_jobs, jobs_in_flight, repeat};
 pub(crate) use self::client::{ClientOptions, GRACE, client};
 pub(crate) use self::column::{ANSWERED, Column, JOBS, P50, P90, P99, metrics, values};
 pub(crate) use self::message::MESSAGE_BYTES;
 pub(crate) use self::server::{Handler, serve};
 pub(crate) use self::session::{Outcome, Plan, run};
-pub(crate) use self::traffic::{Arrivals, Burst, CONNECTIONS, Rate, Traffic, Work};
+pub(crate) use self::traffic::{Arrivals, Burst, Rate, Traffic, Work, connections};
 pub(crate) use self::work::CountedWork;

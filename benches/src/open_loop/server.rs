@@ -96,6 +96,7 @@ pub(crate) fn serve<R: Runtime>(
         // What the handlers write is no failure.
         sys::discard_stderr().map_err(|error| error.to_string())?;
     }
+    sys::raise_file_limit().map_err(|error| error.to_string())?;
     let runtime = runtimes::start_by(new, &setup.options)?;
     let port = runtimes::serve(runtime, move |stream| {
         converse(R::io(stream), orders.spin, orders.handler)

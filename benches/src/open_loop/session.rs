@@ -27,6 +27,9 @@ pub(crate) struct Plan {
 /// What came of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
+    /// How many CPUs of the server the load was made for.
+    pub(crate) cpus: usize,
+    pub(crate) connections: usize,
     #[serde(flatten)]
     pub(crate) latencies: Latencies,
     /// In the order of the traffic's works.
@@ -71,6 +74,8 @@ pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, Strin
     let elapsed_s = end.elapsed_s - begin.elapsed_s;
     let work = begin.work.zip(end.work);
     Ok(Outcome {
+        cpus: turn.cpus.of_server,
+        connections: plan.traffic.connections,
         latencies: seen.latencies,
         by_work: seen.by_work,
         backlog_ms: seen.backlog_ms,

@@ -1,5 +1,5 @@
-//! The suite `mixed`, the main job: an echo server with 64 connections and CPU work beside them,
-//! under an open loop.
+//! The suite `mixed`, the main job: an echo server with CPU work beside its connections, under an
+//! open loop. What comes in and what is in flight goes with the CPUs that the server may use.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::harness::{Bar, Case, Contender, EVENKEEL, Layout, Limit, Metric, Row,
 use crate::harness::{InChild, Measurement, Turn, Twin};
 use crate::machine::Fact;
 use crate::open_loop::{self, ANSWERED, Background, Column, Handler, JOBS, Outcome, Plan, serve};
-use crate::open_loop::{CONNECTIONS, GRACE, MESSAGE_BYTES, Rate, Traffic, metrics};
+use crate::open_loop::{GRACE, MESSAGE_BYTES, Traffic, jobs_in_flight, metrics};
 use crate::runtimes::{Evenkeel, Runtime, Smol, Tokio};
 use crate::stats::short;
 
@@ -24,9 +24,6 @@ pub(super) const SUITE: Suite = Suite {
         |_| CASES,
     )
 };
-
-/// CPU jobs in flight, always, and tasks that sleep.
-const JOBS_IN_FLIGHT: usize = 8;
 
 const COLUMNS: &[Column; 7] = &[
     latency("p50", |seen| answered(seen, seen.latencies.p50_us)),
@@ -141,14 +138,14 @@ const fn unpinned(run: InChild) -> Contender {
 
 const MIXED: Template = Template {
     suite: "mixed",
-    measure: &|case, turn| measure(case, turn, 2_000, 0, false),
+    measure: &|case, turn| measure(case, turn, 1_000, 0, false),
 };
 
 /// The cases, in the table's order.
 const CASES: &[Case] = &[
     MIXED.case(
         "light",
-        "2,000 requests/s with no work in the handler; 8 CPU jobs of 20 ms in flight",
+        "for two CPUs: 2,000 requests/s with no work in the handler, 8 CPU jobs of 20 ms in flight",
         METRICS,
         BESIDE_JOBS,
         &[
@@ -159,10 +156,10 @@ const CASES: &[Case] = &[
         ],
     ),
     Case {
-        measure: &|case, turn| measure(case, turn, 8_000, 100, false),
+        measure: &|case, turn| measure(case, turn, 4_000, 100, false),
         ..MIXED.case(
             "busy",
-            "8,000 requests/s with 100 us of CPU each; 8 CPU jobs of 20 ms in flight",
+            "for two CPUs: 8,000 requests/s with 100 us of CPU each, 8 CPU jobs of 20 ms in flight",
             METRICS,
             BESIDE_JOBS,
             &[
@@ -174,7 +171,7 @@ const CASES: &[Case] = &[
         )
     },
     Case {
-        measure: &|case, turn| measure(case, turn, 2_000, 0, true),
+        measure: &|case, turn| measure(case, turn, 1_000, 0, true),
         ..MIXED.case(
             "inline",
             "as light, the jobs in plain tasks that never yield inside a job",
@@ -188,10 +185,10 @@ const CASES: &[Case] = &[
         )
     },
     Case {
-        measure: &|case, turn| measure(case, turn, 2_000, 0, true),
+        measure: &|case, turn| measure(case, turn, 1_000, 0, true),
         ..MIXED.case(
             "blocked",
-            "as light, 8 plain tasks that block in 100 ms sleeps instead of jobs",
+            "as light, plain tasks that block in 100 ms sleeps instead of jobs",
             METRICS,
             BLOCKED,
             &[
@@ -202,7 +199,8 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// The background work begins before the warm-up, or `late`, with the window.
+/// So many requests for each CPU. The background work begins before the warm-up, or `late`, with
+/// the window.
 fn measure(
     case: &'static Case,
     turn: Turn,
@@ -210,10 +208,11 @@ fn measure(
     handler_us: u32,
     late: bool,
 ) -> Result<Measurement, String> {
+    let cpus = turn.cpus.of_server;
     let plan = Plan {
-        traffic: Traffic::even(CONNECTIONS, Rate::per_s(requests_per_s), handler_us),
+        traffic: Traffic::even_per_cpu(cpus, requests_per_s, handler_us),
         handler: Handler::Compute,
-        tasks: JOBS_IN_FLIGHT,
+        tasks: jobs_in_flight(cpus),
         late,
     };
     let outcome = open_loop::run(case, turn, &plan)?;
@@ -252,10 +251,7 @@ fn facts_of(outcomes: &[(&str, Outcome)]) -> Vec<Fact> {
     }
     let grace_s = GRACE.as_secs();
     facts.extend([
-        (
-            "mixed:",
-            format!("{CONNECTIONS} connections, {MESSAGE_BYTES}-byte messages"),
-        ),
+        ("mixed:", load_of(all().next())),
         (
             "",
             format!("ms from the due time; what has no answer {grace_s} s after"),
@@ -266,6 +262,18 @@ fn facts_of(outcomes: &[(&str, Outcome)]) -> Vec<Fact> {
         ),
     ]);
     facts
+}
+
+/// What the server had to do with, by one of the measurements.
+fn load_of(outcome: Option<&Outcome>) -> String {
+    let messages = format!("{MESSAGE_BYTES}-byte messages");
+    outcome.map_or_else(
+        || messages.clone(),
+        |one| {
+            let (connections, cpus) = (one.connections, one.cpus);
+            format!("{connections} connections, {messages}; the load of {cpus} CPUs")
+        },
+    )
 }
 
 #[cfg(test)]
@@ -286,6 +294,8 @@ mod tests {
             "sent_late_p99_us": 10.0,
             "lost_connections": 0,
             "priority": "SCHED_FIFO 10",
+            "cpus": 2,
+            "connections": 64,
             "by_work": [],
             "backlog_ms": null,
             "work_per_s": work_per_s,
@@ -327,5 +337,7 @@ mod tests {
         let auto = text("evenkeel:");
         assert_eq!(facts[auto].1, "pinning auto is per-core here");
         assert_eq!(facts[auto + 1].1, "compute lane's priority: Idle");
+        let load = "64 connections, 64-byte messages; the load of 2 CPUs";
+        assert_eq!(facts[text("mixed:")].1, load);
     }
 }

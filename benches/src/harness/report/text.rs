@@ -134,6 +134,7 @@ mod tests {
     use super::super::super::row::LeftOut;
     use super::super::super::row::tests::{NAP, QUIET, SILENT, failed, row, without};
     use super::*;
+    use crate::cpus::Cpus;
     use crate::machine::Machine;
 
     fn report(layout: Layout, rows: &[Row], rounds: u32) -> (String, Value) {
@@ -147,6 +148,7 @@ mod tests {
             window: Duration::from_secs(4),
             rounds,
             json: None,
+            cpus: Box::leak(Box::new(Cpus { of_server: 2 })),
         };
         let report = Report {
             machine: Machine::read(),

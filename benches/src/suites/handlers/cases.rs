@@ -4,9 +4,10 @@ use std::sync::OnceLock;
 
 use super::contenders::{ALONE, BESIDE_JOBS, INLINE_JOBS};
 use super::contenders::{OTHERS_WITH_JOBS, OTHERS_WITHOUT_JOBS, PEERS_WITH_JOBS};
-use super::grid::{self, Fixed, Spec};
+use super::grid::{Fixed, Spec};
+use crate::cpus::Cpus;
 use crate::harness::{Bar, Case, Contender, Form, Limit, Measurement, Turn};
-use crate::open_loop::{self, ANSWERED, Column, JOBS, P50, P90, P99, Plan};
+use crate::open_loop::{self, ANSWERED, Column, JOBS, P50, P90, P99, Plan, jobs_in_flight};
 
 const SHORT_P50: Column = Column::new("short_p50", "ms", |seen| Some(seen.by_work[0].p50_us / 1e3));
 const SHORT_P99: Column = Column::new("short_p99", "ms", |seen| Some(seen.by_work[0].p99_us / 1e3));
@@ -65,7 +66,7 @@ fn case(spec: Spec, form: Form) -> Case {
         metrics: metrics.leak(),
         contenders,
         bars,
-        window_min: spec.window_min(form, grid::cpus()),
+        window_min: spec.window_min(form, Cpus::of_process().of_server),
         measure: Box::leak(Box::new(measure)),
         program: None,
         load: None,
@@ -98,11 +99,11 @@ fn parts(spec: Spec) -> Parts {
 }
 
 fn measure(spec: Spec, columns: &[Column], case: &Case, turn: Turn) -> Result<Measurement, String> {
-    let cpus = grid::cpus();
+    let cpus = turn.cpus.of_server;
     let plan = Plan {
         traffic: spec.traffic(cpus, turn.round),
         handler: spec.handler(),
-        tasks: grid::jobs_in_flight(cpus),
+        tasks: jobs_in_flight(cpus),
         // What a runtime needs to learn about tasks that compute counts.
         late: spec == Spec::Inline,
     };
