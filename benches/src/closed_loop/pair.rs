@@ -23,7 +23,7 @@ pub(crate) struct Target {
 
 /// The parent's side: one measurement, in the load's order of the values.
 pub(crate) fn measure(case: &'static Case, turn: Turn) -> Result<Measurement, String> {
-    let mut server = process::start(case, turn)?;
+    let mut server = process::start_server(case, turn)?;
     let target: Target = server.expect_json(PATIENCE)?;
     let mut load = process::start_load(case, turn)?;
     load.tell_json(&target)?;

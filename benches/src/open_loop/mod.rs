@@ -2,9 +2,9 @@
 //! server has something else to do beside them.
 //!
 //! Each measurement has two fresh processes: the server ([`server`], with the work of
-//! [`background`]) and the load generator ([`mod@client`]). The parent tells both when to begin and
-//! collects what they have seen ([`session`], [`load`]), of which a case shows some columns
-//! ([`mod@column`]).
+//! [`background`]) and the load generator ([`mod@client`]), each of whose threads has a share of
+//! the connections ([`share`]). The parent tells both when to begin and collects what they have
+//! seen ([`session`], [`load`], [`tally`]), of which a case shows some columns ([`mod@column`]).
 
 mod background;
 mod client;
@@ -14,6 +14,8 @@ mod message;
 mod schedule;
 mod server;
 mod session;
+mod share;
+mod tally;
 mod traffic;
 mod work;
 

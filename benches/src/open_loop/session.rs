@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::client::{Latencies, Quantiles};
 use super::load::{Load, PATIENCE};
 use super::server::{self, Handler, Mark, Orders, Ready};
+use super::tally::{Latencies, Quantiles};
 use super::traffic::Traffic;
 use crate::child::Child;
 use crate::harness::process;
@@ -52,14 +52,14 @@ pub(crate) struct Outcome {
 /// Measures a contender once.
 pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, String> {
     let spin = Spin::of_machine()?;
-    let mut server = process::start(case, turn)?;
+    let mut server = process::start_server(case, turn)?;
     server.tell_json(&Orders {
         spin,
         handler: plan.handler,
         tasks: plan.tasks,
     })?;
     let ready: Ready = server.expect_json(PATIENCE)?;
-    let mut load = Load::connect(ready.port, &plan.traffic, turn.window)?;
+    let mut load = Load::connect(ready.port, &plan.traffic, turn)?;
     if !plan.late {
         server.tell(server::START_BACKGROUND)?;
     }

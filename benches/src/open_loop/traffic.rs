@@ -50,6 +50,14 @@ impl Traffic {
     }
 }
 
+impl Traffic {
+    /// How many requests a second there are at the most.
+    pub(super) fn per_s_max(&self) -> u64 {
+        let burst = self.burst.map(|burst| burst.rate.per_1000_s);
+        self.rate.per_1000_s.max(burst.unwrap_or(0)).div_ceil(1000)
+    }
+}
+
 /// How many connections there are to a server with so many CPUs.
 pub(crate) fn connections(cpus: usize) -> usize {
     CONNECTIONS_PER_CPU * cpus

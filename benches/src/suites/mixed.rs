@@ -235,8 +235,12 @@ fn facts_of(outcomes: &[(&str, Outcome)]) -> Vec<Fact> {
     if let Some(client) = all().next() {
         let late = all().map(|one| one.latencies.sent_late_p99_us);
         let late = short(late.fold(0.0, f64::max) / 1e3);
-        let priority = &client.latencies.priority;
-        let text = format!("{priority}; it sent up to {late} ms late (p99)");
+        let (priority, threads) = (&client.latencies.priority, client.latencies.client_threads);
+        let threads = match threads {
+            1 => String::new(),
+            threads => format!("{threads} threads, "),
+        };
+        let text = format!("{threads}{priority}; it sent up to {late} ms late (p99)");
         facts.push(("client:", text));
     }
     let mut auto = outcomes
@@ -293,6 +297,7 @@ mod tests {
             "max_us": 500.0,
             "sent_late_p99_us": 10.0,
             "lost_connections": 0,
+            "client_threads": 1,
             "priority": "SCHED_FIFO 10",
             "cpus": 2,
             "connections": 64,

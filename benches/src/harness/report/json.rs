@@ -35,6 +35,7 @@ impl Report<'_> {
         json!({
             "machine": self.machine,
             "others": self.others,
+            "client_cpus": self.options.cpus.client().map(ToString::to_string),
             "peers": peers::versions(),
             "window_s": window.as_secs_f64(),
             "rounds": self.options.rounds,

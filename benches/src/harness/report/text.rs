@@ -92,6 +92,7 @@ impl Report<'_> {
     fn facts(&self) -> Vec<Fact> {
         let measured = self.rows.iter().flat_map(Row::measured);
         let mut facts = self.machine.facts();
+        facts.extend(self.options.cpus.facts());
         facts.extend(machine::facts_of_others(
             self.others,
             measured.map(|round| round.others),
@@ -148,7 +149,7 @@ mod tests {
             window: Duration::from_secs(4),
             rounds,
             json: None,
-            cpus: Box::leak(Box::new(Cpus { of_server: 2 })),
+            cpus: Cpus::two(),
         };
         let report = Report {
             machine: Machine::read(),

@@ -66,7 +66,7 @@ fn case(spec: Spec, form: Form) -> Case {
         metrics: metrics.leak(),
         contenders,
         bars,
-        window_min: spec.window_min(form, Cpus::of_process().of_server),
+        window_min: spec.window_min(form, Cpus::usual().of_server),
         measure: Box::leak(Box::new(measure)),
         program: None,
         load: None,
