@@ -102,11 +102,15 @@ impl Cpus {
             ClientCpus::These(cpus) => cpus.clone(),
         };
         if let Some(cpu) = client.iter().find(|cpu| !all.contains(*cpu)) {
-            return Err(format!("CPU {cpu} is none of {all}, which this process may use"));
+            return Err(format!(
+                "CPU {cpu} is none of {all}, which this process may use"
+            ));
         }
         let server: CpuSet = all.iter().filter(|cpu| !client.contains(*cpu)).collect();
         if server.is_empty() {
-            return Err(format!("CPUs {client} for the client leave none to the server"));
+            return Err(format!(
+                "CPUs {client} for the client leave none to the server"
+            ));
         }
         Ok(Self {
             of_server: server.len().min(parallelism),
@@ -131,7 +135,10 @@ impl Cpus {
 
     pub(crate) fn facts(&self) -> Vec<Fact> {
         let facts = self.apart.iter().map(|Apart { server, client }| {
-            ("CPUs:", format!("the server on {server}, its client on {client}"))
+            (
+                "CPUs:",
+                format!("the server on {server}, its client on {client}"),
+            )
         });
         facts.collect()
     }
@@ -243,6 +250,9 @@ mod tests {
         let cpus = Cpus::usual();
         assert!(cpus.of_server >= 1 && cpus.of_client() >= 1);
         let siblings = cores(&Topology::detect());
-        assert_eq!(siblings.iter().flatten().count(), Topology::detect().cpus().len());
+        assert_eq!(
+            siblings.iter().flatten().count(),
+            Topology::detect().cpus().len()
+        );
     }
 }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A low real-time priority: above every normal thread, below the kernel's own.
 const FIFO_PRIORITY: libc::c_int = 10;
@@ -20,7 +20,7 @@ const LOWEST_NICE: libc::c_int = 19;
 /// Raises the calling thread as far as the system permits, and says how far that was.
 pub(crate) fn raise_priority() -> String {
     let fifo = libc::sched_param {
-        sched_priority: FIFO_PRIORITY,
+        sched_priority: priority,
     };
     // SAFETY: `fifo` is a valid sched_param for the length of the call; 0 is the calling thread.
     let refused = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const fifo) };
@@ -166,6 +166,64 @@ impl AsRawFd for Timer {
     }
 }
 
+/// Has the kernel note when something comes in on this socket, for [`read_with_age`].
+pub(crate) fn note_arrivals(socket: &impl AsRawFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: `on` is a valid int for the length of the call, and its size is told.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    })
+}
+
+/// What the kernel writes beside the data of a message: the time of its arrival.
+#[repr(C)]
+struct Arrival {
+    header: libc::cmsghdr,
+    /// By the clock that can be set.
+    at: libc::timespec,
+}
+
+/// Reads from a socket without waiting, and says how long ago the last of what it has read came in,
+/// if the kernel was told to note that.
+pub(crate) fn read_with_age(
+    socket: &impl AsRawFd,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Option<Duration>)> {
+    let mut data = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    let mut arrival = MaybeUninit::<Arrival>::zeroed();
+    // SAFETY: null pointers and zeros are a valid msghdr, of a message without any part.
+    let mut message = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
+    message.msg_iov = &raw mut data;
+    message.msg_iovlen = 1;
+    message.msg_control = arrival.as_mut_ptr().cast();
+    // Its type is another one with some C libraries.
+    let arrival_bytes = size_of::<Arrival>() as _;
+    message.msg_controllen = arrival_bytes;
+    let fd = socket.as_raw_fd();
+    // SAFETY: `message` points to `buffer` and `arrival`, with their sizes, and both are borrowed
+    // for nothing else during the call.
+    let count = unsafe { libc::recvmsg(fd, &raw mut message, libc::MSG_DONTWAIT) };
+    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: it was made of zeros, which are valid for all of its integers, and the kernel writes
+    // integers.
+    let Arrival { header, at } = unsafe { arrival.assume_init() };
+    let is_noted = message.msg_controllen >= arrival_bytes
+        && (header.cmsg_level, header.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS);
+    let at = UNIX_EPOCH + Duration::new(at.tv_sec as u64, at.tv_nsec as u32);
+    // The clock may have been set back meanwhile.
+    let age = is_noted.then(|| at.elapsed().unwrap_or_default());
+    Ok((count, age))
+}
+
 /// Lets this process open as many files as it may, and says how many that are.
 pub(crate) fn raise_file_limit() -> io::Result<usize> {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
@@ -192,5 +250,43 @@ fn check(status: libc::c_int) -> io::Result<()> {
         Err(io::Error::last_os_error())
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn what_is_read_has_an_age_once_arrivals_are_noted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut there = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (here, _) = listener.accept().unwrap();
+        let mut buffer = [0; 8];
+        let none = read_with_age(&here, &mut buffer).unwrap_err();
+        assert_eq!(none.kind(), ErrorKind::WouldBlock);
+
+        note_arrivals(&here).unwrap();
+        // The kernel begins to note arrivals at once or a little later.
+        let age = loop {
+            there.write_all(b"answer").unwrap();
+            let mut peeked = [0];
+            here.peek(&mut peeked).unwrap();
+            let since = std::time::Instant::now();
+            while since.elapsed() < Duration::from_millis(5) {}
+            let (count, age) = read_with_age(&here, &mut buffer).unwrap();
+            assert_eq!(&buffer[..count], b"answer");
+            if let Some(age) = age {
+                break age;
+            }
+        };
+        assert!(age >= Duration::from_millis(5), "{age:?}");
+        assert!(age < Duration::from_secs(60), "{age:?}");
+
+        drop(there);
+        assert_eq!(read_with_age(&here, &mut buffer).unwrap(), (0, None));
     }
 }

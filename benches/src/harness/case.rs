@@ -75,6 +75,9 @@ pub(crate) struct Measurement {
     /// In the order of the case's metrics; `None` where there is nothing to measure, such as the
     /// latency of requests that were never answered.
     pub(crate) values: Vec<Option<f64>>,
+    /// How much of each value may be the lateness of the client that measured it, in the metric's
+    /// unit. Empty where nothing is known, or can be.
+    pub(crate) client_late: Vec<Option<f64>>,
     /// What else is known, for the JSON and for who knows the case; null if nothing.
     pub(crate) details: Value,
     /// What a reader of the numbers has to know.

@@ -203,7 +203,10 @@ mod tests {
         let seen = run_threads_against(3, traffic, echo).unwrap();
         let latencies = seen.latencies;
         assert_eq!((latencies.requests, latencies.answered), (300, 300));
-        assert_eq!((latencies.client_threads, latencies.lost_connections), (3, 0));
+        assert_eq!(
+            (latencies.client_threads, latencies.lost_connections),
+            (3, 0)
+        );
         assert!(seen.backlog_ms < Some(GRACE.as_millis() as f64));
     }
 

@@ -80,8 +80,14 @@ mod tests {
         assert_eq!(threads(&busy(4), &Cpus::of_flat(&ClientCpus::Auto, 4)), 1);
         assert_eq!(threads(&busy(14), &Cpus::of_flat(&ClientCpus::Auto, 16)), 2);
         // One for each of its CPUs.
-        assert_eq!(threads(&busy(54), &Cpus::of_flat(&ClientCpus::Auto, 64)), 10);
-        assert_eq!(threads(&busy(64), &Cpus::of_flat(&ClientCpus::Same, 64)), 13);
+        assert_eq!(
+            threads(&busy(54), &Cpus::of_flat(&ClientCpus::Auto, 64)),
+            10
+        );
+        assert_eq!(
+            threads(&busy(64), &Cpus::of_flat(&ClientCpus::Same, 64)),
+            13
+        );
     }
 
     #[test]

@@ -21,9 +21,11 @@ mod work;
 
 pub(crate) use self::background::{Background, inline_jobs, jobs_in_flight, repeat};
 pub(crate) use self::client::{ClientOptions, GRACE, client};
-pub(crate) use self::column::{ANSWERED, Column, JOBS, P50, P90, P99, metrics, values};
+pub(crate) use self::column::{ANSWERED, Column, JOBS, P50, P90, P99, metrics};
+pub(crate) use self::column::{LATE_P50, LATE_P90, LATE_P99};
 pub(crate) use self::message::MESSAGE_BYTES;
 pub(crate) use self::server::{Handler, serve};
 pub(crate) use self::session::{Outcome, Plan, run};
+pub(crate) use self::tally::Lateness;
 pub(crate) use self::traffic::{Arrivals, Burst, Rate, Traffic, Work, connections};
 pub(crate) use self::work::CountedWork;

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::column::{self, Column};
 use super::load::{Load, PATIENCE};
 use super::server::{self, Handler, Mark, Orders, Ready};
 use super::tally::{Latencies, Quantiles};
@@ -111,8 +112,8 @@ impl Outcome {
         Ok(self)
     }
 
-    /// With these values.
-    pub(crate) fn measurement(&self, values: Vec<Option<f64>>) -> Result<Measurement, String> {
+    /// With the values of these columns.
+    pub(crate) fn measurement(&self, columns: &[Column]) -> Result<Measurement, String> {
         let mut remarks = Vec::new();
         match self.latencies.lost_connections {
             0 => {}
@@ -122,7 +123,8 @@ impl Outcome {
             remarks.push(format!("its server wrote: {}", self.server_stderr));
         }
         Ok(Measurement {
-            values,
+            values: column::values(columns, self),
+            client_late: column::late(columns, self),
             details: serde_json::to_value(self).map_err(|error| error.to_string())?,
             remarks,
         })

@@ -1,5 +1,6 @@
 //! A thread of the load generator: its connections, and the requests that go over them.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -52,6 +53,8 @@ enum Phase {
 struct Connection {
     stream: TcpStream,
     next_answer: u64,
+    /// How late each request was sent that has no answer yet.
+    sent_late: VecDeque<Duration>,
     unsent: Vec<u8>,
     partial: Vec<u8>,
     lost: bool,
@@ -136,6 +139,7 @@ impl Share {
             let request = message(self.next_seq, self.schedule.work_us(self.next_seq));
             let index = self.next_seq % self.connections.len() as u64;
             let connection = &mut self.connections[index as usize];
+            connection.sent_late.push_back(late);
             connection.unsent.extend_from_slice(&request);
             self.in_flight.fetch_add(1, Ordering::Relaxed);
             connection.flush();
@@ -189,12 +193,12 @@ impl Share {
             if connection.lost {
                 return Ok(());
             }
-            match connection.stream.read(&mut buffer) {
-                Ok(0) => connection.lost = true,
-                Ok(count) => {
+            match sys::read_with_age(&connection.stream, &mut buffer) {
+                Ok((0, _)) => connection.lost = true,
+                Ok((count, age)) => {
                     let now = self.start.elapsed();
                     connection.partial.extend_from_slice(&buffer[..count]);
-                    self.take_answers(index, now)?;
+                    self.take_answers(index, now, age.unwrap_or_default())?;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -203,7 +207,9 @@ impl Share {
         }
     }
 
-    fn take_answers(&mut self, index: usize, now: Duration) -> io::Result<()> {
+    /// Takes the answers that were whole by `now`, when the last bytes of them had been there for
+    /// `age`.
+    fn take_answers(&mut self, index: usize, now: Duration, age: Duration) -> io::Result<()> {
         let connections = self.connections.len() as u64;
         let connection = &mut self.connections[index];
         let whole = connection.partial.len() / MESSAGE_BYTES * MESSAGE_BYTES;
@@ -215,12 +221,14 @@ impl Share {
                 )));
             }
             connection.next_answer += connections;
+            let sent_late = connection.sent_late.pop_front().unwrap_or_default();
             self.answers += 1;
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             if seq >= self.schedule.first_counted() {
                 self.tally.answered += 1;
                 let latency = now.saturating_sub(self.schedule.due(seq));
                 self.tally.latencies[self.schedule.kind(seq)].record(latency);
+                self.tally.late.record(sent_late + age);
             }
         }
         connection.partial.drain(..whole);
@@ -249,9 +257,11 @@ impl Share {
         let (first, total) = (self.schedule.first_counted(), self.schedule.total());
         for connection in &self.connections {
             let missing = (connection.next_answer..total).step_by(self.connections.len());
-            for seq in missing.filter(|seq| *seq >= first) {
+            let missing = missing.zip(&connection.sent_late);
+            for (seq, sent_late) in missing.filter(|(seq, _)| *seq >= first) {
                 let latency = now.saturating_sub(self.schedule.due(seq));
                 self.tally.latencies[self.schedule.kind(seq)].record(latency);
+                self.tally.late.record(*sent_late);
             }
         }
     }
@@ -262,6 +272,7 @@ impl Connection {
         Self {
             stream,
             next_answer: first_answer,
+            sent_late: VecDeque::new(),
             unsent: Vec::new(),
             partial: Vec::new(),
             lost: false,
@@ -291,6 +302,6 @@ fn open(address: SocketAddr) -> io::Result<std::net::TcpStream> {
     stream.write_all(&greeting)?;
     stream.read_exact(&mut greeting)?;
     stream.set_nonblocking(true)?;
+    sys::note_arrivals(&stream)?;
     Ok(stream)
 }
-

@@ -23,6 +23,17 @@ pub(crate) struct Quantiles {
     pub(crate) p99_us: f64,
 }
 
+/// How late the client itself was with its requests: in sending them, and then in reading answers
+/// that had come.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Lateness {
+    pub(crate) p50_us: f64,
+    pub(crate) p90_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) p999_us: f64,
+    pub(crate) max_us: f64,
+}
+
 /// All requests that count. Latencies are from the due time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Latencies {
@@ -35,6 +46,8 @@ pub(crate) struct Latencies {
     pub(crate) max_us: f64,
     /// How late the client itself was in sending.
     pub(crate) sent_late_p99_us: f64,
+    /// The part that the client has in the latencies.
+    pub(crate) client_late: Lateness,
     pub(crate) lost_connections: usize,
     /// How many threads the client had.
     pub(crate) client_threads: usize,
@@ -45,12 +58,14 @@ pub(crate) struct Latencies {
 /// What one thread has seen, or several.
 #[derive(Debug)]
 pub(super) struct Tally {
-    threads: usize,
+    pub(super) threads: usize,
     pub(super) requests: u64,
     pub(super) answered: u64,
     /// For each kind of requests.
     pub(super) latencies: Vec<Times>,
     pub(super) sent_late: Times,
+    /// For each request, in sending it and in reading its answer.
+    pub(super) late: Times,
     pub(super) lost_connections: usize,
     /// From the end of a burst to the moment at which its backlog was gone, or the client gave up.
     pub(super) backlog: Option<Duration>,
@@ -65,6 +80,7 @@ impl Tally {
             answered: 0,
             latencies: vec![Times::new(); kinds],
             sent_late: Times::new(),
+            late: Times::new(),
             lost_connections: 0,
             backlog: None,
         }
@@ -79,6 +95,7 @@ impl Tally {
             own.add(other);
         }
         self.sent_late.add(&others.sent_late);
+        self.late.add(&others.late);
         self.lost_connections += others.lost_connections;
         // Whoever looked first has seen it first; the backlog is that of all.
         self.backlog = self.backlog.into_iter().chain(others.backlog).min();
@@ -103,6 +120,13 @@ impl Tally {
                 p999_us: all.us(0.999),
                 max_us: all.us(1.0),
                 sent_late_p99_us: self.sent_late.us(0.99),
+                client_late: Lateness {
+                    p50_us: self.late.us(0.5),
+                    p90_us: self.late.us(0.9),
+                    p99_us: self.late.us(0.99),
+                    p999_us: self.late.us(0.999),
+                    max_us: self.late.us(1.0),
+                },
                 lost_connections: self.lost_connections,
                 client_threads: self.threads,
                 priority,
@@ -123,6 +147,7 @@ mod tests {
         tally.answered = 1;
         tally.latencies[0].record(Duration::from_micros(latency_us));
         tally.sent_late.record(Duration::from_micros(latency_us / 10));
+        tally.late.record(Duration::from_micros(latency_us / 5));
         tally.lost_connections = 1;
         tally.backlog = Some(Duration::from_millis(backlog_ms));
         tally
@@ -135,10 +160,18 @@ mod tests {
         let seen = all.seen(String::new());
         let latencies = seen.latencies;
         assert_eq!((latencies.requests, latencies.answered), (4, 2));
-        assert_eq!((latencies.client_threads, latencies.lost_connections), (2, 2));
+        assert_eq!(
+            (latencies.client_threads, latencies.lost_connections),
+            (2, 2)
+        );
         assert!((99.0..101.0).contains(&latencies.p50_us), "{latencies:?}");
         assert!((1_990.0..2_010.0).contains(&latencies.max_us));
         assert!(latencies.sent_late_p99_us > 190.0);
+        let late = latencies.client_late;
+        assert!(
+            (19.0..21.0).contains(&late.p50_us) && late.p99_us > 390.0,
+            "{late:?}"
+        );
         assert_eq!(seen.backlog_ms, Some(10.0));
     }
 }

@@ -10,6 +10,7 @@ use crate::harness::{InChild, Measurement, Turn, Twin};
 use crate::machine::Fact;
 use crate::open_loop::{self, ANSWERED, Background, Column, Handler, JOBS, Outcome, Plan, serve};
 use crate::open_loop::{GRACE, MESSAGE_BYTES, Traffic, jobs_in_flight, metrics};
+use crate::open_loop::{LATE_P50, LATE_P90, LATE_P99};
 use crate::runtimes::{Evenkeel, Runtime, Smol, Tokio};
 use crate::stats::short;
 
@@ -26,11 +27,13 @@ pub(super) const SUITE: Suite = Suite {
 };
 
 const COLUMNS: &[Column; 7] = &[
-    latency("p50", |seen| answered(seen, seen.latencies.p50_us)),
-    latency("p90", |seen| answered(seen, seen.latencies.p90_us)),
-    latency("p99", |seen| answered(seen, seen.latencies.p99_us)),
-    latency("p99.9", |seen| answered(seen, seen.latencies.p999_us)),
-    latency("max", |seen| answered(seen, seen.latencies.max_us)),
+    latency("p50", |seen| answered(seen, seen.latencies.p50_us)).with_late(LATE_P50),
+    latency("p90", |seen| answered(seen, seen.latencies.p90_us)).with_late(LATE_P90),
+    latency("p99", |seen| answered(seen, seen.latencies.p99_us)).with_late(LATE_P99),
+    latency("p99.9", |seen| answered(seen, seen.latencies.p999_us))
+        .with_late(|late| late.p999_us / 1e3),
+    latency("max", |seen| answered(seen, seen.latencies.max_us))
+        .with_late(|late| late.max_us / 1e3),
     ANSWERED,
     JOBS,
 ];
@@ -41,7 +44,11 @@ const fn latency(name: &'static str, of: fn(&Outcome) -> Option<f64>) -> Column 
         absent: "no answer",
         ..Metric::new(name, "ms")
     };
-    Column { metric, of }
+    Column {
+        metric,
+        of,
+        late: None,
+    }
 }
 
 /// Milliseconds, where anything was answered: there is no latency else.
@@ -216,7 +223,7 @@ fn measure(
         late,
     };
     let outcome = open_loop::run(case, turn, &plan)?;
-    outcome.measurement(open_loop::values(COLUMNS, &outcome))
+    outcome.measurement(COLUMNS)
 }
 
 fn facts(rows: &[Row]) -> Vec<Fact> {
@@ -296,6 +303,8 @@ mod tests {
             "p999_us": 400.0,
             "max_us": 500.0,
             "sent_late_p99_us": 10.0,
+            "client_late":
+                { "p50_us": 1.0, "p90_us": 2.0, "p99_us": 3.0, "p999_us": 4.0, "max_us": 5.0 },
             "lost_connections": 0,
             "client_threads": 1,
             "priority": "SCHED_FIFO 10",
@@ -314,7 +323,7 @@ mod tests {
     }
 
     fn values(outcome: &Outcome) -> Vec<Option<f64>> {
-        open_loop::values(COLUMNS, outcome)
+        outcome.measurement(COLUMNS).unwrap().values
     }
 
     #[test]

@@ -112,13 +112,23 @@ fn judgement(bar: &Bar, case: &Case, rows: &[Row], rounds: u32) -> [String; 3] {
     let (found, verdict) = match judge(bar, case, rows) {
         Verdict::Met { measured } => (found(measured), "met"),
         Verdict::NotMet { measured } => (found(measured), "NOT MET"),
+        Verdict::ClientLimited { measured } => (found(measured), CLIENT_LIMITED),
         Verdict::NoResult => ("failed".to_owned(), "NOT MET"),
         Verdict::NotMeasured => (String::new(), "not measured"),
     };
     [found, describe(bar, case), verdict.to_owned()]
 }
 
-/// What failed, and what was left out.
+/// Said of what is more than a tenth the client's own lateness.
+pub(super) const CLIENT_LIMITED: &str = "client-limited";
+
+/// The metrics of a row that are client-limited, separated by commas; `None` if none is.
+pub(super) fn client_limited(row: &Row) -> Option<String> {
+    let names: Vec<_> = row.client_limited().map(|metric| metric.name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// What failed, what was left out, and what says little of the contender.
 pub(super) fn write_missing(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     for row in rows {
         let (name, who, rounds) = (row.case.name, row.who(), row.rounds.len());
@@ -131,6 +141,9 @@ pub(super) fn write_missing(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Re
                 f,
                 "{name} on {who} failed in {failures} of {rounds} rounds: {failure}"
             )?;
+        }
+        if let Some(metrics) = client_limited(row) {
+            writeln!(f, "{name} on {who}: {CLIENT_LIMITED} in {metrics}")?;
         }
     }
     Ok(())

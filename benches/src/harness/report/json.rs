@@ -50,6 +50,10 @@ fn contender(row: &Row) -> Value {
         "rounds": rounds.collect::<Vec<_>>(),
         "failures": row.failures().collect::<Vec<_>>(),
     });
+    let limited: Vec<_> = row.client_limited().map(|metric| metric.name).collect();
+    if !limited.is_empty() {
+        contender["client_limited"] = limited.into();
+    }
     match row.left_out {
         Some(LeftOut::SameAs(twin)) => contender["same_as"] = twin.into(),
         Some(LeftOut::NotInstalled(program)) => contender["not_installed"] = program.into(),
@@ -65,6 +69,12 @@ fn round(row: &Row, measured: &Measured) -> Value {
         "values": values.collect::<Map<_, _>>(),
         "others": measured.others,
     });
+    if !measured.found.client_late.is_empty() {
+        let late = row.case.metrics.iter().zip(&measured.found.client_late);
+        let late =
+            late.filter_map(|(metric, late)| Some((metric.name.to_owned(), json!((*late)?))));
+        round["client_late"] = late.collect::<Map<_, _>>().into();
+    }
     if !measured.found.details.is_null() {
         round["details"] = measured.found.details.clone();
     }

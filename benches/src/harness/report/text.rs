@@ -133,7 +133,7 @@ mod tests {
     use super::super::super::case::EVENKEEL;
     use super::super::super::options::RunOptions;
     use super::super::super::row::LeftOut;
-    use super::super::super::row::tests::{NAP, QUIET, SILENT, failed, row, without};
+    use super::super::super::row::tests::{NAP, QUIET, SILENT, failed, row, with_late, without};
     use super::*;
     use crate::cpus::Cpus;
     use crate::machine::Machine;
@@ -285,6 +285,35 @@ mod tests {
         assert!(lines_from(&text, "nap")[0].ends_with("not measured"));
         let contender = &json["cases"][0]["contenders"]["evenkeel"];
         assert_eq!(contender["not_installed"], "wrk");
+    }
+
+    #[test]
+    fn a_late_client_is_told_in_place_of_a_verdict() {
+        let rows = || {
+            [
+                with_late(row("evenkeel", &[50.0]), &[6.0]),
+                row("tokio", &[100.0]),
+                row("smol", &[9.0]),
+            ]
+        };
+        let (text, json) = report(Layout::Lines, &rows(), 1);
+        assert_eq!(lines_from(&text, "evenkeel")[1], "client-limited in time");
+        let bar = "nap time: <= 0.8 x tokio|smol client-limited 5.556 x";
+        assert_eq!(lines_from(&text, "bars for evenkeel")[1], bar);
+        let case = &json["cases"][0];
+        assert_eq!(case["bars"][0]["result"]["verdict"], "client-limited");
+        assert_eq!(case["bars"][1]["result"]["verdict"], "not-met");
+        let evenkeel = &case["contenders"]["evenkeel"];
+        assert_eq!(evenkeel["client_limited"][0], "time");
+        assert_eq!(evenkeel["rounds"][0]["client_late"]["time"], 6.0);
+        assert!(case["contenders"]["tokio"].get("client_limited").is_none());
+
+        let (text, _) = report(Layout::Columns, &rows(), 1);
+        assert!(
+            text.contains("nap on evenkeel: client-limited in time"),
+            "{text}"
+        );
+        assert!(lines_from(&text, "nap")[0].ends_with("tokio|smol client-limited"));
     }
 
     #[test]

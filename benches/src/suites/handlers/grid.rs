@@ -323,7 +323,10 @@ mod tests {
             let traffic = |cpus| named(name).unwrap().traffic(cpus, 0);
             assert_eq!(traffic(2).rate, Rate::per_s(2_000));
             assert_eq!(traffic(64).rate, Rate::per_s(64_000));
-            assert_eq!([1, 2, 64].map(|cpus| traffic(cpus).connections), [32, 64, 2_048]);
+            assert_eq!(
+                [1, 2, 64].map(|cpus| traffic(cpus).connections),
+                [32, 64, 2_048]
+            );
         }
     }
 }
