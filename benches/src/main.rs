@@ -20,6 +20,7 @@ mod proc;
 mod progress;
 mod runtimes;
 mod spin;
+mod stalls;
 mod stats;
 mod suites;
 mod sys;

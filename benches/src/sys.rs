@@ -14,17 +14,60 @@ use std::time::{Duration, UNIX_EPOCH};
 const FIFO_PRIORITY: libc::c_int = 10;
 /// The fallback where real-time priority is refused.
 const RAISED_NICE: libc::c_int = -15;
+/// The shortest time slice that Linux gives.
+const SLICE_MIN: Duration = Duration::from_micros(100);
 /// The lowest normal priority.
 const LOWEST_NICE: libc::c_int = 19;
 
-/// Raises the calling thread as far as the system permits, and says how far that was.
-pub(crate) fn raise_priority() -> String {
+/// The scheduling of a thread that was raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Priority {
+    RealTime,
+    /// That of other threads, or little more.
+    Normal,
+}
+
+/// Raises the calling thread above a client's ([`raise_priority`]), or, where that is refused, has
+/// it run soon after it wakes up.
+pub(crate) fn raise_above_client() -> Priority {
+    if set_fifo(FIFO_PRIORITY + 1).is_ok() {
+        return Priority::RealTime;
+    }
+    // Refused as well, or unknown to the kernel, it changes nothing.
+    let _ = set_shortest_slice();
+    Priority::Normal
+}
+
+fn set_fifo(priority: libc::c_int) -> io::Result<()> {
     let fifo = libc::sched_param {
         sched_priority: priority,
     };
     // SAFETY: `fifo` is a valid sched_param for the length of the call; 0 is the calling thread.
-    let refused = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const fifo) };
-    if refused == 0 {
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const fifo) })
+}
+
+/// Gives the calling thread, at normal priority, the shortest time slice: one that wakes up goes
+/// before those whose slices are longer.
+fn set_shortest_slice() -> io::Result<()> {
+    let attributes = libc::sched_attr {
+        size: size_of::<libc::sched_attr>() as u32,
+        sched_policy: libc::SCHED_OTHER as u32,
+        sched_flags: 0,
+        sched_nice: 0,
+        sched_priority: 0,
+        sched_runtime: SLICE_MIN.as_nanos() as u64,
+        sched_deadline: 0,
+        sched_period: 0,
+    };
+    // SAFETY: `attributes` is a valid sched_attr for the length of the call, and says its size; the
+    // first 0 is the calling thread, the second no flags.
+    let status = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    check(status as libc::c_int)
+}
+
+/// Raises the calling thread as far as the system permits, and says how far that was.
+pub(crate) fn raise_priority() -> String {
+    if set_fifo(FIFO_PRIORITY).is_ok() {
         return format!("SCHED_FIFO {FIFO_PRIORITY}");
     }
     match set_nice(RAISED_NICE) {
@@ -123,6 +166,29 @@ pub(crate) fn children_cpu_time() -> Duration {
 
 fn timeval(time: libc::timeval) -> Duration {
     Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
+}
+
+/// The time of a clock that never goes back, from some moment on.
+pub(crate) fn monotonic_time() -> Duration {
+    read_clock(libc::CLOCK_MONOTONIC).expect("Linux always has this clock")
+}
+
+/// Sleeps until that clock says this.
+pub(crate) fn sleep_until(due: Duration) {
+    let due = libc::timespec {
+        tv_sec: due.as_secs() as libc::time_t,
+        tv_nsec: due.subsec_nanos() as libc::c_long,
+    };
+    let (clock, flags) = (libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME);
+    loop {
+        // SAFETY: `due` is a valid timespec for the length of the call, and an absolute sleep
+        // leaves no rest to be written.
+        let error =
+            unsafe { libc::clock_nanosleep(clock, flags, &raw const due, std::ptr::null_mut()) };
+        if error != libc::EINTR {
+            return;
+        }
+    }
 }
 
 /// A timer with a descriptor: epoll's own timeout is in milliseconds, which is longer than most
@@ -259,6 +325,15 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+
+    #[test]
+    fn a_sleep_lasts_until_its_time() {
+        let due = monotonic_time() + Duration::from_millis(3);
+        sleep_until(due);
+        assert!(monotonic_time() >= due);
+        // What is past is no sleep.
+        sleep_until(due);
+    }
 
     #[test]
     fn what_is_read_has_an_age_once_arrivals_are_noted() {

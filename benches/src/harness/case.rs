@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::setup::Setup;
 use crate::cpus::Cpus;
+use crate::stalls::Stalls;
 use crate::stats::short;
 
 /// The contender that all bars are about.
@@ -78,6 +79,8 @@ pub(crate) struct Measurement {
     /// How much of each value may be the lateness of the client that measured it, in the metric's
     /// unit. Empty where nothing is known, or can be.
     pub(crate) client_late: Vec<Option<f64>>,
+    /// How often the machine stood still meanwhile, where that was watched.
+    pub(crate) stalls: Option<Stalls>,
     /// What else is known, for the JSON and for who knows the case; null if nothing.
     pub(crate) details: Value,
     /// What a reader of the numbers has to know.

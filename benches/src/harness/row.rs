@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::case::{Case, Contender, Measurement, Metric};
 use crate::machine::Others;
+use crate::stalls::Stalls;
 use crate::stats::{Spread, median};
 
 /// More than this part of a value, and it says more about the client.
@@ -89,6 +90,12 @@ impl Row {
     /// The metric's value in a round, where there is one.
     pub(crate) fn value(&self, metric: &str, round: usize) -> Option<f64> {
         self.value_in(self.in_round(round)?, metric)
+    }
+
+    /// How often the machine stood still in all rounds that watched it, if ever.
+    pub(crate) fn stalls(&self) -> Option<Stalls> {
+        let stalls = self.measured().filter_map(|one| one.found.stalls);
+        stalls.reduce(Stalls::and).filter(|all| all.count > 0)
     }
 
     /// Whether what the metric says of the contender is, by more than [`CLIENT_PART_MAX`], the

@@ -12,6 +12,7 @@ use crate::child::Child;
 use crate::harness::process;
 use crate::harness::{Case, Measurement, Turn};
 use crate::spin::Spin;
+use crate::stalls::{StallWatch, Stalls};
 
 /// What a case does to every contender.
 #[derive(Clone, Debug)]
@@ -46,6 +47,9 @@ pub(crate) struct Outcome {
     pub(crate) pinned: bool,
     /// The priority of the server's compute lane, where there is one.
     pub(crate) compute_priority: Option<String>,
+    /// How often the machine stood still in the window.
+    #[serde(skip)]
+    pub(crate) stalls: Option<Stalls>,
     /// What the server had to say, such as a panic of a task; empty if all is well.
     pub(crate) server_stderr: String,
 }
@@ -69,8 +73,10 @@ pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, Strin
         server.tell(server::START_BACKGROUND)?;
     }
     let begin = mark(&mut server)?;
+    let watch = StallWatch::start();
     load.end()?;
     let end = mark(&mut server)?;
+    let stalls = watch.finish();
     let seen = load.finish()?;
     let elapsed_s = end.elapsed_s - begin.elapsed_s;
     let work = begin.work.zip(end.work);
@@ -85,6 +91,7 @@ pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, Strin
         server_cpus: (end.cpu_s - begin.cpu_s) / elapsed_s,
         pinned: end.pinned,
         compute_priority: end.compute_priority,
+        stalls: Some(stalls),
         // Only now: its CPU time is known once it has been waited for.
         server_stderr: server.finish(),
     })
@@ -124,6 +131,7 @@ impl Outcome {
         }
         Ok(Measurement {
             values: column::values(columns, self),
+            stalls: self.stalls,
             client_late: column::late(columns, self),
             details: serde_json::to_value(self).map_err(|error| error.to_string())?,
             remarks,

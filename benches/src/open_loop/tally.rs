@@ -146,7 +146,9 @@ mod tests {
         tally.requests = 2;
         tally.answered = 1;
         tally.latencies[0].record(Duration::from_micros(latency_us));
-        tally.sent_late.record(Duration::from_micros(latency_us / 10));
+        tally
+            .sent_late
+            .record(Duration::from_micros(latency_us / 10));
         tally.late.record(Duration::from_micros(latency_us / 5));
         tally.lost_connections = 1;
         tally.backlog = Some(Duration::from_millis(backlog_ms));

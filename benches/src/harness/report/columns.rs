@@ -6,6 +6,7 @@ use super::super::case::{Bar, Case, Limit, Metric};
 use super::super::row::{Row, by_case};
 use super::super::verdict::{Verdict, describe, judge};
 use super::table::Table;
+use crate::stalls::Stalls;
 use crate::stats::{Spread, short};
 
 /// Writes the rows of a suite, and what is missing in them.
@@ -128,6 +129,21 @@ pub(super) fn client_limited(row: &Row) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
+/// How often the machine stood still, if it did.
+pub(super) fn stalls(row: &Row) -> Option<String> {
+    let Stalls {
+        count,
+        longest_ms,
+        real_time,
+    } = row.stalls()?;
+    let who = match real_time {
+        true => "the machine",
+        false => "the machine, or of a watch that is no real-time thread",
+    };
+    let longest = short(longest_ms);
+    Some(format!("stalls of {who}: {count}, longest {longest} ms"))
+}
+
 /// What failed, what was left out, and what says little of the contender.
 pub(super) fn write_missing(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     for row in rows {
@@ -141,6 +157,9 @@ pub(super) fn write_missing(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Re
                 f,
                 "{name} on {who} failed in {failures} of {rounds} rounds: {failure}"
             )?;
+        }
+        if let Some(stalls) = stalls(row) {
+            writeln!(f, "{name} on {who}: {stalls}")?;
         }
         if let Some(metrics) = client_limited(row) {
             writeln!(f, "{name} on {who}: {CLIENT_LIMITED} in {metrics}")?;

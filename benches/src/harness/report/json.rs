@@ -69,6 +69,9 @@ fn round(row: &Row, measured: &Measured) -> Value {
         "values": values.collect::<Map<_, _>>(),
         "others": measured.others,
     });
+    if let Some(stalls) = measured.found.stalls {
+        round["stalls"] = json!(stalls);
+    }
     if !measured.found.client_late.is_empty() {
         let late = row.case.metrics.iter().zip(&measured.found.client_late);
         let late =

@@ -6,7 +6,7 @@ use std::fmt;
 use super::super::case::{Case, EVENKEEL, Metric};
 use super::super::row::{Row, by_case};
 use super::super::verdict::{Verdict, describe, judge};
-use super::columns::{CLIENT_LIMITED, client_limited};
+use super::columns::{CLIENT_LIMITED, client_limited, stalls};
 use crate::machine::QUIET_PERCENT;
 use crate::stats::{Spread, short};
 
@@ -71,6 +71,9 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &Row, rounds: u32) -> fmt::Result 
     let remarkable = row.measured().find(|one| !one.found.remarks.is_empty());
     for remark in remarkable.iter().flat_map(|one| &one.found.remarks) {
         writeln!(f, "  {remark}")?;
+    }
+    if let Some(stalls) = stalls(row) {
+        writeln!(f, "  {stalls}")?;
     }
     if let Some(metrics) = client_limited(row) {
         writeln!(f, "  {CLIENT_LIMITED} in {metrics}")?;

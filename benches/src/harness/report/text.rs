@@ -137,6 +137,7 @@ mod tests {
     use super::*;
     use crate::cpus::Cpus;
     use crate::machine::Machine;
+    use crate::stalls::Stalls;
 
     fn report(layout: Layout, rows: &[Row], rounds: u32) -> (String, Value) {
         let suite = Suite::new("micro", "small", |_| slice::from_ref(&NAP));
@@ -314,6 +315,27 @@ mod tests {
             "{text}"
         );
         assert!(lines_from(&text, "nap")[0].ends_with("tokio|smol client-limited"));
+    }
+
+    #[test]
+    fn what_the_machine_did_is_told_below_the_row() {
+        let mut row = row("tokio", &[9.0, 9.0, 9.0]);
+        for (round, count) in row.rounds.iter_mut().zip([2, 0]) {
+            round.as_mut().unwrap().found.stalls = Some(Stalls {
+                count,
+                longest_ms: 1.25 * count as f64,
+                real_time: true,
+            });
+        }
+        let rows = [row];
+        let (text, json) = report(Layout::Lines, &rows, 3);
+        let told = "stalls of the machine: 2, longest 2.50 ms";
+        assert_eq!(lines_from(&text, "tokio")[1], told);
+        let rounds = &json["cases"][0]["contenders"]["tokio"]["rounds"];
+        assert_eq!(rounds[1]["stalls"]["count"], 0);
+        assert!(rounds[2].get("stalls").is_none());
+        let (text, _) = report(Layout::Columns, &rows, 3);
+        assert!(text.contains(&format!("nap on tokio: {told}")), "{text}");
     }
 
     #[test]
