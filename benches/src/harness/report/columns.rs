@@ -141,7 +141,9 @@ pub(super) fn stalls(row: &Row) -> Option<String> {
         false => "the machine, or of a watch that is no real-time thread",
     };
     let longest = short(longest_ms);
-    Some(format!("stalls of {who}: {count}, longest {longest} ms"))
+    Some(format!(
+        "stalls of {who}: {count} seen, longest {longest} ms"
+    ))
 }
 
 /// What failed, what was left out, and what says little of the contender.

@@ -329,7 +329,7 @@ mod tests {
         }
         let rows = [row];
         let (text, json) = report(Layout::Lines, &rows, 3);
-        let told = "stalls of the machine: 2, longest 2.50 ms";
+        let told = "stalls of the machine: 2 seen, longest 2.50 ms";
         assert_eq!(lines_from(&text, "tokio")[1], told);
         let rounds = &json["cases"][0]["contenders"]["tokio"]["rounds"];
         assert_eq!(rounds[1]["stalls"]["count"], 0);
