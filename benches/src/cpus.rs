@@ -246,6 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_confined_has_no_other_cpu() {
+        let confined = std::thread::spawn(|| {
+            let first = evenkeel_topology::allowed_cpus().iter().take(1).collect();
+            confine(&first).map(|()| std::thread::available_parallelism().unwrap().get())
+        });
+        assert_eq!(confined.join().unwrap(), Ok(1));
+        let nowhere = [8191].into_iter().collect();
+        assert!(confine(&nowhere).unwrap_err().contains("8191"));
+    }
+
+    #[test]
     fn this_machine_can_be_shared_out() {
         let cpus = Cpus::usual();
         assert!(cpus.of_server >= 1 && cpus.of_client() >= 1);

@@ -70,9 +70,14 @@ pub(crate) fn raise_priority() -> String {
     if set_fifo(FIFO_PRIORITY).is_ok() {
         return format!("SCHED_FIFO {FIFO_PRIORITY}");
     }
+    format!("{} (SCHED_FIFO refused)", raise_nice())
+}
+
+/// Raises the calling thread among the normal ones, and says whether the system permitted it.
+pub(crate) fn raise_nice() -> String {
     match set_nice(RAISED_NICE) {
-        Ok(()) => format!("nice {RAISED_NICE} (SCHED_FIFO refused)"),
-        Err(_) => "plain (SCHED_FIFO and a negative nice value refused)".to_owned(),
+        Ok(()) => format!("nice {RAISED_NICE}"),
+        Err(_) => "nice 0".to_owned(),
     }
 }
 

@@ -88,6 +88,31 @@ fn evenkeel_is_measured_and_judged() {
     assert!(text.contains("light p50"), "{text}");
 }
 
+#[test]
+fn a_server_keeps_off_the_cpus_of_its_client() {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let mut lines = status.lines();
+    let cpus = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let cpus = cpus.unwrap().trim();
+    let Some((_, last)) = cpus.rsplit_once(['-', ',']) else {
+        return; // There is only one.
+    };
+    let file = json_path("apart.json");
+    let path = file.to_str().unwrap();
+    let only = ["--only", "light/evenkeel", "--client-cpus", last];
+    let briefly = ["--secs", "0.5", "--json", path];
+    let output = harness(&[&only[..], &briefly].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(&format!("its client on {last}")), "{text}");
+    let json: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(json["client_cpus"], last);
+    let round = &rounds(&json, "evenkeel")[0];
+    assert_sane(round, true);
+    let number = |name: &str| round["details"][name].as_f64().unwrap();
+    // The jobs would take all CPUs there are. The clocks of running threads may lag.
+    assert!(number("server_cpus") < number("cpus") + 0.5, "{round}");
+}
+
 /// Measures the cases of a suite, very shortly, and returns the text, and the JSON.
 fn measure_suite(suite: &str, only: &str, rounds: &str) -> (String, Value) {
     let file = json_path(&format!("{suite}-{only}.json"));

@@ -31,6 +31,8 @@ pub(super) struct Share {
     backlog_gone: u64,
     backlog_gone_at: Option<Duration>,
     start: Instant,
+    /// Whether it sleeps until something is to be done.
+    sleeps: bool,
     poll: Poll,
     timer: sys::Timer,
     connections: Vec<Connection>,
@@ -66,6 +68,7 @@ impl Share {
         address: SocketAddr,
         connections: usize,
         schedule: Schedule,
+        sleeps: bool,
         in_flight: Arc<AtomicU64>,
         backlog_gone: u64,
     ) -> io::Result<Self> {
@@ -88,6 +91,7 @@ impl Share {
             backlog_gone,
             backlog_gone_at: None,
             start: Instant::now(),
+            sleeps,
             poll,
             timer,
             connections: opened,
@@ -111,9 +115,12 @@ impl Share {
             let Some(deadline) = self.next_deadline() else {
                 return Ok(self.tally());
             };
-            self.timer
-                .arm(deadline.saturating_sub(self.start.elapsed()))?;
-            match self.poll.poll(&mut events, None) {
+            let wait = (!self.sleeps).then_some(Duration::ZERO);
+            if self.sleeps {
+                self.timer
+                    .arm(deadline.saturating_sub(self.start.elapsed()))?;
+            }
+            match self.poll.poll(&mut events, wait) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 other => other?,
             }

@@ -24,7 +24,7 @@ pub(crate) struct Quantiles {
 }
 
 /// How late the client itself was with its requests: in sending them, and then in reading answers
-/// that had come.
+/// that had come, as far as the kernel has noted when.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Lateness {
     pub(crate) p50_us: f64,
@@ -45,6 +45,7 @@ pub(crate) struct Latencies {
     pub(crate) p999_us: f64,
     pub(crate) max_us: f64,
     /// How late the client itself was in sending.
+    pub(crate) sent_late_p50_us: f64,
     pub(crate) sent_late_p99_us: f64,
     /// The part that the client has in the latencies.
     pub(crate) client_late: Lateness,
@@ -119,6 +120,7 @@ impl Tally {
                 p99_us: all.us(0.99),
                 p999_us: all.us(0.999),
                 max_us: all.us(1.0),
+                sent_late_p50_us: self.sent_late.us(0.5),
                 sent_late_p99_us: self.sent_late.us(0.99),
                 client_late: Lateness {
                     p50_us: self.late.us(0.5),

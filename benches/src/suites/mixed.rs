@@ -282,7 +282,7 @@ fn load_of(outcome: Option<&Outcome>) -> String {
         || messages.clone(),
         |one| {
             let (connections, cpus) = (one.connections, one.cpus);
-            format!("{connections} connections, {messages}; the load of {cpus} CPUs")
+            format!("{connections} connections, {messages}; CPUs of the server: {cpus}")
         },
     )
 }
@@ -302,6 +302,7 @@ mod tests {
             "p99_us": 300.0,
             "p999_us": 400.0,
             "max_us": 500.0,
+            "sent_late_p50_us": 5.0,
             "sent_late_p99_us": 10.0,
             "client_late":
                 { "p50_us": 1.0, "p90_us": 2.0, "p99_us": 3.0, "p999_us": 4.0, "max_us": 5.0 },
@@ -351,7 +352,7 @@ mod tests {
         let auto = text("evenkeel:");
         assert_eq!(facts[auto].1, "pinning auto is per-core here");
         assert_eq!(facts[auto + 1].1, "compute lane's priority: Idle");
-        let load = "64 connections, 64-byte messages; the load of 2 CPUs";
+        let load = "64 connections, 64-byte messages; CPUs of the server: 2";
         assert_eq!(facts[text("mixed:")].1, load);
     }
 }
