@@ -101,8 +101,15 @@ impl Row {
     /// Whether what the metric says of the contender is, by more than [`CLIENT_PART_MAX`], the
     /// lateness of the client that measured it, in the median of the rounds.
     pub(crate) fn is_client_limited(&self, metric: &str) -> bool {
-        let parts: Vec<f64> = self.client_parts(metric).collect();
+        let parts = self.with_client_late(metric);
+        let parts: Vec<f64> = parts.map(|(value, late)| late / value).collect();
         median(&parts).is_some_and(|part| part > CLIENT_PART_MAX)
+    }
+
+    /// How late that client was itself, in the metric's unit and in the median of the rounds.
+    pub(crate) fn client_late(&self, metric: &str) -> Option<f64> {
+        let late = self.with_client_late(metric);
+        median(&late.map(|(_, late)| late).collect::<Vec<_>>())
     }
 
     /// The metrics that are so.
@@ -111,13 +118,13 @@ impl Row {
         metrics.filter(|metric| self.is_client_limited(metric.name))
     }
 
-    /// The client's part of the metric's value in each round that has one.
-    fn client_parts(&self, metric: &str) -> impl Iterator<Item = f64> {
+    /// The metric's value, and the client's lateness, in each round that has both.
+    fn with_client_late(&self, metric: &str) -> impl Iterator<Item = (f64, f64)> {
         let index = self.index_of(metric);
         self.measured().filter_map(move |measured| {
             let value = (*measured.found.values.get(index?)?)?;
             let late = (*measured.found.client_late.get(index?)?)?;
-            (value > 0.0).then(|| late / value)
+            (value > 0.0).then_some((value, late))
         })
     }
 

@@ -123,10 +123,14 @@ fn judgement(bar: &Bar, case: &Case, rows: &[Row], rounds: u32) -> [String; 3] {
 /// Said of what is more than a tenth the client's own lateness.
 pub(super) const CLIENT_LIMITED: &str = "client-limited";
 
-/// The metrics of a row that are client-limited, separated by commas; `None` if none is.
+/// The metrics of a row that are client-limited, each with the client's part; `None` if none is.
 pub(super) fn client_limited(row: &Row) -> Option<String> {
-    let names: Vec<_> = row.client_limited().map(|metric| metric.name).collect();
-    (!names.is_empty()).then(|| names.join(", "))
+    let metrics = row.client_limited().filter_map(|metric| {
+        let late = (metric.format)(row.client_late(metric.name)?);
+        Some(format!("{} ({late} of it)", metric.name))
+    });
+    let metrics: Vec<_> = metrics.collect();
+    (!metrics.is_empty()).then(|| metrics.join(", "))
 }
 
 /// How often the machine stood still, if it did.

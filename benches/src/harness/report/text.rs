@@ -298,7 +298,10 @@ mod tests {
             ]
         };
         let (text, json) = report(Layout::Lines, &rows(), 1);
-        assert_eq!(lines_from(&text, "evenkeel")[1], "client-limited in time");
+        assert_eq!(
+            lines_from(&text, "evenkeel")[1],
+            "client-limited in time (6.00 of it)"
+        );
         let bar = "nap time: <= 0.8 x tokio|smol client-limited 5.556 x";
         assert_eq!(lines_from(&text, "bars for evenkeel")[1], bar);
         let case = &json["cases"][0];
@@ -311,7 +314,7 @@ mod tests {
 
         let (text, _) = report(Layout::Columns, &rows(), 1);
         assert!(
-            text.contains("nap on evenkeel: client-limited in time"),
+            text.contains("nap on evenkeel: client-limited in time (6.00 of it)"),
             "{text}"
         );
         assert!(lines_from(&text, "nap")[0].ends_with("tokio|smol client-limited"));

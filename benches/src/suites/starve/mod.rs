@@ -2,9 +2,10 @@
 //!
 //! A case is a disturbance ([`disturbance`]) in the runtime of a server with honest connections, or
 //! beside sleeping tasks ([`timers`]). The load is that of the main job's `light`: for two CPUs, 64
-//! connections and 2,000 requests/s in an open loop, latencies from the due time. A disturbance begins with the window,
-//! so that what a runtime needs to notice it counts. How much of its own work it gets done is
-//! measured as well, since a runtime could keep everybody else happy by starving it.
+//! connections and 2,000 requests/s in an open loop, latencies from the due time. A disturbance
+//! begins with the window, so that what a runtime needs to notice it counts. How much of its own
+//! work it gets done is measured as well, since a runtime could keep everybody else happy by
+//! starving it.
 
 mod disturbance;
 mod timers;
