@@ -67,6 +67,7 @@ pub(crate) struct Turn {
     pub(crate) window: Duration,
     /// From 0. What is left to chance is the same for all contenders of a round.
     pub(crate) round: u32,
+    /// Those of a server, and of its client.
     pub(crate) cpus: &'static Cpus,
 }
 

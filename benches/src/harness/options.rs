@@ -19,6 +19,7 @@ pub(crate) struct RunOptions {
     pub(crate) window: Duration,
     /// How many times over.
     pub(crate) rounds: u32,
+    /// Those of a server, and of its client.
     pub(crate) cpus: &'static Cpus,
     /// Where everything measured goes.
     pub(crate) json: Option<PathBuf>,
