@@ -12,6 +12,7 @@ mod epoll;
 mod failure;
 mod harness;
 mod histogram;
+mod laps;
 mod machine;
 mod open_loop;
 mod peers;
@@ -53,7 +54,7 @@ fn run() -> Result<(), Failure> {
             case,
             contender,
             setup,
-        } => harness::measure(case, &contender, &setup).map_err(Failure::Run)?,
+        } => harness::measure(case, &contender, setup).map_err(Failure::Run)?,
         cli::Command::Client(options) => open_loop::client(&options).map_err(Failure::Run)?,
     }
     Ok(())

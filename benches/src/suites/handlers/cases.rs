@@ -68,6 +68,7 @@ fn case(spec: Spec, form: Form) -> Case {
         window_min: spec.window_min(form, grid::cpus()),
         measure: Box::leak(Box::new(measure)),
         program: None,
+        scale: None,
         load: None,
     }
 }
