@@ -24,6 +24,8 @@ Suites, any number of them, run in the order given; `mixed` if none is:
   mixed     the main job, a server with CPU work: workloads `light`, `busy`, `inline` and `blocked`,
             in about two minutes
   micro     spawning, yielding, waking, blocking calls: time per operation
+  scale     elementary operations with 1, 2, 4, ... workers up to the number of CPUs, beside tokio:
+            throughput, and efficiency against 1 worker, in about a minute with two CPUs
   echo      TCP echo: requests/s, server CPU per request, latencies
   bulk      TCP echo of 4 KiB to 1 MiB, files to sockets: MiB/s, server CPU per MiB, latencies
   timers    timers set and cancelled, lateness
@@ -45,7 +47,7 @@ Options:
       --long           all cases of `handlers`, each for at least 500 requests or 30 s, in three
                        quarters of an hour
       --secs N         measure each contender in each case for N seconds, fractions allowed
-                       [default: 1; `mixed` 3.5, `handlers` 1.5]
+                       [default: 1; `mixed` 3.5, `handlers` 1.5, `scale` 0.5]
       --repeat N       N rounds over the cases; reports medians and their spread [default: 3;
                        `mixed` and `handlers` 1, but 3 with `--without`]
       --client-cpus LIST|same

@@ -5,6 +5,7 @@
 //! own wait for a CPU.
 
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use evenkeel_topology::{CpuSet, Distance, Topology, parallelism, unpin_current_thread};
 
@@ -70,6 +71,12 @@ impl Cpus {
     /// For a case's table, which is made before the command line is known.
     pub(crate) fn usual() -> Self {
         Self::share_out(&ClientCpus::Auto).expect("there is a CPU for each")
+    }
+
+    /// For a case whose server is to have every CPU, and share them with its client.
+    pub(crate) fn all_shared() -> &'static Self {
+        static ALL: OnceLock<Cpus> = OnceLock::new();
+        ALL.get_or_init(|| Self::shared(parallelism()))
     }
 
     #[cfg(test)]

@@ -13,6 +13,7 @@ mod epoll;
 mod failure;
 mod harness;
 mod histogram;
+mod laps;
 mod machine;
 mod open_loop;
 mod peers;
@@ -59,7 +60,7 @@ fn run() -> Result<(), Failure> {
         } => {
             // Before there is any other thread, which would keep those that it has.
             let confined = cpus.map_or(Ok(()), |cpus| cpus::confine(&cpus));
-            let measured = confined.and_then(|()| harness::measure(case, &contender, &setup));
+            let measured = confined.and_then(|()| harness::measure(case, &contender, setup));
             measured.map_err(Failure::Run)?;
         }
         cli::Command::Client(options) => open_loop::client(&options).map_err(Failure::Run)?,

@@ -43,6 +43,15 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
+/// [`short`] in thousands or millions where it is as many.
+pub(crate) fn shorter(value: f64) -> String {
+    match value {
+        ..1e3 => short(value),
+        ..1e6 => format!("{}k", short(value / 1e3)),
+        _ => format!("{}M", short(value / 1e6)),
+    }
+}
+
 /// One digit after the point.
 pub(crate) fn one_decimal(value: f64) -> String {
     format!("{value:.1}")
@@ -79,6 +88,14 @@ mod tests {
         assert_eq!(
             [0.0512, 2.845, 14.73, 2_680.4].map(short),
             ["0.051", "2.85", "14.7", "2680"]
+        );
+    }
+
+    #[test]
+    fn large_numbers_have_a_letter() {
+        assert_eq!(
+            [7.0, 999.0, 1_234.0, 162_400.0, 15_310_000.0].map(shorter),
+            ["7.00", "999", "1.23k", "162k", "15.3M"]
         );
     }
 }

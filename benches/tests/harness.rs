@@ -99,14 +99,14 @@ fn a_server_keeps_off_the_cpus_of_its_client() {
     };
     let file = json_path("apart.json");
     let path = file.to_str().unwrap();
-    let only = ["--only", "light/evenkeel", "--client-cpus", last];
+    let only = ["--only", "light/tokio+rayon", "--client-cpus", last];
     let briefly = ["--secs", "0.5", "--json", path];
     let output = harness(&[&only[..], &briefly].concat());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(&format!("its client on {last}")), "{text}");
     let json: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(json["client_cpus"], last);
-    let round = &rounds(&json, "evenkeel")[0];
+    let round = &rounds(&json, "tokio+rayon")[0];
     assert_sane(round, true);
     let number = |name: &str| round["details"][name].as_f64().unwrap();
     // The jobs would take all CPUs there are. The clocks of running threads may lag.

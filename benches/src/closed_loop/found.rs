@@ -46,6 +46,10 @@ pub(crate) struct Used {
 }
 
 impl Found {
+    pub(crate) fn requests_per_s(&self) -> f64 {
+        self.answers as f64 / self.used.elapsed.as_secs_f64()
+    }
+
     /// In the order of [`BY_REQUEST`].
     pub(crate) fn by_request(&self) -> Vec<f64> {
         self.by(self.answers as f64)

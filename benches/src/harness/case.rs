@@ -1,6 +1,7 @@
 //! What a case is, as data. Everything else in the harness is about these.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -28,9 +29,19 @@ pub(crate) struct Case {
     pub(crate) window_min: Duration,
     /// A program that has to be installed. Where it is not, nobody is measured.
     pub(crate) program: Option<&'static str>,
+    /// Where the number of workers is part of the case.
+    pub(crate) scale: Option<Scale>,
     pub(crate) measure: Measure,
     /// What the process does that loads the contender's, where the two are not the same.
     pub(crate) load: Option<InChild>,
+}
+
+/// The place of a case among those that differ only in the number of workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scale {
+    /// What is measured with each number; the first metric of each of these cases is its rate.
+    pub(crate) operation: &'static str,
+    pub(crate) workers: NonZeroUsize,
 }
 
 /// Measures a contender once, in the parent process; most start a child.
@@ -166,6 +177,7 @@ impl Template {
             bars,
             window_min: Duration::ZERO,
             program: None,
+            scale: None,
             measure: self.measure,
             load: None,
         }

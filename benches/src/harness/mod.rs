@@ -1,7 +1,7 @@
 //! The harness, for all suites: what a case is ([`case`], [`suite`]), which are asked for
 //! ([`select`]), how one is measured in a process of its own ([`process`]), the rounds over them
-//! ([`mod@run`]), the verdicts ([`verdict`]), what heuristics are worth ([`ablation`]), and the
-//! tables ([`report`]).
+//! ([`mod@run`]), the verdicts ([`verdict`]), what heuristics are worth ([`ablation`]), what more
+//! workers are worth ([`scaling`]), and the tables ([`report`]).
 
 mod ablation;
 mod case;
@@ -10,13 +10,14 @@ pub(crate) mod process;
 mod report;
 mod row;
 mod run;
+mod scaling;
 mod select;
 mod setup;
 mod suite;
 mod verdict;
 
 pub(crate) use self::case::{Bar, Case, Contender, EVENKEEL, Limit, Measurement, Metric, Template};
-pub(crate) use self::case::{InChild, Turn, Twin};
+pub(crate) use self::case::{InChild, Scale, Turn, Twin};
 pub(crate) use self::options::RunOptions;
 pub(crate) use self::process::{in_child, in_computing_child, measure};
 pub(crate) use self::report::list;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use evenkeel_topology::CpuSet;
 
 use super::case::{Case, Measurement, Turn};
-use super::setup::Setup;
+use super::setup::{Options, Setup};
 use crate::child::{self, Child};
 use crate::spin::Spin;
 
@@ -63,22 +63,47 @@ fn arguments(name: &str, case: &Case, turn: Turn) -> Vec<String> {
 }
 
 /// The child's side.
-pub(crate) fn measure(case: &Case, contender: &str, setup: &Setup) -> Result<(), String> {
+pub(crate) fn measure(case: &Case, contender: &str, setup: Setup) -> Result<(), String> {
     let run = match case.contender(contender) {
         Some(contender) => Some(contender.run),
         None => case.load.filter(|_| contender == LOAD),
     };
     let run = run.ok_or_else(|| format!("nobody measures '{case}' on '{contender}'"))?;
     child::tie_to_parent().map_err(|error| error.to_string())?;
-    let values = run(setup)?;
+    let values = run(&with_workers_of(case, setup))?;
     child::say_json(&values).map_err(|error| error.to_string())
+}
+
+/// The same with as many workers as the case asks for.
+fn with_workers_of(case: &Case, setup: Setup) -> Setup {
+    let worker_threads = case.scale.map(|scale| scale.workers);
+    let options = Options {
+        worker_threads,
+        ..setup.options
+    };
+    Setup { options, ..setup }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::row::tests::NAP;
+    use super::super::scaling::tests::step;
     use super::*;
     use crate::cpus::Cpus;
+
+    #[test]
+    fn contenders_have_as_many_workers_as_the_case_says() {
+        let setup = || Setup {
+            window: Duration::from_secs(1),
+            options: Options::from_env(),
+        };
+        let workers = |case| {
+            let options = with_workers_of(case, setup()).options;
+            options.worker_threads.map(usize::from)
+        };
+        assert_eq!(workers(step(4, "tokio", &[]).case), Some(4));
+        assert_eq!(workers(&NAP), None);
+    }
 
     #[test]
     fn a_child_is_told_the_heuristic_that_is_off() {

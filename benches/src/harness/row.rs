@@ -204,6 +204,7 @@ pub(super) mod tests {
         ],
         window_min: Duration::ZERO,
         program: None,
+        scale: None,
         measure: &|_, _| Ok(Measurement::default()),
         load: None,
     };

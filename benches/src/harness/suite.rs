@@ -39,6 +39,9 @@ pub(crate) enum Layout {
     ColumnsAndQuote,
     /// A line for each contender, with a column for each metric.
     Lines,
+    /// A table for each operation of the cases' [`Scale`](super::case::Scale), with a line for each
+    /// number of workers.
+    Scale,
 }
 
 impl Suite {

@@ -16,6 +16,9 @@ pub(crate) struct Evenkeel(runtime::Runtime);
 /// The defaults, but for the options. All contenders that run on Evenkeel begin here.
 fn builder(options: &Options) -> Builder {
     let mut builder = Builder::new();
+    if let Some(workers) = options.worker_threads {
+        builder.worker_threads(workers.get());
+    }
     builder.tuning(options.tuning);
     if !options.takeover {
         builder.takeover(TakeoverPolicy::disabled());
@@ -126,5 +129,20 @@ impl Runtime for Evenkeel {
 
     fn compute_priority(&self) -> Option<String> {
         Some(format!("{:?}", self.0.handle().compute_priority()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_workers_as_are_asked_for() {
+        let mut options = Options::from_env();
+        for workers in [1, 3] {
+            options.worker_threads = Some(workers.try_into().unwrap());
+            let runtime = Evenkeel::new(&options).unwrap();
+            assert_eq!(runtime.0.handle().worker_threads(), workers);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The runtimes behind one trait ([`Runtime`]), so that a measurement is written once and has the
 //! same shape on all of them ([`workload`]). Each runs with its defaults, on a worker thread per
-//! CPU, and has a file of its own.
+//! CPU if the case asks for no other number, and has a file of its own.
 
 mod evenkeel;
 mod runtime;

@@ -32,9 +32,9 @@ impl Runtime for Smol {
     type Stream = Async<net::TcpStream>;
     type Io = SmolIo;
 
-    fn new(_: &Options) -> io::Result<Self> {
+    fn new(options: &Options) -> io::Result<Self> {
         let executor = Arc::new(Executor::new());
-        for _ in 0..thread::available_parallelism()?.get() {
+        for _ in 0..options.workers() {
             let executor = Arc::clone(&executor);
             thread::Builder::new()
                 .spawn(move || smol::block_on(executor.run(future::pending::<()>())))?;

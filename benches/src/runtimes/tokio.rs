@@ -21,8 +21,12 @@ impl Runtime for Tokio {
     type Stream = TcpStream;
     type Io = TcpStream;
 
-    fn new(_: &Options) -> io::Result<Self> {
-        runtime::Runtime::new().map(Self)
+    fn new(options: &Options) -> io::Result<Self> {
+        let mut builder = runtime::Builder::new_multi_thread();
+        if let Some(workers) = options.worker_threads {
+            builder.worker_threads(workers.get());
+        }
+        builder.enable_all().build().map(Self)
     }
 
     fn spawn<F>(&self, future: F) -> Self::Handle<F::Output>
@@ -89,5 +93,20 @@ impl Runtime for Tokio {
 
     fn io(stream: Self::Stream) -> Self::Io {
         stream
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_workers_as_are_asked_for() {
+        let mut options = Options::from_env();
+        for workers in [1, 3] {
+            options.worker_threads = Some(workers.try_into().unwrap());
+            let runtime = Tokio::new(&options).unwrap();
+            assert_eq!(runtime.0.metrics().num_workers(), workers);
+        }
     }
 }

@@ -9,6 +9,7 @@ mod idle;
 mod memory;
 mod micro;
 mod mixed;
+mod scale;
 mod starve;
 mod timers;
 
@@ -18,6 +19,7 @@ use crate::harness::{Case, Form, Suite};
 pub(crate) static SUITES: &[Suite] = &[
     mixed::SUITE,
     micro::SUITE,
+    scale::SUITE,
     echo::SUITE,
     bulk::SUITE,
     timers::SUITE,

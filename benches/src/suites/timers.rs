@@ -64,19 +64,23 @@ struct SetCancel;
 
 impl Workload for SetCancel {
     fn run<R: Runtime>(setup: &Setup) -> Result<Vec<f64>, String> {
-        let runtime = runtimes::start::<R>(&setup.options)?;
-        let tasks = thread::available_parallelism().map_or(1, usize::from);
-        // It holds each task's worker until every task is on one.
-        let start = Arc::new(Barrier::new(tasks));
-        let rates: Vec<_> = (0..tasks)
-            .map(|task| {
-                let task = set_and_cancel::<R>(task as u64, Arc::clone(&start), setup.window);
-                runtimes::spawn_for(runtime, task)
-            })
-            .collect();
-        let rates: Result<Vec<f64>, _> = rates.iter().map(runtimes::wait).collect();
-        Ok(vec![rates?.iter().sum::<f64>() / 1e6])
+        Ok(vec![set_and_cancelled_per_s::<R>(setup)? / 1e6])
     }
+}
+
+/// How many timers a task per worker sets and cancels in a second, all together.
+pub(super) fn set_and_cancelled_per_s<R: Runtime>(setup: &Setup) -> Result<f64, String> {
+    let runtime = runtimes::start::<R>(&setup.options)?;
+    let tasks = setup.options.workers();
+    // It holds each task's worker until every task is on one.
+    let start = Arc::new(Barrier::new(tasks));
+    let rates: Vec<_> = (0..tasks)
+        .map(|task| {
+            let task = set_and_cancel::<R>(task as u64, Arc::clone(&start), setup.window);
+            runtimes::spawn_for(runtime, task)
+        })
+        .collect();
+    rates.iter().map(runtimes::wait).sum()
 }
 
 /// Returns how many timers it has set and cancelled in a second.

@@ -187,8 +187,11 @@ impl Idle {
                 return on_free_core;
             }
         }
+        // Nothing more is looked at: those places are others' to write.
+        if is_searched {
+            return None;
+        }
         let seen = Seen {
-            is_searched,
             anybody_awake: self.anybody_awake(),
             on_standby: self.anybody_on_standby(),
             is_little,

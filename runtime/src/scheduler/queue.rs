@@ -7,6 +7,7 @@ use super::classify;
 use super::deque::Steal;
 use super::kind::Kind;
 use super::lane::Lane;
+use super::run::LOOK_INTERVAL;
 use super::steal_policy::victims;
 use super::worker::{Caller, Worker};
 use crate::panics::wake;
@@ -277,17 +278,39 @@ impl Worker<'_> {
         }
     }
 
-    /// Moves all of the inbox to the back of the queue, where everybody can steal it. Before every
-    /// poll: it costs a load when there is nothing, and polls may be long.
+    /// The next of the tasks that are not expected to be long, of this worker's own and of those
+    /// that have come in.
+    pub(super) fn next_short(&self) -> Option<Task> {
+        let ahead = self.ahead.get();
+        if ahead == 0 || self.is_measuring.get() {
+            self.take_inbox();
+            return self.pop();
+        }
+        self.ahead.set(ahead - 1);
+        self.pop().or_else(|| {
+            self.take_inbox();
+            self.pop()
+        })
+    }
+
+    /// Moves all of the inbox to the back of the queue, where everybody can steal it. What comes
+    /// after that waits behind it in any case, so the worker looks again when it is through with
+    /// as many tasks, or has none left: if it looked before every poll, it and whoever sends tasks
+    /// would take the inbox's cache line from each other all the time. Where polls are long it does,
+    /// since others may be able to begin what it finds.
     pub(super) fn take_inbox(&self) {
         let lane = self.lane();
+        let mut taken = 0;
         if !lane.deferred.is_empty() {
             let tasks = lane.deferred.take_all().filter_map(DeferredWake::notify);
             self.batch(|| tasks.for_each(|task| self.push(task)));
+            taken += self.batched.get();
         }
         if !lane.inbox.is_empty() {
             self.batch(|| lane.inbox.take_all().for_each(|task| self.push(task)));
+            taken += self.batched.get();
         }
+        self.ahead.set(taken.min(LOOK_INTERVAL as usize) as u32);
     }
 
     pub(super) fn steal(&self) -> Option<Task> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// A busy worker looks for IO events every 61 tasks. (tokio's number; prime, so that it does not
 /// beat with a program's own patterns.)
-const LOOK_INTERVAL: u32 = 61;
+pub(super) const LOOK_INTERVAL: u32 = 61;
 
 /// With long polls that would be too seldom: then it looks four times a millisecond.
 const LOOK_INTERVAL_NS: u64 = 250_000;
@@ -105,8 +105,7 @@ impl<'a> Worker<'a> {
                 self.look_around(now_ns);
             }
         }
-        self.take_inbox();
-        let short = self.pop().or_else(|| self.steal());
+        let short = self.next_short().or_else(|| self.steal());
         if short.is_some() {
             self.tell_of_long();
         }

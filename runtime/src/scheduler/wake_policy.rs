@@ -1,10 +1,8 @@
 //! Whom to wake for a new piece of work.
 
-/// What a submitter sees, after its push and its fence.
+/// What a submitter sees, after its push and its fence, if nobody searches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// A worker looks for work already.
-    pub(super) is_searched: bool,
     /// A worker is awake: it looks at everything once more before it sleeps.
     pub(super) anybody_awake: bool,
     /// A worker on standby looks whether those who are awake get on.
@@ -23,10 +21,10 @@ pub(super) enum Whom {
     Anybody,
 }
 
-/// Beside this, a compute worker whose core's IO worker sleeps is woken even where there is a
-/// searcher: that one may be off its CPU for long.
+/// Who is woken. Nobody is where a worker searches already; but a compute worker whose core's IO
+/// worker sleeps is all the same, for the searcher may be off its CPU for long.
 pub(super) fn whom(seen: Seen) -> Whom {
-    if seen.is_searched || seen.anybody_awake && seen.is_little && seen.on_standby {
+    if seen.anybody_awake && seen.is_little && seen.on_standby {
         Whom::Nobody
     } else if seen.anybody_awake {
         Whom::NotInReserve
@@ -73,13 +71,6 @@ mod tests {
                     ..watched
                 },
                 Whom::Anybody,
-            ),
-            (
-                Seen {
-                    is_searched: true,
-                    ..asleep
-                },
-                Whom::Nobody,
             ),
         ];
         for (seen, chosen) in table {

@@ -31,6 +31,8 @@ pub(crate) struct WorkerState {
     /// Wakes come from the driver or the timers: they queue up in order, and are told of once.
     pub(super) is_batching: Cell<bool>,
     pub(super) batched: Cell<usize>,
+    /// How many tasks are ahead of what has come in since this worker looked.
+    pub(super) ahead: Cell<u32>,
     /// Where the next search starts among victims of equal distance.
     pub(super) first_victim: Cell<usize>,
     pub(super) spin: SpinBackoff,
@@ -56,6 +58,7 @@ impl WorkerState {
             sitting,
             is_batching: Cell::new(false),
             batched: Cell::new(0),
+            ahead: Cell::new(0),
             lifo_streak: Cell::new(0),
             tick: Cell::new(0),
             is_searching: Cell::new(false),

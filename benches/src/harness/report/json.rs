@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::ablation::{effect, split};
 use super::super::case::{Bar, Case};
 use super::super::row::{LeftOut, Measured, Row, by_case};
+use super::super::scaling::efficiency;
 use super::super::verdict::{describe, judge};
 use super::data::Report;
 use crate::peers;
@@ -26,6 +27,11 @@ impl Report<'_> {
                 "metrics": metrics.collect::<Vec<_>>(),
                 "contenders": contenders.collect::<Map<_, _>>(),
             });
+            if let Some(scale) = case.scale {
+                let of_row = |row: &Row| (row.who(), json!(efficiency(row, self.rows)));
+                found["workers"] = scale.workers.get().into();
+                found["efficiency"] = rows.iter().map(of_row).collect();
+            }
             match self.options.is_ablation() {
                 true => found["ablation"] = ablation(rows),
                 false => found["bars"] = bars.collect(),

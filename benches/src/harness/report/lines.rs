@@ -115,7 +115,8 @@ fn cell(metric: &Metric, value: f64) -> String {
     format!("{}{percent}", (metric.format)(value))
 }
 
-fn write_bars(
+/// Writes the bars of these cases, and what was found of each.
+pub(super) fn write_bars(
     f: &mut fmt::Formatter<'_>,
     cases: &[Case],
     rows: &[Row],

@@ -6,6 +6,7 @@ mod data;
 mod json;
 mod lines;
 mod quote;
+mod scale;
 mod table;
 mod text;
 

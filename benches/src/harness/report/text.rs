@@ -6,7 +6,7 @@ use super::super::case::Case;
 use super::super::row::{Measured, Row};
 use super::super::suite::{Form, Layout, Suite};
 use super::data::Report;
-use super::{ablation, columns, lines, quote};
+use super::{ablation, columns, lines, quote, scale};
 use crate::machine::{self, Fact};
 use crate::peers;
 
@@ -68,16 +68,15 @@ impl fmt::Display for Report<'_> {
                 ablation::write(f, rows, &self.options.without)?;
                 continue;
             }
+            let cases = (suite.cases)(self.options.form);
             match suite.layout {
                 Layout::Columns => columns::write(f, rows, self.options.rounds)?,
                 Layout::ColumnsAndQuote => {
                     columns::write(f, rows, self.options.rounds)?;
                     write!(f, "{}", quote::table(rows))?;
                 }
-                Layout::Lines => {
-                    let cases = (suite.cases)(self.options.form);
-                    lines::write(f, cases, rows, self.options.rounds)?;
-                }
+                Layout::Lines => lines::write(f, cases, rows, self.options.rounds)?,
+                Layout::Scale => scale::write(f, cases, rows, self.options.rounds)?,
             }
         }
         if self.options.is_ablation() {

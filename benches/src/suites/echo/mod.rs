@@ -17,12 +17,12 @@ pub(super) const SUITE: Suite = Suite::new(
 );
 
 /// Size of a request, and of its answer.
-const MESSAGE_BYTES: usize = 64;
+pub(super) const MESSAGE_BYTES: usize = 64;
 
 /// Size of the server's buffer for each connection: there is room for more than comes.
 const BUFFER_BYTES: usize = 1024;
 
-struct Server;
+pub(super) struct Server;
 
 impl Workload for Server {
     fn run<R: Runtime>(setup: &Setup) -> Result<Vec<f64>, String> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::laps::{Laps, in_task};
 use crate::harness::{Contender, Setup};
+use crate::laps::{Laps, in_task};
 use crate::runtimes::{Evenkeel, Runtime, Tokio, Workload};
 
 /// Calls one after another, in a repetition.

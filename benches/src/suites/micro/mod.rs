@@ -5,9 +5,8 @@
 //! on any executor.
 
 mod blocking;
-mod laps;
-mod spawn;
-mod wake;
+pub(super) mod spawn;
+pub(super) mod wake;
 
 use self::blocking::{BlockingBurst, BlockingRoundtrip, COMPUTE_ROUNDTRIP};
 use self::spawn::{ChainedSpawn, SpawnJoin, SpawnManyLocal, SpawnManyRemote, YieldMany};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::laps::{Laps, in_task, outside};
 use crate::harness::Setup;
+use crate::laps::{Laps, in_task, outside};
 use crate::runtimes::{Runtime, Workload};
 
 /// Tasks that one spawns.
@@ -49,12 +49,25 @@ impl Workload for SpawnManyLocal {
 }
 
 async fn many_local<R: Runtime>(runtime: &'static R, window: Duration) -> Laps {
-    let mut laps = Laps::new(window, SPAWNED);
+    spawn_many(runtime, window, SPAWNED, || ()).await
+}
+
+/// Spawns so many tasks that each do this, and waits until all have.
+pub(in crate::suites) async fn spawn_many<R: Runtime>(
+    runtime: &'static R,
+    window: Duration,
+    tasks: usize,
+    work: impl Fn() + Copy + Send + 'static,
+) -> Laps {
+    let mut laps = Laps::new(window, tasks);
     while laps.running() {
-        let (countdown, mut done) = Countdown::new(SPAWNED);
-        for _ in 0..SPAWNED {
+        let (countdown, mut done) = Countdown::new(tasks);
+        for _ in 0..tasks {
             let countdown = Arc::clone(&countdown);
-            R::detach(runtime.spawn_in_task(async move { countdown.count() }));
+            R::detach(runtime.spawn_in_task(async move {
+                work();
+                countdown.count();
+            }));
         }
         done.recv().await.expect("the last task tells");
         laps.lap();
@@ -92,7 +105,8 @@ impl Workload for SpawnJoin {
     }
 }
 
-async fn join<R: Runtime>(runtime: &'static R, window: Duration) -> Laps {
+/// Spawns tasks, and awaits the handle of each.
+pub(in crate::suites) async fn join<R: Runtime>(runtime: &'static R, window: Duration) -> Laps {
     let mut laps = Laps::new(window, SPAWNED);
     let mut handles = Vec::with_capacity(SPAWNED);
     while laps.running() {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::laps::{Laps, in_task, outside};
 use super::spawn::Countdown;
 use crate::harness::Setup;
+use crate::laps::{Laps, in_task, outside};
 use crate::runtimes::{Runtime, Workload};
 
 /// Pairs of tasks.
@@ -62,7 +62,11 @@ impl Workload for ChannelPair {
     }
 }
 
-async fn channel_pair<R: Runtime>(runtime: &'static R, window: Duration) -> Laps {
+/// Two tasks send to and fro; an operation is a round trip.
+pub(in crate::suites) async fn channel_pair<R: Runtime>(
+    runtime: &'static R,
+    window: Duration,
+) -> Laps {
     let mut laps = Laps::new(window, ROUND_TRIPS);
     while laps.running() {
         let (there, mut arriving) = mpsc::channel(1);
