@@ -43,6 +43,8 @@ pub(crate) struct Outcome {
     pub(crate) takeovers_per_s: f64,
     /// CPU that the server used, in CPUs.
     pub(crate) server_cpus: f64,
+    /// The CPUs that the server may use.
+    pub(crate) allowed_cpus: String,
     /// Whether any thread of the server is pinned.
     pub(crate) pinned: bool,
     /// The priority of the server's compute lane, where there is one.
@@ -89,6 +91,7 @@ pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, Strin
         work_per_s: work.map(|(begin, end)| (end - begin) / elapsed_s),
         takeovers_per_s: (end.takeovers - begin.takeovers) as f64 / elapsed_s,
         server_cpus: (end.cpu_s - begin.cpu_s) / elapsed_s,
+        allowed_cpus: end.allowed_cpus,
         pinned: end.pinned,
         compute_priority: end.compute_priority,
         stalls: Some(stalls),
