@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use evenkeel::runtime::Tuning;
+use evenkeel_topology::CpuSet;
 use lexopt::prelude::*;
 
+use crate::cpus::{ClientCpus, Cpus};
 use crate::harness::{Case, Form, Options, RunOptions, Setup, Suite};
 use crate::open_loop::ClientOptions;
 use crate::suites::{self, SUITES};
@@ -48,6 +50,10 @@ Options:
                        [default: 1; `mixed` 3.5, `handlers` 1.5, `scale` 0.5]
       --repeat N       N rounds over the cases; reports medians and their spread [default: 3;
                        `mixed` and `handlers` 1, but 3 with `--without`]
+      --client-cpus LIST|same
+                       the CPUs of the client that loads a server, such as `6,7` or `0-3`, where the
+                       server has the others; or the same for both [default: every sixth CPU is the
+                       client's, or the same where there are no more than four, or a quota]
       --json FILE      also write everything that was measured to FILE
       --list           list the cases and end
   -h, --help           show this text and end
@@ -76,6 +82,8 @@ pub(crate) enum Command {
         case: &'static Case,
         contender: String,
         setup: Setup,
+        /// Those that it is confined to.
+        cpus: Option<CpuSet>,
     },
     /// Hidden: this process is the load generator of an open loop.
     Client(ClientOptions),
@@ -84,7 +92,7 @@ pub(crate) enum Command {
 /// Reads the command line.
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let (mut suites, mut only, mut list) = (Vec::new(), Vec::new(), false);
-    let mut without = Vec::new();
+    let (mut without, mut client_cpus) = (Vec::new(), ClientCpus::Auto);
     let (mut form, mut window, mut rounds, mut json) = (Form::Short, None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
@@ -98,6 +106,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
             Long("without") => without.extend(separated(parser.value()?)?),
             Long("secs") => window = Some(parser.value()?.parse_with(seconds)?),
             Long("repeat") => rounds = Some(parser.value()?.parse_with(count_of_rounds)?),
+            Long("client-cpus") => client_cpus = parser.value()?.parse()?,
             Long("json") => json = Some(PathBuf::from(parser.value()?)),
             other => return Err(other.unexpected()),
         }
@@ -124,6 +133,8 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
         window: window.or(default_window).expect("there is a suite"),
         rounds: rounds.or(default_rounds).expect("there is a suite"),
         suites,
+        // Needed to the end.
+        cpus: Box::leak(Box::new(Cpus::share_out(&client_cpus)?)),
         json,
     }))
 }
@@ -190,9 +201,12 @@ fn count_of_rounds(value: &str) -> Result<u32, String> {
 
 fn client(mut parser: lexopt::Parser) -> Result<ClientOptions, lexopt::Error> {
     let (mut port, mut window, mut traffic) = (None, None, None);
+    let (mut threads, mut cpus) = (None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("port") => port = Some(parser.value()?.parse()?),
+            Long("threads") => threads = Some(parser.value()?.parse()?),
+            Long("cpus") => cpus = Some(parser.value()?.parse()?),
             Long("secs") => window = Some(parser.value()?.parse_with(seconds)?),
             Long("traffic") => {
                 traffic = Some(
@@ -208,16 +222,20 @@ fn client(mut parser: lexopt::Parser) -> Result<ClientOptions, lexopt::Error> {
         port: required(port, "--port")?,
         window: required(window, "--secs")?,
         traffic: required(traffic, "--traffic")?,
+        threads: required(threads, "--threads")?,
+        cpus,
     })
 }
 
 fn measure(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let (mut case, mut contender, mut window, mut without) = (None, None, None, None);
+    let mut cpus = None;
     while let Some(argument) = parser.next()? {
         match argument {
             Long("without") => without = Some(parser.value()?.string()?),
             Long("case") => case = Some(parser.value()?.string()?),
             Long("on") => contender = Some(parser.value()?.string()?),
+            Long("cpus") => cpus = Some(parser.value()?.parse()?),
             Long("secs") => window = Some(parser.value()?.parse_with(seconds)?),
             other => return Err(other.unexpected()),
         }
@@ -236,6 +254,7 @@ fn measure(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             window: required(window, "--secs")?,
             options,
         },
+        cpus,
     })
 }
 
@@ -374,11 +393,24 @@ mod tests {
         let traffic = Traffic::even(64, Rate::per_s(2_000), 100);
         let json = serde_json::to_string(&traffic).unwrap();
         let arguments = ["client", "--port=1", "--secs=2", "--traffic", &json];
+        let arguments = [&arguments[..], &["--threads=3", "--cpus=6-8"]].concat();
         let Ok(Command::Client(options)) = parse(lexopt::Parser::from_args(arguments)) else {
             panic!("a client");
         };
         assert_eq!((options.port, options.window.as_secs()), (1, 2));
         assert_eq!(options.traffic, traffic);
+        assert_eq!(options.threads, 3);
+        assert_eq!(options.cpus, "6-8".parse().ok());
+    }
+
+    #[test]
+    fn a_client_may_have_the_cpus_of_its_server() {
+        let options = run(&["--client-cpus", "same"]).unwrap();
+        assert_eq!(options.cpus.client(), None);
+        for (wrong, reason) in [("some", "list of CPUs"), ("8191", "CPU 8191")] {
+            let error = run(&["--client-cpus", wrong]).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 
     #[test]

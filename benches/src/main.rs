@@ -8,6 +8,7 @@
 mod child;
 mod cli;
 mod closed_loop;
+mod cpus;
 mod epoll;
 mod failure;
 mod harness;
@@ -20,6 +21,7 @@ mod proc;
 mod progress;
 mod runtimes;
 mod spin;
+mod stalls;
 mod stats;
 mod suites;
 mod sys;
@@ -54,7 +56,13 @@ fn run() -> Result<(), Failure> {
             case,
             contender,
             setup,
-        } => harness::measure(case, &contender, setup).map_err(Failure::Run)?,
+            cpus,
+        } => {
+            // Before there is any other thread, which would keep those that it has.
+            let confined = cpus.map_or(Ok(()), |cpus| cpus::confine(&cpus));
+            let measured = confined.and_then(|()| harness::measure(case, &contender, setup));
+            measured.map_err(Failure::Run)?;
+        }
         cli::Command::Client(options) => open_loop::client(&options).map_err(Failure::Run)?,
     }
     Ok(())

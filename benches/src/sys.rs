@@ -8,28 +8,76 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A low real-time priority: above every normal thread, below the kernel's own.
 const FIFO_PRIORITY: libc::c_int = 10;
 /// The fallback where real-time priority is refused.
 const RAISED_NICE: libc::c_int = -15;
+/// The shortest time slice that Linux gives.
+const SLICE_MIN: Duration = Duration::from_micros(100);
 /// The lowest normal priority.
 const LOWEST_NICE: libc::c_int = 19;
 
-/// Raises the calling thread as far as the system permits, and says how far that was.
-pub(crate) fn raise_priority() -> String {
+/// The scheduling of a thread that was raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Priority {
+    RealTime,
+    /// That of other threads, or little more.
+    Normal,
+}
+
+/// Raises the calling thread above a client's ([`raise_priority`]), or, where that is refused, has
+/// it run soon after it wakes up.
+pub(crate) fn raise_above_client() -> Priority {
+    if set_fifo(FIFO_PRIORITY + 1).is_ok() {
+        return Priority::RealTime;
+    }
+    // Refused as well, or unknown to the kernel, it changes nothing.
+    let _ = set_shortest_slice();
+    Priority::Normal
+}
+
+fn set_fifo(priority: libc::c_int) -> io::Result<()> {
     let fifo = libc::sched_param {
-        sched_priority: FIFO_PRIORITY,
+        sched_priority: priority,
     };
     // SAFETY: `fifo` is a valid sched_param for the length of the call; 0 is the calling thread.
-    let refused = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const fifo) };
-    if refused == 0 {
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const fifo) })
+}
+
+/// Gives the calling thread, at normal priority, the shortest time slice: one that wakes up goes
+/// before those whose slices are longer.
+fn set_shortest_slice() -> io::Result<()> {
+    let attributes = libc::sched_attr {
+        size: size_of::<libc::sched_attr>() as u32,
+        sched_policy: libc::SCHED_OTHER as u32,
+        sched_flags: 0,
+        sched_nice: 0,
+        sched_priority: 0,
+        sched_runtime: SLICE_MIN.as_nanos() as u64,
+        sched_deadline: 0,
+        sched_period: 0,
+    };
+    // SAFETY: `attributes` is a valid sched_attr for the length of the call, and says its size; the
+    // first 0 is the calling thread, the second no flags.
+    let status = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    check(status as libc::c_int)
+}
+
+/// Raises the calling thread as far as the system permits, and says how far that was.
+pub(crate) fn raise_priority() -> String {
+    if set_fifo(FIFO_PRIORITY).is_ok() {
         return format!("SCHED_FIFO {FIFO_PRIORITY}");
     }
+    format!("{} (SCHED_FIFO refused)", raise_nice())
+}
+
+/// Raises the calling thread among the normal ones, and says whether the system permitted it.
+pub(crate) fn raise_nice() -> String {
     match set_nice(RAISED_NICE) {
-        Ok(()) => format!("nice {RAISED_NICE} (SCHED_FIFO refused)"),
-        Err(_) => "plain (SCHED_FIFO and a negative nice value refused)".to_owned(),
+        Ok(()) => format!("nice {RAISED_NICE}"),
+        Err(_) => "nice 0".to_owned(),
     }
 }
 
@@ -125,6 +173,29 @@ fn timeval(time: libc::timeval) -> Duration {
     Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
 }
 
+/// The time of a clock that never goes back, from some moment on.
+pub(crate) fn monotonic_time() -> Duration {
+    read_clock(libc::CLOCK_MONOTONIC).expect("Linux always has this clock")
+}
+
+/// Sleeps until that clock says this.
+pub(crate) fn sleep_until(due: Duration) {
+    let due = libc::timespec {
+        tv_sec: due.as_secs() as libc::time_t,
+        tv_nsec: due.subsec_nanos() as libc::c_long,
+    };
+    let (clock, flags) = (libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME);
+    loop {
+        // SAFETY: `due` is a valid timespec for the length of the call, and an absolute sleep
+        // leaves no rest to be written.
+        let error =
+            unsafe { libc::clock_nanosleep(clock, flags, &raw const due, std::ptr::null_mut()) };
+        if error != libc::EINTR {
+            return;
+        }
+    }
+}
+
 /// A timer with a descriptor: epoll's own timeout is in milliseconds, which is longer than most
 /// answers take.
 pub(crate) struct Timer(OwnedFd);
@@ -166,6 +237,64 @@ impl AsRawFd for Timer {
     }
 }
 
+/// Has the kernel note when something comes in on this socket, for [`read_with_age`].
+pub(crate) fn note_arrivals(socket: &impl AsRawFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: `on` is a valid int for the length of the call, and its size is told.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    })
+}
+
+/// What the kernel writes beside the data of a message: the time of its arrival.
+#[repr(C)]
+struct Arrival {
+    header: libc::cmsghdr,
+    /// By the clock that can be set.
+    at: libc::timespec,
+}
+
+/// Reads from a socket without waiting, and says how long ago the last of what it has read came in,
+/// if the kernel was told to note that.
+pub(crate) fn read_with_age(
+    socket: &impl AsRawFd,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Option<Duration>)> {
+    let mut data = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    let mut arrival = MaybeUninit::<Arrival>::zeroed();
+    // SAFETY: null pointers and zeros are a valid msghdr, of a message without any part.
+    let mut message = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
+    message.msg_iov = &raw mut data;
+    message.msg_iovlen = 1;
+    message.msg_control = arrival.as_mut_ptr().cast();
+    // Its type is another one with some C libraries.
+    let arrival_bytes = size_of::<Arrival>() as _;
+    message.msg_controllen = arrival_bytes;
+    let fd = socket.as_raw_fd();
+    // SAFETY: `message` points to `buffer` and `arrival`, with their sizes, and both are borrowed
+    // for nothing else during the call.
+    let count = unsafe { libc::recvmsg(fd, &raw mut message, libc::MSG_DONTWAIT) };
+    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: it was made of zeros, which are valid for all of its integers, and the kernel writes
+    // integers.
+    let Arrival { header, at } = unsafe { arrival.assume_init() };
+    let is_noted = message.msg_controllen >= arrival_bytes
+        && (header.cmsg_level, header.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS);
+    let at = UNIX_EPOCH + Duration::new(at.tv_sec as u64, at.tv_nsec as u32);
+    // The clock may have been set back meanwhile.
+    let age = is_noted.then(|| at.elapsed().unwrap_or_default());
+    Ok((count, age))
+}
+
 /// Lets this process open as many files as it may, and says how many that are.
 pub(crate) fn raise_file_limit() -> io::Result<usize> {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
@@ -192,5 +321,52 @@ fn check(status: libc::c_int) -> io::Result<()> {
         Err(io::Error::last_os_error())
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn a_sleep_lasts_until_its_time() {
+        let due = monotonic_time() + Duration::from_millis(3);
+        sleep_until(due);
+        assert!(monotonic_time() >= due);
+        // What is past is no sleep.
+        sleep_until(due);
+    }
+
+    #[test]
+    fn what_is_read_has_an_age_once_arrivals_are_noted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut there = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (here, _) = listener.accept().unwrap();
+        let mut buffer = [0; 8];
+        let none = read_with_age(&here, &mut buffer).unwrap_err();
+        assert_eq!(none.kind(), ErrorKind::WouldBlock);
+
+        note_arrivals(&here).unwrap();
+        // The kernel begins to note arrivals at once or a little later.
+        let age = loop {
+            there.write_all(b"answer").unwrap();
+            let mut peeked = [0];
+            here.peek(&mut peeked).unwrap();
+            let since = std::time::Instant::now();
+            while since.elapsed() < Duration::from_millis(5) {}
+            let (count, age) = read_with_age(&here, &mut buffer).unwrap();
+            assert_eq!(&buffer[..count], b"answer");
+            if let Some(age) = age {
+                break age;
+            }
+        };
+        assert!(age >= Duration::from_millis(5), "{age:?}");
+        assert!(age < Duration::from_secs(60), "{age:?}");
+
+        drop(there);
+        assert_eq!(read_with_age(&here, &mut buffer).unwrap(), (0, None));
     }
 }

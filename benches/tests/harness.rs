@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 
 use common::{harness, json_path};
+use evenkeel_topology::{CpuSet, allowed_cpus};
 use serde_json::Value;
 
 /// Measures the cases and returns the text, and the JSON.
@@ -30,9 +31,11 @@ fn assert_sane(round: &Value, expects_jobs: bool) {
             .as_f64()
             .unwrap_or_else(|| panic!("{name} in {round}"))
     };
-    assert_eq!(number("details", "requests"), 1000.0);
+    // Half a second, and for each CPU 1,000 requests/s.
+    let requests = 500.0 * number("details", "cpus");
+    assert_eq!(number("details", "requests"), requests);
     let answered = number("details", "answered");
-    assert!(answered > 0.0 && answered <= 1000.0, "{round}");
+    assert!(answered > 0.0 && answered <= requests, "{round}");
     let latencies = ["p50_us", "p90_us", "p99_us", "p999_us", "max_us"];
     let latencies = latencies.map(|name| number("details", name));
     assert!(latencies[0] > 0.0 && latencies.is_sorted(), "{round}");
@@ -84,6 +87,28 @@ fn evenkeel_is_measured_and_judged() {
     assert!(round["details"]["compute_priority"].is_string());
     assert!(text.contains("compute lane's priority"), "{text}");
     assert!(text.contains("light p50"), "{text}");
+}
+
+#[test]
+fn a_server_keeps_off_the_cpus_of_its_client() {
+    let cpus = allowed_cpus();
+    let Some((last, others @ [_, ..])) = cpus.as_slice().split_last() else {
+        return; // There is only one.
+    };
+    let others: CpuSet = others.iter().copied().collect();
+    let file = json_path("apart.json");
+    let (path, client) = (file.to_str().unwrap(), last.to_string());
+    let only = ["--only", "light/tokio+rayon", "--client-cpus", &client];
+    let briefly = ["--secs", "0.5", "--json", path];
+    let output = harness(&[&only[..], &briefly].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let told = format!("the server on {others}, its client on {client}");
+    assert!(text.contains(&told), "{text}");
+    let json: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(json["client_cpus"], client);
+    let round = &rounds(&json, "tokio+rayon")[0];
+    assert_sane(round, true);
+    assert_eq!(round["details"]["allowed_cpus"], others.to_string());
 }
 
 /// Measures the cases of a suite, very shortly, and returns the text, and the JSON.

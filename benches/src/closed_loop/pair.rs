@@ -9,6 +9,7 @@ use super::client::{Client, GRACE, WARM_UP};
 use super::found::{Found, Used};
 use super::protocol::Protocol;
 use crate::harness::{Case, Measurement, Turn, process};
+use crate::stalls::StallWatch;
 use crate::{child, proc, sys};
 
 /// How long a child may take for what should take it milliseconds.
@@ -23,14 +24,19 @@ pub(crate) struct Target {
 
 /// The parent's side: one measurement, in the load's order of the values.
 pub(crate) fn measure(case: &'static Case, turn: Turn) -> Result<Measurement, String> {
-    let mut server = process::start(case, turn)?;
+    let mut server = process::start_server(case, turn)?;
     let target: Target = server.expect_json(PATIENCE)?;
     let mut load = process::start_load(case, turn)?;
     load.tell_json(&target)?;
+    let watch = StallWatch::start();
     let values = load.expect_json(WARM_UP + turn.window + GRACE + PATIENCE);
+    let stalls = Some(watch.finish());
     let stderr = server.finish();
     match (values, stderr.is_empty()) {
-        (values, true) => values.map(|values: Vec<f64>| values.into()),
+        (values, true) => values.map(|values: Vec<f64>| Measurement {
+            stalls,
+            ..values.into()
+        }),
         // A panic of a task, say: what was measured then is not the case.
         (Ok(_), false) => Err(format!("the server wrote: {stderr}")),
         (Err(error), false) => Err(format!("{error}; the server wrote: {stderr}")),

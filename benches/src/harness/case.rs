@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::setup::Setup;
+use crate::cpus::Cpus;
+use crate::stalls::Stalls;
 use crate::stats::short;
 
 /// The contender that all bars are about.
@@ -76,6 +78,8 @@ pub(crate) struct Turn {
     pub(crate) window: Duration,
     /// From 0. What is left to chance is the same for all contenders of a round.
     pub(crate) round: u32,
+    /// Those of a server, and of its client.
+    pub(crate) cpus: &'static Cpus,
 }
 
 /// What a measurement found.
@@ -84,6 +88,11 @@ pub(crate) struct Measurement {
     /// In the order of the case's metrics; `None` where there is nothing to measure, such as the
     /// latency of requests that were never answered.
     pub(crate) values: Vec<Option<f64>>,
+    /// How much of each value may be the lateness of the client that measured it, in the metric's
+    /// unit. Empty where nothing is known, or can be.
+    pub(crate) client_late: Vec<Option<f64>>,
+    /// How often the machine stood still meanwhile, where that was watched.
+    pub(crate) stalls: Option<Stalls>,
     /// What else is known, for the JSON and for who knows the case; null if nothing.
     pub(crate) details: Value,
     /// What a reader of the numbers has to know.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::suite::{Form, Suite};
+use crate::cpus::Cpus;
 
 #[derive(Debug)]
 pub(crate) struct RunOptions {
@@ -18,6 +19,8 @@ pub(crate) struct RunOptions {
     pub(crate) window: Duration,
     /// How many times over.
     pub(crate) rounds: u32,
+    /// Those of a server, and of its client.
+    pub(crate) cpus: &'static Cpus,
     /// Where everything measured goes.
     pub(crate) json: Option<PathBuf>,
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use evenkeel_topology::CpuSet;
+
 use super::case::{Case, Measurement, Turn};
 use super::setup::{Options, Setup};
 use crate::child::{self, Child};
@@ -15,13 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Has the contender measure itself in a fresh process.
 pub(crate) fn in_child(case: &'static Case, turn: Turn) -> Result<Measurement, String> {
-    values_of(start(case, turn)?, turn)
+    values_of(start(turn.contender.name, case, turn, None)?, turn)
 }
 
 /// [`in_child`] for one that computes in units of this machine, which it is told first.
 pub(crate) fn in_computing_child(case: &'static Case, turn: Turn) -> Result<Measurement, String> {
     let spin = Spin::of_machine()?;
-    let mut child = start(case, turn)?;
+    let mut child = start(turn.contender.name, case, turn, None)?;
     child.tell_json(&spin)?;
     values_of(child, turn)
 }
@@ -32,19 +34,23 @@ fn values_of(mut child: Child, turn: Turn) -> Result<Measurement, String> {
     Ok(values.into())
 }
 
-/// Starts a fresh process that runs the contender. For cases whose parent has more to do than wait:
-/// until the line with the values, parent and child may talk as they like.
-pub(crate) fn start(case: &Case, turn: Turn) -> Result<Child, String> {
-    start_as(turn.contender.name, case, turn)
+/// Starts a fresh process that runs the contender as a server, on the CPUs of one. Until the line
+/// with the values, parent and child may talk as they like.
+pub(crate) fn start_server(case: &Case, turn: Turn) -> Result<Child, String> {
+    start(turn.contender.name, case, turn, turn.cpus.server())
 }
 
-/// Starts a fresh process that runs the load of the case.
+/// Starts a fresh process that runs the load of the case, on the CPUs of a client.
 pub(crate) fn start_load(case: &Case, turn: Turn) -> Result<Child, String> {
-    start_as(LOAD, case, turn)
+    start(LOAD, case, turn, turn.cpus.client())
 }
 
-fn start_as(name: &str, case: &Case, turn: Turn) -> Result<Child, String> {
-    Child::start("measure", &arguments(name, case, turn)).map_err(|error| error.to_string())
+fn start(name: &str, case: &Case, turn: Turn, cpus: Option<&CpuSet>) -> Result<Child, String> {
+    let mut arguments = arguments(name, case, turn);
+    if let Some(cpus) = cpus {
+        arguments.extend(["--cpus".to_owned(), cpus.to_string()]);
+    }
+    Child::start("measure", &arguments).map_err(|error| error.to_string())
 }
 
 fn arguments(name: &str, case: &Case, turn: Turn) -> Vec<String> {
@@ -83,6 +89,7 @@ mod tests {
     use super::super::row::tests::NAP;
     use super::super::scaling::tests::step;
     use super::*;
+    use crate::cpus::Cpus;
 
     #[test]
     fn contenders_have_as_many_workers_as_the_case_says() {
@@ -105,6 +112,7 @@ mod tests {
             without: None,
             window: Duration::from_millis(1500),
             round: 0,
+            cpus: Cpus::two(),
         };
         let told = ["--case", "micro/nap", "--on", "evenkeel", "--secs", "1.5"];
         assert_eq!(arguments("evenkeel", &NAP, turn), told);

@@ -4,7 +4,11 @@ use std::fmt;
 
 use super::case::{Case, Contender, Measurement, Metric};
 use crate::machine::Others;
-use crate::stats::Spread;
+use crate::stalls::Stalls;
+use crate::stats::{Spread, median};
+
+/// More than this part of a value, and it says more about the client.
+const CLIENT_PART_MAX: f64 = 0.1;
 
 /// A measurement that did not fail.
 #[derive(Clone, Debug)]
@@ -88,10 +92,49 @@ impl Row {
         self.value_in(self.in_round(round)?, metric)
     }
 
-    fn value_in(&self, measured: &Measured, metric: &str) -> Option<f64> {
+    /// How often the machine stood still in all rounds that watched it, if ever.
+    pub(crate) fn stalls(&self) -> Option<Stalls> {
+        let stalls = self.measured().filter_map(|one| one.found.stalls);
+        stalls.reduce(Stalls::and).filter(|all| all.count > 0)
+    }
+
+    /// Whether what the metric says of the contender is, by more than [`CLIENT_PART_MAX`], the
+    /// lateness of the client that measured it, in the median of the rounds.
+    pub(crate) fn is_client_limited(&self, metric: &str) -> bool {
+        let parts = self.with_client_late(metric);
+        let parts: Vec<f64> = parts.map(|(value, late)| late / value).collect();
+        median(&parts).is_some_and(|part| part > CLIENT_PART_MAX)
+    }
+
+    /// How late that client was itself, in the metric's unit and in the median of the rounds.
+    pub(crate) fn client_late(&self, metric: &str) -> Option<f64> {
+        let late = self.with_client_late(metric);
+        median(&late.map(|(_, late)| late).collect::<Vec<_>>())
+    }
+
+    /// The metrics that are so.
+    pub(crate) fn client_limited(&self) -> impl Iterator<Item = &'static Metric> {
+        let metrics = self.case.metrics.iter();
+        metrics.filter(|metric| self.is_client_limited(metric.name))
+    }
+
+    /// The metric's value, and the client's lateness, in each round that has both.
+    fn with_client_late(&self, metric: &str) -> impl Iterator<Item = (f64, f64)> {
+        let index = self.index_of(metric);
+        self.measured().filter_map(move |measured| {
+            let value = (*measured.found.values.get(index?)?)?;
+            let late = (*measured.found.client_late.get(index?)?)?;
+            (value > 0.0).then_some((value, late))
+        })
+    }
+
+    fn index_of(&self, metric: &str) -> Option<usize> {
         let mut metrics = self.case.metrics.iter();
-        let index = metrics.position(|candidate| candidate.name == metric)?;
-        *measured.found.values.get(index)?
+        metrics.position(|candidate| candidate.name == metric)
+    }
+
+    fn value_in(&self, measured: &Measured, metric: &str) -> Option<f64> {
+        *measured.found.values.get(self.index_of(metric)?)?
     }
 
     /// The metric over the rounds that did not fail; `None` if one of them has no value, which
@@ -192,8 +235,33 @@ pub(super) mod tests {
         }
     }
 
+    /// The row, if its client was so late in each round.
+    pub(in crate::harness) fn with_late(mut row: Row, late: &[f64]) -> Row {
+        for (round, late) in row.rounds.iter_mut().zip(late) {
+            round.as_mut().unwrap().found.client_late = vec![Some(*late), None];
+        }
+        row
+    }
+
     pub(in crate::harness) fn failed() -> Result<Measured, String> {
         Err("it went away".to_owned())
+    }
+
+    #[test]
+    fn a_row_is_client_limited_where_the_client_is_more_than_a_tenth_of_it() {
+        let limited = |times: &[f64], late: &[f64]| {
+            let row = with_late(row("evenkeel", times), late);
+            assert!(!row.is_client_limited("rate"));
+            row.is_client_limited("time")
+        };
+        assert!(!limited(&[100.0], &[10.0]));
+        assert!(limited(&[100.0], &[10.1]));
+        // In the median of the rounds.
+        assert!(!limited(&[100.0; 3], &[5.0, 50.0, 5.0]));
+        assert!(limited(&[100.0, 1000.0, 100.0], &[11.0, 11.0, 11.0]));
+        assert!(!row("evenkeel", &[1.0]).is_client_limited("time"));
+        let silent = with_late(row("evenkeel", &[SILENT]), &[10.0]);
+        assert_eq!(silent.client_limited().count(), 0);
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn run_rounds(rows: &mut [Row], options: &RunOptions) {
         for of_case in rows.chunk_by_mut(|one, other| std::ptr::eq(one.case, other.case)) {
             for index in rotation(of_case.len(), round as usize) {
                 of_case[index].left_out = left_out(&of_case[index], of_case);
-                measure(&mut of_case[index], options.window, round, &progress);
+                measure(&mut of_case[index], options, round, &progress);
             }
         }
     }
@@ -105,7 +105,7 @@ fn twin_of(row: &Row, of_case: &[Row]) -> Option<&'static str> {
     (twin.is_same)(&measured.found.details).then_some(twin.name)
 }
 
-fn measure(row: &mut Row, window: Duration, round: u32, progress: &Progress) {
+fn measure(row: &mut Row, options: &RunOptions, round: u32, progress: &Progress) {
     let name = row.name();
     if let Some(reason) = row.left_out {
         return progress.end(&format!("{name}: {reason}"));
@@ -115,8 +115,9 @@ fn measure(row: &mut Row, window: Duration, round: u32, progress: &Progress) {
     let turn = Turn {
         contender: row.contender,
         without: row.without,
-        window: window.max(row.case.window_min),
+        window: options.window.max(row.case.window_min),
         round,
+        cpus: options.cpus,
     };
     let found = (row.case.measure)(row.case, turn);
     let outcome = found

@@ -16,6 +16,10 @@ pub(super) enum Verdict {
     NotMet {
         measured: Spread,
     },
+    /// Neither: more than a tenth of what is compared is the client's own lateness.
+    ClientLimited {
+        measured: Spread,
+    },
     /// Evenkeel failed in some round, or gave nothing to compare. As bad as can be.
     NoResult,
     /// No round in which every peer that it needs was measured.
@@ -70,9 +74,25 @@ pub(super) fn judge(bar: &Bar, case: &Case, rows: &[Row]) -> Verdict {
     let finite = compared.map(|all| all.into_iter().filter(|one| one.is_finite()).collect());
     match finite.and_then(|all: Vec<f64>| Spread::of(&all)) {
         None => Verdict::NotMeasured,
+        Some(measured) if is_client_limited(bar, own, &peers) => {
+            Verdict::ClientLimited { measured }
+        }
         Some(measured) if bar.limit.is_met_by(measured.median) => Verdict::Met { measured },
         Some(measured) => Verdict::NotMet { measured },
     }
+}
+
+/// Whether the client has too large a part in any of what the bar compares.
+fn is_client_limited(bar: &Bar, own: &Row, peers: &[&Row]) -> bool {
+    let ranked_by = match bar.limit {
+        Limit::AtLeastOfBest(_, by, _) => by,
+        _ => bar.metric,
+    };
+    let is_limited = |peer: &&Row| {
+        let metrics = [bar.metric, ranked_by];
+        metrics.iter().any(|metric| peer.is_client_limited(metric))
+    };
+    own.is_client_limited(bar.metric) || peers.iter().any(is_limited)
 }
 
 /// What the limit is about, in one round: Evenkeel's value, or its ratio to the best peer's of the
@@ -108,7 +128,7 @@ fn find<'a>(rows: &'a [Row], case: &Case, peer: &str) -> Option<&'a Row> {
 #[cfg(test)]
 mod tests {
     use super::super::case::Contender;
-    use super::super::row::tests::{CASE, SILENT, failed, row};
+    use super::super::row::tests::{CASE, SILENT, failed, row, with_late};
     use super::*;
 
     const TIME: Bar = Bar {
@@ -263,6 +283,46 @@ mod tests {
             row("smol", &[100.0, 100.0]),
         ];
         assert_eq!(judge(&TIME, &rows), Verdict::NotMeasured);
+    }
+
+    #[test]
+    fn what_is_client_limited_is_neither_met_nor_missed() {
+        let at = |own: f64, late: [f64; 3]| {
+            let times = [own, 200.0, 100.0];
+            let names = ["evenkeel", "tokio", "smol"];
+            let row = |index: usize| {
+                let row = row(names[index], &times[index..=index]);
+                with_late(row, &late[index..=index])
+            };
+            let rows = [row(0), row(1), row(2)];
+            (judge(&TIME, &rows), judge(&RATE, &rows))
+        };
+        let (punctual, _) = at(80.0, [8.0, 20.0, 10.0]);
+        assert!(matches!(punctual, Verdict::Met { .. }));
+        for late in [[8.1, 0.0, 0.0], [0.0, 20.1, 0.0], [0.0, 0.0, 10.1]] {
+            for own in [80.0, 800.0] {
+                // What would be found is known all the same.
+                let (verdict, _) = at(own, late.map(|late| late * own.max(80.0) / 80.0));
+                let Verdict::ClientLimited { measured } = verdict else {
+                    panic!("{verdict:?} at {own} with {late:?}");
+                };
+                assert_eq!(measured.median, own / 100.0);
+            }
+        }
+    }
+
+    #[test]
+    fn whom_a_late_client_ranks_is_not_known() {
+        let bar = Bar {
+            metric: "rate",
+            limit: Limit::AtLeastOfBest(0.9, "time", &["tokio"]),
+        };
+        let judged = |late: [f64; 2]| {
+            let own = with_late(row("evenkeel", &[100.0]), &late[..1]);
+            judge(&bar, &[own, with_late(row("tokio", &[100.0]), &late[1..])])
+        };
+        assert!(matches!(judged([50.0, 5.0]), Verdict::Met { .. }));
+        assert!(matches!(judged([5.0, 50.0]), Verdict::ClientLimited { .. }));
     }
 
     #[test]

@@ -13,8 +13,16 @@ use crate::sys;
 
 /// CPU work in a job.
 pub(crate) const JOB_MS: u64 = 20;
+/// How many CPU jobs, or tasks in their place, are in flight for each CPU of the server, so that
+/// all of them have work.
+const JOBS_PER_CPU: usize = 4;
 /// How long a task of [`Background::BLOCKING_SLEEPS`] sleeps at a time.
 const BLOCKING_SLEEP: Duration = Duration::from_millis(100);
+
+/// How many CPU jobs are in flight, always, on a server with so many CPUs.
+pub(crate) fn jobs_in_flight(cpus: usize) -> usize {
+    JOBS_PER_CPU * cpus
+}
 
 /// Work that begins when the parent says so, and never ends.
 pub(crate) struct Background<R: 'static> {
@@ -164,4 +172,15 @@ fn spawn_on_tokio<R: Runtime>(
         let job = other.spawn(async move { work.compute(JOB_MS) });
         async { job.await.expect("job") }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cpu_has_jobs() {
+        let jobs = [1, 2, 3, 6, 16, 64].map(jobs_in_flight);
+        assert_eq!(jobs, [4, 8, 12, 24, 64, 256]);
+    }
 }

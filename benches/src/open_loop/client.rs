@@ -1,25 +1,27 @@
-//! The load generator: an open loop on one thread, in its own process.
+//! The load generator: an open loop, in its own process.
 //!
 //! Requests leave when they are due, whatever became of the earlier ones, and a latency counts from
 //! the due time: a server that stalls cannot slow the questions down (coordinated omission). A
-//! request without an answer counts with the age that it has reached at the end. The thread runs
-//! above all normal ones, where permitted, and sleeps between due times, so that it measures the
-//! server and not its own wait for a CPU.
+//! request without an answer counts with the age that it has reached at the end.
+//!
+//! The threads should measure the server, and not their own wait for a CPU. Where the client has
+//! CPUs of its own, each is on one of them and never sleeps: to wake up would take longer than many
+//! a server. Elsewhere they sleep until something is to be done, and run above all normal threads,
+//! where permitted.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use serde::{Deserialize, Serialize};
+use evenkeel_topology::{CpuSet, pin_current_thread};
 
-use super::message::{MESSAGE_BYTES, message};
 use super::schedule::Schedule;
+use super::share::Share;
+use super::tally::Tally;
 use super::traffic::Traffic;
-use crate::histogram::Times;
 use crate::{child, sys};
 
 /// What the harness tells its load generator.
@@ -28,6 +30,9 @@ pub(crate) struct ClientOptions {
     pub(crate) port: u16,
     pub(crate) window: Duration,
     pub(crate) traffic: Traffic,
+    pub(crate) threads: usize,
+    /// The client's own, one for each thread; if it has none, the kernel places them.
+    pub(crate) cpus: Option<CpuSet>,
 }
 
 /// Said when all connections are open.
@@ -39,345 +44,90 @@ pub(super) const WINDOW: &str = "window";
 /// Said when the window is over; the result follows.
 pub(super) const END: &str = "end";
 
-/// What the client saw in the window.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Seen {
-    pub(super) latencies: Latencies,
-    /// In the order of the traffic's works.
-    pub(super) by_work: Vec<Quantiles>,
-    /// From the end of a burst to the moment at which its backlog was gone, or the client gave up.
-    pub(super) backlog_ms: Option<f64>,
-}
-
-/// The latencies of requests of one kind.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Quantiles {
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-}
-
-/// All requests that count. Latencies are from the due time.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Latencies {
-    pub(crate) requests: u64,
-    pub(crate) answered: u64,
-    pub(crate) p50_us: f64,
-    pub(crate) p90_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) p999_us: f64,
-    pub(crate) max_us: f64,
-    /// How late the client itself was in sending.
-    pub(crate) sent_late_p99_us: f64,
-    pub(crate) lost_connections: usize,
-    /// The client's scheduling, as far as it was permitted.
-    pub(crate) priority: String,
-}
-
 /// How long the client waits after the window for answers that are still missing.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
-/// How long an idle server may take to accept a connection.
-const ACCEPT_PATIENCE: Duration = Duration::from_secs(5);
-/// Token of the timer; those of the connections are their indices.
-const TIMER: Token = Token(usize::MAX);
 
 /// Runs the load generator.
 pub(crate) fn client(options: &ClientOptions) -> Result<(), String> {
     let run = || -> io::Result<()> {
         child::tie_to_parent()?;
-        let priority = sys::raise_priority();
-        let mut client = Client::connect(options)?;
+        // A machine with many CPUs has more connections than most limits allow.
+        sys::raise_file_limit()?;
+        // Threads that are started later have it too.
+        let priority = match &options.cpus {
+            // A real-time thread that never sleeps is stopped by the kernel now and then.
+            Some(_) => format!("{}, never sleeping", sys::raise_nice()),
+            None => sys::raise_priority(),
+        };
+        pin(options, 0)?;
+        let shares = connect(options)?;
         child::say(CONNECTED)?;
         if child::next_command()?.as_deref() != Some(GO) {
             return Ok(());
         }
-        client.run(child::say)?;
-        child::say(&serde_json::to_string(&client.seen(priority))?)
+        let tally = run(shares, options, child::say)?;
+        child::say(&serde_json::to_string(&tally.seen(priority))?)
     };
     run().map_err(|error| format!("client: {error}"))
 }
 
-struct Client {
-    schedule: Schedule,
-    /// How few unanswered requests are no backlog.
-    backlog_gone: u64,
-    backlog_gone_at: Option<Duration>,
-    start: Instant,
-    poll: Poll,
-    timer: sys::Timer,
-    connections: Vec<Connection>,
-    next_seq: u64,
-    answers: u64,
-    counted_answers: u64,
-    /// For each kind of requests.
-    latencies: Vec<Times>,
-    lateness: Times,
-    phase: Phase,
+/// Opens all connections, and hands them out.
+fn connect(options: &ClientOptions) -> io::Result<Vec<Share>> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let whole = Schedule::new(&options.traffic, options.window);
+    let in_flight = Arc::new(AtomicU64::new(0));
+    let (connections, threads) = (options.traffic.connections, options.threads);
+    let shares = (0..threads).map(|thread| {
+        let schedule = whole.share(connections, thread, threads);
+        let own = (thread..connections).step_by(threads).len();
+        let backlog_gone = options.traffic.burst.map_or(0, |burst| burst.backlog_gone);
+        let sleeps = options.cpus.is_none();
+        let in_flight = Arc::clone(&in_flight);
+        Share::connect(address, own, schedule, sleeps, in_flight, backlog_gone)
+    });
+    shares.collect()
 }
 
-/// How far the run is, as far as the parent has been told.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    WarmUp,
-    Window,
-    Grace,
-}
-
-/// Request number `seq` goes over connection `seq % connections`, so each knows which answer comes
-/// next.
-struct Connection {
-    stream: TcpStream,
-    next_answer: u64,
-    unsent: Vec<u8>,
-    partial: Vec<u8>,
-    lost: bool,
-}
-
-impl Client {
-    fn connect(options: &ClientOptions) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let timer = sys::Timer::new()?;
-        poll.registry()
-            .register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-        let mut connections = Vec::new();
-        for index in 0..options.traffic.connections {
-            let mut stream = TcpStream::from_std(open(address)?);
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            poll.registry()
-                .register(&mut stream, Token(index), interest)?;
-            connections.push(Connection::new(stream, index as u64));
-        }
-        let schedule = Schedule::new(&options.traffic, options.window);
-        Ok(Self {
-            latencies: vec![Times::new(); schedule.kinds()],
-            schedule,
-            backlog_gone: options.traffic.burst.map_or(0, |burst| burst.backlog_gone),
-            backlog_gone_at: None,
-            start: Instant::now(),
-            poll,
-            timer,
-            connections,
-            next_seq: 0,
-            answers: 0,
-            counted_answers: 0,
-            lateness: Times::new(),
-            phase: Phase::WarmUp,
-        })
-    }
-
-    /// Runs the schedule, and tells the parent by `say` how far it is.
-    fn run(&mut self, say: fn(&str) -> io::Result<()>) -> io::Result<()> {
-        self.start = Instant::now();
-        let mut events = Events::with_capacity(self.connections.len() + 1);
-        loop {
-            self.send_due();
-            self.announce(say)?;
-            let Some(deadline) = self.next_deadline() else {
-                return Ok(());
-            };
-            self.timer
-                .arm(deadline.saturating_sub(self.start.elapsed()))?;
-            match self.poll.poll(&mut events, None) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => other?,
-            }
-            for event in &events {
-                if event.token() != TIMER {
-                    self.receive(event.token().0)?;
-                    self.connections[event.token().0].flush();
-                }
-            }
-            self.watch_backlog();
-        }
-    }
-
-    fn send_due(&mut self) {
-        while self.next_seq < self.schedule.total() {
-            let due = self.schedule.due(self.next_seq);
-            let Some(late) = self.start.elapsed().checked_sub(due) else {
-                return;
-            };
-            if self.next_seq >= self.schedule.first_counted() {
-                self.lateness.record(late);
-            }
-            let request = message(self.next_seq, self.schedule.work_us(self.next_seq));
-            let index = self.next_seq % self.connections.len() as u64;
-            let connection = &mut self.connections[index as usize];
-            connection.unsent.extend_from_slice(&request);
-            connection.flush();
-            self.next_seq += 1;
-        }
-    }
-
-    fn announce(&mut self, say: fn(&str) -> io::Result<()>) -> io::Result<()> {
-        let is_over = self.start.elapsed() >= self.schedule.end();
-        // By chance, there may be no request in a short window.
-        let has_begun = is_over || self.next_seq > self.schedule.first_in_window();
-        if self.phase == Phase::WarmUp && has_begun {
-            self.phase = Phase::Window;
-            say(WINDOW)?;
-        }
-        if self.phase == Phase::Window && is_over {
-            self.phase = Phase::Grace;
-            say(END)?;
-        }
-        Ok(())
-    }
-
-    /// When there is something to do without any answer coming; `None` when all is done.
-    fn next_deadline(&self) -> Option<Duration> {
-        let total = self.schedule.total();
-        let give_up = self.schedule.end() + GRACE;
-        match self.phase {
-            _ if self.next_seq < total => Some(self.schedule.due(self.next_seq)),
-            Phase::WarmUp | Phase::Window => Some(self.schedule.end()),
-            Phase::Grace if self.answers < total && self.start.elapsed() < give_up => Some(give_up),
-            Phase::Grace => None,
-        }
-    }
-
-    /// Notes when the backlog of a burst is gone.
-    fn watch_backlog(&mut self) {
-        let Some(burst_end) = self.schedule.burst_end() else {
-            return;
-        };
-        let now = self.start.elapsed();
-        if now >= burst_end && self.next_seq - self.answers <= self.backlog_gone {
-            self.backlog_gone_at.get_or_insert(now);
-        }
-    }
-
-    /// Reads what has come, up to the `WouldBlock` that the edge-triggered poll needs.
-    fn receive(&mut self, index: usize) -> io::Result<()> {
-        let mut buffer = [0; 4096];
-        loop {
-            let connection = &mut self.connections[index];
-            if connection.lost {
-                return Ok(());
-            }
-            match connection.stream.read(&mut buffer) {
-                Ok(0) => connection.lost = true,
-                Ok(count) => {
-                    let now = self.start.elapsed();
-                    connection.partial.extend_from_slice(&buffer[..count]);
-                    self.take_answers(index, now)?;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => connection.lost = true,
-            }
-        }
-    }
-
-    fn take_answers(&mut self, index: usize, now: Duration) -> io::Result<()> {
-        let connections = self.connections.len() as u64;
-        let connection = &mut self.connections[index];
-        let whole = connection.partial.len() / MESSAGE_BYTES * MESSAGE_BYTES;
-        for answer in connection.partial[..whole].chunks_exact(MESSAGE_BYTES) {
-            let seq = connection.next_answer;
-            if seq >= self.next_seq || answer != message(seq, self.schedule.work_us(seq)) {
-                return Err(io::Error::other(format!(
-                    "request {seq} got a wrong answer"
-                )));
-            }
-            connection.next_answer += connections;
-            self.answers += 1;
-            if seq >= self.schedule.first_counted() {
-                self.counted_answers += 1;
-                let latency = now.saturating_sub(self.schedule.due(seq));
-                self.latencies[self.schedule.kind(seq)].record(latency);
-            }
-        }
-        connection.partial.drain(..whole);
-        Ok(())
-    }
-
-    /// Counts what was never answered as well, and sums up.
-    fn seen(mut self, priority: String) -> Seen {
-        let now = self.start.elapsed();
-        self.record_unanswered(now);
-        let by_work = self.latencies.iter().map(|kind| Quantiles {
-            p50_us: kind.us(0.5),
-            p99_us: kind.us(0.99),
+/// Runs the schedule. The calling thread has the first share, and tells the parent by `say` how far
+/// it is.
+fn run(
+    shares: Vec<Share>,
+    options: &ClientOptions,
+    say: fn(&str) -> io::Result<()>,
+) -> io::Result<Tally> {
+    let start = Instant::now();
+    let mut shares = shares.into_iter();
+    let first = shares.next().expect("a client has a thread");
+    thread::scope(|scope| {
+        let others = (1..).zip(shares).map(|(thread, share)| {
+            scope.spawn(move || {
+                pin(options, thread)?;
+                share.run(start, |_| Ok(()))
+            })
         });
-        let by_work = by_work.collect();
-        let mut all = Times::new();
-        for kind in &self.latencies {
-            all.add(kind);
+        let others: Vec<_> = others.collect();
+        let mut tally = first.run(start, say);
+        for other in others {
+            let other = other.join().expect("a client's thread does not panic");
+            tally = tally.and_then(|mut tally| {
+                tally.add(&other?);
+                Ok(tally)
+            });
         }
-        let lost = self.connections.iter().filter(|one| one.lost);
-        let latencies = Latencies {
-            requests: self.schedule.total() - self.schedule.first_counted(),
-            answered: self.counted_answers,
-            p50_us: all.us(0.5),
-            p90_us: all.us(0.9),
-            p99_us: all.us(0.99),
-            p999_us: all.us(0.999),
-            max_us: all.us(1.0),
-            sent_late_p99_us: self.lateness.us(0.99),
-            lost_connections: lost.count(),
-            priority,
-        };
-        // The same for all that never got rid of it.
-        let never = self.schedule.end() + GRACE;
-        let backlog_gone_at = self.backlog_gone_at.unwrap_or(never).min(never);
-        let burst_end = self.schedule.burst_end();
-        let backlog = burst_end.map(|burst_end| backlog_gone_at.saturating_sub(burst_end));
-        Seen {
-            latencies,
-            by_work,
-            backlog_ms: backlog.map(|time| 1e3 * time.as_secs_f64()),
-        }
-    }
-
-    /// Records the age of what has no answer.
-    fn record_unanswered(&mut self, now: Duration) {
-        let (first, total) = (self.schedule.first_counted(), self.schedule.total());
-        for connection in &self.connections {
-            let missing = (connection.next_answer..total).step_by(self.connections.len());
-            for seq in missing.filter(|seq| *seq >= first) {
-                let latency = now.saturating_sub(self.schedule.due(seq));
-                self.latencies[self.schedule.kind(seq)].record(latency);
-            }
-        }
-    }
+        tally
+    })
 }
 
-impl Connection {
-    fn new(stream: TcpStream, first_answer: u64) -> Self {
-        Self {
-            stream,
-            next_answer: first_answer,
-            unsent: Vec::new(),
-            partial: Vec::new(),
-            lost: false,
-        }
+/// Puts the calling thread on its CPU.
+fn pin(options: &ClientOptions, thread: usize) -> io::Result<()> {
+    let Some(cpus) = &options.cpus else {
+        return Ok(());
+    };
+    let cpu = cpus.as_slice()[thread % cpus.len()];
+    match pin_current_thread(cpu) {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("the system refuses CPU {cpu}"))),
     }
-
-    /// Writes as much as the socket takes; the rest goes when the poll reports it writable.
-    fn flush(&mut self) {
-        while !self.unsent.is_empty() && !self.lost {
-            match self.stream.write(&self.unsent) {
-                Ok(count) => drop(self.unsent.drain(..count)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => self.lost = true,
-            }
-        }
-    }
-}
-
-/// A connection that the server has accepted, which only an answer proves: the background work
-/// begins once all are open.
-fn open(address: SocketAddr) -> io::Result<std::net::TcpStream> {
-    let mut stream = std::net::TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(ACCEPT_PATIENCE))?;
-    let mut greeting = [0; MESSAGE_BYTES];
-    stream.write_all(&greeting)?;
-    stream.read_exact(&mut greeting)?;
-    stream.set_nonblocking(true)?;
-    Ok(stream)
 }
 
 #[cfg(test)]
@@ -385,8 +135,14 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
-    use super::super::traffic::{Burst, CONNECTIONS, Rate, Work};
+    use std::io::{Read, Write};
+
+    use super::super::message::MESSAGE_BYTES;
+    use super::super::tally::Seen;
+    use super::super::traffic::{Burst, Rate, Work};
     use super::*;
+
+    const CONNECTIONS: usize = 64;
 
     /// Runs a client against a server that greets every connection, and then leaves it to `serve`.
     fn run_against(serve: fn(std::net::TcpStream)) -> io::Result<Seen> {
@@ -395,6 +151,15 @@ mod tests {
     }
 
     fn run_traffic_against(traffic: Traffic, serve: fn(std::net::TcpStream)) -> io::Result<Seen> {
+        run_threads_against(1, None, traffic, serve)
+    }
+
+    fn run_threads_against(
+        threads: usize,
+        cpus: Option<CpuSet>,
+        traffic: Traffic,
+        serve: fn(std::net::TcpStream),
+    ) -> io::Result<Seen> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         thread::spawn(move || {
@@ -405,13 +170,15 @@ mod tests {
             }
         });
         let window = Duration::from_millis(200);
-        let mut client = Client::connect(&ClientOptions {
+        let options = ClientOptions {
             port,
             window,
             traffic,
-        })?;
-        client.run(|_| Ok(()))?;
-        Ok(client.seen(String::new()))
+            threads,
+            cpus,
+        };
+        let tally = super::run(connect(&options)?, &options, |_| Ok(()))?;
+        Ok(tally.seen(String::new()))
     }
 
     fn echo_once(stream: &mut std::net::TcpStream) -> io::Result<()> {
@@ -430,6 +197,59 @@ mod tests {
             (200, 200, 0)
         );
         assert!(seen.p50_us > 0.0 && seen.p50_us <= seen.p99_us && seen.p99_us <= seen.max_us);
+    }
+
+    #[test]
+    fn several_threads_send_all_requests_once() {
+        let traffic = Traffic {
+            burst: Some(Burst {
+                rate: Rate::per_s(2_000),
+                length: Duration::from_millis(100),
+                backlog_gone: 4,
+            }),
+            ..Traffic::even(CONNECTIONS, Rate::per_s(1_000), 7)
+        };
+        let echo = |mut stream| while echo_once(&mut stream).is_ok() {};
+        let seen = run_threads_against(3, None, traffic, echo).unwrap();
+        let latencies = seen.latencies;
+        assert_eq!((latencies.requests, latencies.answered), (300, 300));
+        assert_eq!(
+            (latencies.client_threads, latencies.lost_connections),
+            (3, 0)
+        );
+        assert!(seen.backlog_ms < Some(GRACE.as_millis() as f64));
+    }
+
+    #[test]
+    fn a_client_with_cpus_of_its_own_answers_for_everything_too() {
+        let echo = |mut stream| while echo_once(&mut stream).is_ok() {};
+        let traffic = Traffic::even(CONNECTIONS, Rate::per_s(1_000), 7);
+        let cpus = Some(evenkeel_topology::allowed_cpus());
+        let seen = run_threads_against(2, cpus, traffic, echo).unwrap();
+        assert_eq!(
+            (seen.latencies.requests, seen.latencies.answered),
+            (200, 200)
+        );
+    }
+
+    #[test]
+    fn a_thread_is_on_its_cpu() {
+        let all = evenkeel_topology::allowed_cpus();
+        let options = |cpus: &CpuSet| ClientOptions {
+            port: 0,
+            window: Duration::ZERO,
+            traffic: Traffic::even(1, Rate::per_s(1), 0),
+            threads: 2,
+            cpus: Some(cpus.clone()),
+        };
+        for thread in 0..2 {
+            let pinned = || pin(&options(&all), thread).map(|()| evenkeel_topology::allowed_cpus());
+            let pinned = thread::scope(|scope| scope.spawn(pinned).join().unwrap());
+            let expected = all.as_slice()[thread % all.len()];
+            assert_eq!(pinned.unwrap().as_slice(), [expected]);
+        }
+        let nowhere = options(&[8191].into_iter().collect());
+        assert!(pin(&nowhere, 0).unwrap_err().to_string().contains("8191"));
     }
 
     #[test]

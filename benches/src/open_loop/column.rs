@@ -2,6 +2,7 @@
 
 use super::background::JOB_MS;
 use super::session::Outcome;
+use super::tally::Lateness;
 use crate::harness::Metric;
 use crate::stats;
 
@@ -10,6 +11,8 @@ use crate::stats;
 pub(crate) struct Column {
     pub(crate) metric: Metric,
     pub(crate) of: fn(&Outcome) -> Option<f64>,
+    /// The client's own lateness in it, in the same unit, at the same quantile.
+    pub(crate) late: Option<fn(&Lateness) -> f64>,
 }
 
 impl Column {
@@ -18,15 +21,34 @@ impl Column {
         unit: &'static str,
         of: fn(&Outcome) -> Option<f64>,
     ) -> Self {
-        let metric = Metric::new(name, unit);
-        Self { metric, of }
+        Self {
+            metric: Metric::new(name, unit),
+            of,
+            late: None,
+        }
+    }
+
+    /// For a latency, in ms.
+    pub(crate) const fn with_late(self, late: fn(&Lateness) -> f64) -> Self {
+        Self {
+            late: Some(late),
+            ..self
+        }
     }
 }
 
+/// The client's lateness at the quantiles, in ms.
+pub(crate) const LATE_P50: fn(&Lateness) -> f64 = |late| late.p50_us / 1e3;
+pub(crate) const LATE_P90: fn(&Lateness) -> f64 = |late| late.p90_us / 1e3;
+pub(crate) const LATE_P99: fn(&Lateness) -> f64 = |late| late.p99_us / 1e3;
+
 /// Latencies from the due time. A request without an answer counts with its age.
-pub(crate) const P50: Column = Column::new("p50", "ms", |seen| Some(seen.latencies.p50_us / 1e3));
-pub(crate) const P90: Column = Column::new("p90", "ms", |seen| Some(seen.latencies.p90_us / 1e3));
-pub(crate) const P99: Column = Column::new("p99", "ms", |seen| Some(seen.latencies.p99_us / 1e3));
+pub(crate) const P50: Column =
+    Column::new("p50", "ms", |seen| Some(seen.latencies.p50_us / 1e3)).with_late(LATE_P50);
+pub(crate) const P90: Column =
+    Column::new("p90", "ms", |seen| Some(seen.latencies.p90_us / 1e3)).with_late(LATE_P90);
+pub(crate) const P99: Column =
+    Column::new("p99", "ms", |seen| Some(seen.latencies.p99_us / 1e3)).with_late(LATE_P99);
 /// A request without an answer says in the latencies how long the window was rather than how slow
 /// the server is.
 pub(crate) const ANSWERED: Column = Column {
@@ -38,6 +60,7 @@ pub(crate) const ANSWERED: Column = Column {
         let latencies = &seen.latencies;
         Some(100.0 * latencies.answered as f64 / latencies.requests.max(1) as f64)
     },
+    late: None,
 };
 
 /// CPU jobs done, in fractions.
@@ -47,6 +70,7 @@ pub(crate) const JOBS: Column = Column {
         ..Metric::new("jobs", "/s").higher_is_better()
     },
     of: |seen| Some(seen.work_per_s? / JOB_MS as f64),
+    late: None,
 };
 
 /// The metrics of a case with these columns.
@@ -61,6 +85,12 @@ pub(crate) const fn metrics<const N: usize>(columns: &[Column; N]) -> [Metric; N
 }
 
 /// Their values.
-pub(crate) fn values(columns: &[Column], outcome: &Outcome) -> Vec<Option<f64>> {
+pub(super) fn values(columns: &[Column], outcome: &Outcome) -> Vec<Option<f64>> {
     columns.iter().map(|column| (column.of)(outcome)).collect()
+}
+
+/// The client's own lateness in each of them.
+pub(super) fn late(columns: &[Column], outcome: &Outcome) -> Vec<Option<f64>> {
+    let late = |column: &Column| Some(column.late?(&outcome.latencies.client_late));
+    columns.iter().map(late).collect()
 }

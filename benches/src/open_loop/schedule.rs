@@ -46,6 +46,23 @@ impl Schedule {
         }
     }
 
+    /// What one of several threads has to send, if each has every so manieth of the connections.
+    /// Its requests have numbers of their own, and go over its own connections in turn as those of
+    /// the whole do over all.
+    pub(super) fn share(&self, connections: usize, thread: usize, threads: usize) -> Self {
+        let is_own = |seq: u64| (seq % connections as u64) as usize % threads == thread;
+        let own_before = |seq: u64| (0..seq).filter(|seq| is_own(*seq)).count() as u64;
+        let own = (0..).zip(&self.requests).filter(|(seq, _)| is_own(*seq));
+        Self {
+            requests: own.map(|(_, request)| *request).collect(),
+            works: self.works.clone(),
+            first_in_window: own_before(self.first_in_window),
+            first_counted: own_before(self.first_counted),
+            end: self.end,
+            burst_end: self.burst_end,
+        }
+    }
+
     /// When request number `seq` is due.
     pub(super) fn due(&self, seq: u64) -> Duration {
         Duration::from_nanos(self.requests[seq as usize].due_ns)
@@ -240,6 +257,26 @@ mod tests {
         };
         assert_eq!(requests(1), requests(1));
         assert_ne!(requests(1), requests(2));
+    }
+
+    #[test]
+    fn threads_share_the_requests_by_their_connections() {
+        let (connections, threads) = (7, 3);
+        let mut traffic = poisson(1_000, 5);
+        traffic.counted = Some(Duration::from_millis(100));
+        let whole = Schedule::new(&traffic, Duration::from_millis(500));
+        let shares = [0, 1, 2].map(|thread| whole.share(connections, thread, threads));
+        let sum = |of: fn(&Schedule) -> u64| shares.iter().map(of).sum::<u64>();
+        assert_eq!(sum(Schedule::total), whole.total());
+        assert_eq!(sum(Schedule::first_in_window), whole.first_in_window());
+        assert_eq!(sum(Schedule::first_counted), whole.first_counted());
+        // The second thread has the connections 1 and 4, in turn.
+        let second = &shares[1];
+        for (own, of_whole) in [(0, 1), (1, 4), (2, 8), (3, 11)] {
+            assert_eq!(second.due(own), whole.due(of_whole));
+        }
+        let alone = whole.share(connections, 0, 1);
+        assert_eq!(alone.requests, whole.requests);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::io;
 use std::time::Instant;
 
+use evenkeel_topology::allowed_cpus;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -57,6 +58,8 @@ pub(super) struct Mark {
     pub(super) work: Option<f64>,
     /// How many workers were replaced, where the runtime does that.
     pub(super) takeovers: u64,
+    /// The CPUs that the process may use.
+    pub(super) allowed_cpus: String,
     /// Whether any thread is pinned.
     pub(super) pinned: bool,
     /// The priority of the compute lane, where there is one.
@@ -96,6 +99,7 @@ pub(crate) fn serve<R: Runtime>(
         // What the handlers write is no failure.
         sys::discard_stderr().map_err(|error| error.to_string())?;
     }
+    sys::raise_file_limit().map_err(|error| error.to_string())?;
     let runtime = runtimes::start_by(new, &setup.options)?;
     let port = runtimes::serve(runtime, move |stream| {
         converse(R::io(stream), orders.spin, orders.handler)
@@ -135,6 +139,7 @@ fn obey<R: Runtime>(
                 cpu_s: sys::process_cpu_time().as_secs_f64(),
                 work: background.counts.then(|| work.done()),
                 takeovers: runtime.takeovers(),
+                allowed_cpus: allowed_cpus().to_string(),
                 pinned: has_pinned_thread()?,
                 compute_priority: runtime.compute_priority(),
             })?,

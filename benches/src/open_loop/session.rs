@@ -3,14 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::client::{Latencies, Quantiles};
+use super::column::{self, Column};
 use super::load::{Load, PATIENCE};
 use super::server::{self, Handler, Mark, Orders, Ready};
+use super::tally::{Latencies, Quantiles};
 use super::traffic::Traffic;
 use crate::child::Child;
 use crate::harness::process;
 use crate::harness::{Case, Measurement, Turn};
 use crate::spin::Spin;
+use crate::stalls::{StallWatch, Stalls};
 
 /// What a case does to every contender.
 #[derive(Clone, Debug)]
@@ -27,6 +29,9 @@ pub(crate) struct Plan {
 /// What came of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
+    /// How many CPUs of the server the load was made for.
+    pub(crate) cpus: usize,
+    pub(crate) connections: usize,
     #[serde(flatten)]
     pub(crate) latencies: Latencies,
     /// In the order of the traffic's works.
@@ -38,10 +43,15 @@ pub(crate) struct Outcome {
     pub(crate) takeovers_per_s: f64,
     /// CPU that the server used, in CPUs.
     pub(crate) server_cpus: f64,
+    /// The CPUs that the server may use.
+    pub(crate) allowed_cpus: String,
     /// Whether any thread of the server is pinned.
     pub(crate) pinned: bool,
     /// The priority of the server's compute lane, where there is one.
     pub(crate) compute_priority: Option<String>,
+    /// How often the machine stood still in the window.
+    #[serde(skip)]
+    pub(crate) stalls: Option<Stalls>,
     /// What the server had to say, such as a panic of a task; empty if all is well.
     pub(crate) server_stderr: String,
 }
@@ -49,14 +59,14 @@ pub(crate) struct Outcome {
 /// Measures a contender once.
 pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, String> {
     let spin = Spin::of_machine()?;
-    let mut server = process::start(case, turn)?;
+    let mut server = process::start_server(case, turn)?;
     server.tell_json(&Orders {
         spin,
         handler: plan.handler,
         tasks: plan.tasks,
     })?;
     let ready: Ready = server.expect_json(PATIENCE)?;
-    let mut load = Load::connect(ready.port, &plan.traffic, turn.window)?;
+    let mut load = Load::connect(ready.port, &plan.traffic, turn)?;
     if !plan.late {
         server.tell(server::START_BACKGROUND)?;
     }
@@ -65,20 +75,26 @@ pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, Strin
         server.tell(server::START_BACKGROUND)?;
     }
     let begin = mark(&mut server)?;
+    let watch = StallWatch::start();
     load.end()?;
     let end = mark(&mut server)?;
+    let stalls = watch.finish();
     let seen = load.finish()?;
     let elapsed_s = end.elapsed_s - begin.elapsed_s;
     let work = begin.work.zip(end.work);
     Ok(Outcome {
+        cpus: turn.cpus.of_server,
+        connections: plan.traffic.connections,
         latencies: seen.latencies,
         by_work: seen.by_work,
         backlog_ms: seen.backlog_ms,
         work_per_s: work.map(|(begin, end)| (end - begin) / elapsed_s),
         takeovers_per_s: (end.takeovers - begin.takeovers) as f64 / elapsed_s,
         server_cpus: (end.cpu_s - begin.cpu_s) / elapsed_s,
+        allowed_cpus: end.allowed_cpus,
         pinned: end.pinned,
         compute_priority: end.compute_priority,
+        stalls: Some(stalls),
         // Only now: its CPU time is known once it has been waited for.
         server_stderr: server.finish(),
     })
@@ -106,8 +122,8 @@ impl Outcome {
         Ok(self)
     }
 
-    /// With these values.
-    pub(crate) fn measurement(&self, values: Vec<Option<f64>>) -> Result<Measurement, String> {
+    /// With the values of these columns.
+    pub(crate) fn measurement(&self, columns: &[Column]) -> Result<Measurement, String> {
         let mut remarks = Vec::new();
         match self.latencies.lost_connections {
             0 => {}
@@ -117,7 +133,9 @@ impl Outcome {
             remarks.push(format!("its server wrote: {}", self.server_stderr));
         }
         Ok(Measurement {
-            values,
+            values: column::values(columns, self),
+            stalls: self.stalls,
+            client_late: column::late(columns, self),
             details: serde_json::to_value(self).map_err(|error| error.to_string())?,
             remarks,
         })

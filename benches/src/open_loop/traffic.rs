@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How many connections most cases have.
-pub(crate) const CONNECTIONS: usize = 64;
+/// How many connections a case has for each CPU of the server, so that all of them have work.
+const CONNECTIONS_PER_CPU: usize = 32;
 
 /// Requests of an open loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,14 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// Evenly spaced requests that are all the same, as most cases have them.
+    /// Evenly spaced requests that are all the same, as most cases have them, for a server with so
+    /// many CPUs: so many a second for each.
+    pub(crate) fn even_per_cpu(cpus: usize, requests_per_s: u32, work_us: u32) -> Self {
+        let rate = Rate::per_s(requests_per_s * cpus as u32);
+        Self::even(connections(cpus), rate, work_us)
+    }
+
+    /// Evenly spaced requests that are all the same.
     pub(crate) fn even(connections: usize, rate: Rate, work_us: u32) -> Self {
         Self {
             connections,
@@ -41,6 +48,19 @@ impl Traffic {
             counted: None,
         }
     }
+}
+
+impl Traffic {
+    /// How many requests a second there are at the most.
+    pub(super) fn per_s_max(&self) -> u64 {
+        let burst = self.burst.map(|burst| burst.rate.per_1000_s);
+        self.rate.per_1000_s.max(burst.unwrap_or(0)).div_ceil(1000)
+    }
+}
+
+/// How many connections there are to a server with so many CPUs.
+pub(crate) fn connections(cpus: usize) -> usize {
+    CONNECTIONS_PER_CPU * cpus
 }
 
 /// When requests are due.
@@ -118,6 +138,21 @@ mod tests {
         let rate = Rate::of_cpus(0.8, 300.0);
         assert_eq!(rate.per_1000_s, 2_666_667);
         assert_eq!(rate.time_of(2_666_667), Duration::from_secs(1000));
+    }
+
+    #[test]
+    fn every_cpu_has_its_share_of_an_even_load() {
+        for (cpus, connections, per_s) in [
+            (1, 32, 1_000),
+            (2, 64, 2_000),
+            (3, 96, 3_000),
+            (6, 192, 6_000),
+            (16, 512, 16_000),
+            (64, 2_048, 64_000),
+        ] {
+            let expected = Traffic::even(connections, Rate::per_s(per_s), 100);
+            assert_eq!(Traffic::even_per_cpu(cpus, 1_000, 100), expected);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The suite `mixed`, the main job: an echo server with 64 connections and CPU work beside them,
-//! under an open loop.
+//! The suite `mixed`, the main job: an echo server with CPU work beside its connections, under an
+//! open loop. What comes in and what is in flight goes with the CPUs that the server may use.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::harness::{Bar, Case, Contender, EVENKEEL, Layout, Limit, Metric, Row,
 use crate::harness::{InChild, Measurement, Turn, Twin};
 use crate::machine::Fact;
 use crate::open_loop::{self, ANSWERED, Background, Column, Handler, JOBS, Outcome, Plan, serve};
-use crate::open_loop::{CONNECTIONS, GRACE, MESSAGE_BYTES, Rate, Traffic, metrics};
+use crate::open_loop::{GRACE, MESSAGE_BYTES, Traffic, jobs_in_flight, metrics};
+use crate::open_loop::{LATE_P50, LATE_P90, LATE_P99};
 use crate::runtimes::{Evenkeel, Runtime, Smol, Tokio};
 use crate::stats::short;
 
@@ -25,15 +26,14 @@ pub(super) const SUITE: Suite = Suite {
     )
 };
 
-/// CPU jobs in flight, always, and tasks that sleep.
-const JOBS_IN_FLIGHT: usize = 8;
-
 const COLUMNS: &[Column; 7] = &[
-    latency("p50", |seen| answered(seen, seen.latencies.p50_us)),
-    latency("p90", |seen| answered(seen, seen.latencies.p90_us)),
-    latency("p99", |seen| answered(seen, seen.latencies.p99_us)),
-    latency("p99.9", |seen| answered(seen, seen.latencies.p999_us)),
-    latency("max", |seen| answered(seen, seen.latencies.max_us)),
+    latency("p50", |seen| answered(seen, seen.latencies.p50_us)).with_late(LATE_P50),
+    latency("p90", |seen| answered(seen, seen.latencies.p90_us)).with_late(LATE_P90),
+    latency("p99", |seen| answered(seen, seen.latencies.p99_us)).with_late(LATE_P99),
+    latency("p99.9", |seen| answered(seen, seen.latencies.p999_us))
+        .with_late(|late| late.p999_us / 1e3),
+    latency("max", |seen| answered(seen, seen.latencies.max_us))
+        .with_late(|late| late.max_us / 1e3),
     ANSWERED,
     JOBS,
 ];
@@ -44,7 +44,11 @@ const fn latency(name: &'static str, of: fn(&Outcome) -> Option<f64>) -> Column 
         absent: "no answer",
         ..Metric::new(name, "ms")
     };
-    Column { metric, of }
+    Column {
+        metric,
+        of,
+        late: None,
+    }
 }
 
 /// Milliseconds, where anything was answered: there is no latency else.
@@ -80,6 +84,12 @@ const BESIDE_JOBS: &[Contender] = &[
     }),
     Contender::new("tokio+rayon-nice19", |setup| {
         serve(setup, Tokio::new, Background::RAYON_NICE_19)
+    }),
+    Contender::new("tokio+tokio10", |setup| {
+        serve(setup, Tokio::new, Background::TOKIO_NICE_10)
+    }),
+    Contender::new("tokio+tokioidle", |setup| {
+        serve(setup, Tokio::new, Background::TOKIO_IDLE)
     }),
     Contender::new("smol+unblock", |setup| {
         serve(setup, Smol::new, Background::COMPUTE)
@@ -135,14 +145,14 @@ const fn unpinned(run: InChild) -> Contender {
 
 const MIXED: Template = Template {
     suite: "mixed",
-    measure: &|case, turn| measure(case, turn, 2_000, 0, false),
+    measure: &|case, turn| measure(case, turn, 1_000, 0, false),
 };
 
 /// The cases, in the table's order.
 const CASES: &[Case] = &[
     MIXED.case(
         "light",
-        "2,000 requests/s with no work in the handler; 8 CPU jobs of 20 ms in flight",
+        "for two CPUs: 2,000 requests/s with no work in the handler, 8 CPU jobs of 20 ms in flight",
         METRICS,
         BESIDE_JOBS,
         &[
@@ -153,10 +163,10 @@ const CASES: &[Case] = &[
         ],
     ),
     Case {
-        measure: &|case, turn| measure(case, turn, 8_000, 100, false),
+        measure: &|case, turn| measure(case, turn, 4_000, 100, false),
         ..MIXED.case(
             "busy",
-            "8,000 requests/s with 100 us of CPU each; 8 CPU jobs of 20 ms in flight",
+            "for two CPUs: 8,000 requests/s with 100 us of CPU each, 8 CPU jobs of 20 ms in flight",
             METRICS,
             BESIDE_JOBS,
             &[
@@ -168,7 +178,7 @@ const CASES: &[Case] = &[
         )
     },
     Case {
-        measure: &|case, turn| measure(case, turn, 2_000, 0, true),
+        measure: &|case, turn| measure(case, turn, 1_000, 0, true),
         ..MIXED.case(
             "inline",
             "as light, the jobs in plain tasks that never yield inside a job",
@@ -182,10 +192,10 @@ const CASES: &[Case] = &[
         )
     },
     Case {
-        measure: &|case, turn| measure(case, turn, 2_000, 0, true),
+        measure: &|case, turn| measure(case, turn, 1_000, 0, true),
         ..MIXED.case(
             "blocked",
-            "as light, 8 plain tasks that block in 100 ms sleeps instead of jobs",
+            "as light, plain tasks that block in 100 ms sleeps instead of jobs",
             METRICS,
             BLOCKED,
             &[
@@ -196,7 +206,8 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// The background work begins before the warm-up, or `late`, with the window.
+/// So many requests for each CPU. The background work begins before the warm-up, or `late`, with
+/// the window.
 fn measure(
     case: &'static Case,
     turn: Turn,
@@ -204,14 +215,15 @@ fn measure(
     handler_us: u32,
     late: bool,
 ) -> Result<Measurement, String> {
+    let cpus = turn.cpus.of_server;
     let plan = Plan {
-        traffic: Traffic::even(CONNECTIONS, Rate::per_s(requests_per_s), handler_us),
+        traffic: Traffic::even_per_cpu(cpus, requests_per_s, handler_us),
         handler: Handler::Compute,
-        tasks: JOBS_IN_FLIGHT,
+        tasks: jobs_in_flight(cpus),
         late,
     };
     let outcome = open_loop::run(case, turn, &plan)?;
-    outcome.measurement(open_loop::values(COLUMNS, &outcome))
+    outcome.measurement(COLUMNS)
 }
 
 fn facts(rows: &[Row]) -> Vec<Fact> {
@@ -230,8 +242,12 @@ fn facts_of(outcomes: &[(&str, Outcome)]) -> Vec<Fact> {
     if let Some(client) = all().next() {
         let late = all().map(|one| one.latencies.sent_late_p99_us);
         let late = short(late.fold(0.0, f64::max) / 1e3);
-        let priority = &client.latencies.priority;
-        let text = format!("{priority}; it sent up to {late} ms late (p99)");
+        let (priority, threads) = (&client.latencies.priority, client.latencies.client_threads);
+        let threads = match threads {
+            1 => String::new(),
+            threads => format!("{threads} threads, "),
+        };
+        let text = format!("{threads}{priority}; it sent up to {late} ms late (p99)");
         facts.push(("client:", text));
     }
     let mut auto = outcomes
@@ -246,10 +262,7 @@ fn facts_of(outcomes: &[(&str, Outcome)]) -> Vec<Fact> {
     }
     let grace_s = GRACE.as_secs();
     facts.extend([
-        (
-            "mixed:",
-            format!("{CONNECTIONS} connections, {MESSAGE_BYTES}-byte messages"),
-        ),
+        ("mixed:", load_of(all().next())),
         (
             "",
             format!("ms from the due time; what has no answer {grace_s} s after"),
@@ -260,6 +273,18 @@ fn facts_of(outcomes: &[(&str, Outcome)]) -> Vec<Fact> {
         ),
     ]);
     facts
+}
+
+/// What the server had to do with, by one of the measurements.
+fn load_of(outcome: Option<&Outcome>) -> String {
+    let messages = format!("{MESSAGE_BYTES}-byte messages");
+    outcome.map_or_else(
+        || messages.clone(),
+        |one| {
+            let (connections, cpus) = (one.connections, one.cpus);
+            format!("{connections} connections, {messages}; CPUs of the server: {cpus}")
+        },
+    )
 }
 
 #[cfg(test)]
@@ -277,14 +302,21 @@ mod tests {
             "p99_us": 300.0,
             "p999_us": 400.0,
             "max_us": 500.0,
+            "sent_late_p50_us": 5.0,
             "sent_late_p99_us": 10.0,
+            "client_late":
+                { "p50_us": 1.0, "p90_us": 2.0, "p99_us": 3.0, "p999_us": 4.0, "max_us": 5.0 },
             "lost_connections": 0,
+            "client_threads": 1,
             "priority": "SCHED_FIFO 10",
+            "cpus": 2,
+            "connections": 64,
             "by_work": [],
             "backlog_ms": null,
             "work_per_s": work_per_s,
             "takeovers_per_s": 0.0,
             "server_cpus": 1.0,
+            "allowed_cpus": "0-1",
             "pinned": true,
             "compute_priority": "Idle",
             "server_stderr": "",
@@ -293,7 +325,7 @@ mod tests {
     }
 
     fn values(outcome: &Outcome) -> Vec<Option<f64>> {
-        open_loop::values(COLUMNS, outcome)
+        outcome.measurement(COLUMNS).unwrap().values
     }
 
     #[test]
@@ -321,5 +353,7 @@ mod tests {
         let auto = text("evenkeel:");
         assert_eq!(facts[auto].1, "pinning auto is per-core here");
         assert_eq!(facts[auto + 1].1, "compute lane's priority: Idle");
+        let load = "64 connections, 64-byte messages; CPUs of the server: 2";
+        assert_eq!(facts[text("mixed:")].1, load);
     }
 }

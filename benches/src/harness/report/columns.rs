@@ -6,6 +6,7 @@ use super::super::case::{Bar, Case, Limit, Metric};
 use super::super::row::{Row, by_case};
 use super::super::verdict::{Verdict, describe, judge};
 use super::table::Table;
+use crate::stalls::Stalls;
 use crate::stats::{Spread, short};
 
 /// Writes the rows of a suite, and what is missing in them.
@@ -112,13 +113,44 @@ fn judgement(bar: &Bar, case: &Case, rows: &[Row], rounds: u32) -> [String; 3] {
     let (found, verdict) = match judge(bar, case, rows) {
         Verdict::Met { measured } => (found(measured), "met"),
         Verdict::NotMet { measured } => (found(measured), "NOT MET"),
+        Verdict::ClientLimited { measured } => (found(measured), CLIENT_LIMITED),
         Verdict::NoResult => ("failed".to_owned(), "NOT MET"),
         Verdict::NotMeasured => (String::new(), "not measured"),
     };
     [found, describe(bar, case), verdict.to_owned()]
 }
 
-/// What failed, and what was left out.
+/// Said of what is more than a tenth the client's own lateness.
+pub(super) const CLIENT_LIMITED: &str = "client-limited";
+
+/// The metrics of a row that are client-limited, each with the client's part; `None` if none is.
+pub(super) fn client_limited(row: &Row) -> Option<String> {
+    let metrics = row.client_limited().filter_map(|metric| {
+        let late = (metric.format)(row.client_late(metric.name)?);
+        Some(format!("{} ({late} of it)", metric.name))
+    });
+    let metrics: Vec<_> = metrics.collect();
+    (!metrics.is_empty()).then(|| metrics.join(", "))
+}
+
+/// How often the machine stood still, if it did.
+pub(super) fn stalls(row: &Row) -> Option<String> {
+    let Stalls {
+        count,
+        longest_ms,
+        real_time,
+    } = row.stalls()?;
+    let who = match real_time {
+        true => "the machine",
+        false => "the machine, or of a watch that is no real-time thread",
+    };
+    let longest = short(longest_ms);
+    Some(format!(
+        "stalls of {who}: {count} seen, longest {longest} ms"
+    ))
+}
+
+/// What failed, what was left out, and what says little of the contender.
 pub(super) fn write_missing(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     for row in rows {
         let (name, who, rounds) = (row.case.name, row.who(), row.rounds.len());
@@ -131,6 +163,12 @@ pub(super) fn write_missing(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Re
                 f,
                 "{name} on {who} failed in {failures} of {rounds} rounds: {failure}"
             )?;
+        }
+        if let Some(stalls) = stalls(row) {
+            writeln!(f, "{name} on {who}: {stalls}")?;
+        }
+        if let Some(metrics) = client_limited(row) {
+            writeln!(f, "{name} on {who}: {CLIENT_LIMITED} in {metrics}")?;
         }
     }
     Ok(())

@@ -41,6 +41,7 @@ impl Report<'_> {
         json!({
             "machine": self.machine,
             "others": self.others,
+            "client_cpus": self.options.cpus.client().map(ToString::to_string),
             "peers": peers::versions(),
             "window_s": window.as_secs_f64(),
             "rounds": self.options.rounds,
@@ -55,6 +56,10 @@ fn contender(row: &Row) -> Value {
         "rounds": rounds.collect::<Vec<_>>(),
         "failures": row.failures().collect::<Vec<_>>(),
     });
+    let limited: Vec<_> = row.client_limited().map(|metric| metric.name).collect();
+    if !limited.is_empty() {
+        contender["client_limited"] = limited.into();
+    }
     match row.left_out {
         Some(LeftOut::SameAs(twin)) => contender["same_as"] = twin.into(),
         Some(LeftOut::NotInstalled(program)) => contender["not_installed"] = program.into(),
@@ -70,6 +75,15 @@ fn round(row: &Row, measured: &Measured) -> Value {
         "values": values.collect::<Map<_, _>>(),
         "others": measured.others,
     });
+    if let Some(stalls) = measured.found.stalls {
+        round["stalls"] = json!(stalls);
+    }
+    if !measured.found.client_late.is_empty() {
+        let late = row.case.metrics.iter().zip(&measured.found.client_late);
+        let late =
+            late.filter_map(|(metric, late)| Some((metric.name.to_owned(), json!((*late)?))));
+        round["client_late"] = late.collect::<Map<_, _>>().into();
+    }
     if !measured.found.details.is_null() {
         round["details"] = measured.found.details.clone();
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use super::super::case::{Case, EVENKEEL, Metric};
 use super::super::row::{Row, by_case};
 use super::super::verdict::{Verdict, describe, judge};
+use super::columns::{CLIENT_LIMITED, client_limited, stalls};
 use crate::machine::QUIET_PERCENT;
 use crate::stats::{Spread, short};
 
@@ -71,6 +72,12 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &Row, rounds: u32) -> fmt::Result 
     for remark in remarkable.iter().flat_map(|one| &one.found.remarks) {
         writeln!(f, "  {remark}")?;
     }
+    if let Some(stalls) = stalls(row) {
+        writeln!(f, "  {stalls}")?;
+    }
+    if let Some(metrics) = client_limited(row) {
+        writeln!(f, "  {CLIENT_LIMITED} in {metrics}")?;
+    }
     if rounds > 1 {
         write_line(f, "  from", case, |metric| {
             spread(metric, |spread| spread.min, "")
@@ -129,13 +136,14 @@ pub(super) fn write_bars(
             let (verdict, measured) = match judge(bar, case, rows) {
                 Verdict::Met { measured } => ("met", found(measured)),
                 Verdict::NotMet { measured } => ("NOT MET", found(measured)),
+                Verdict::ClientLimited { measured } => (CLIENT_LIMITED, found(measured)),
                 Verdict::NoResult => ("NOT MET", "no answer, or failed".to_owned()),
                 Verdict::NotMeasured => ("not measured", String::new()),
             };
             let metric = case.metrics.iter().find(|metric| metric.name == bar.metric);
             let metric = metric.map(heading).unwrap_or_default();
             let bar = format!("{} {metric}: {}", case.name, describe(bar, case));
-            let line = format!("  {bar:<46} {verdict:<12} {measured}");
+            let line = format!("  {bar:<46} {verdict:<14} {measured}");
             writeln!(f, "{}", line.trim_end())?;
         }
     }

@@ -91,6 +91,7 @@ impl Report<'_> {
     fn facts(&self) -> Vec<Fact> {
         let measured = self.rows.iter().flat_map(Row::measured);
         let mut facts = self.machine.facts();
+        facts.extend(self.options.cpus.facts());
         facts.extend(machine::facts_of_others(
             self.others,
             measured.map(|round| round.others),
@@ -131,9 +132,11 @@ mod tests {
     use super::super::super::case::EVENKEEL;
     use super::super::super::options::RunOptions;
     use super::super::super::row::LeftOut;
-    use super::super::super::row::tests::{NAP, QUIET, SILENT, failed, row, without};
+    use super::super::super::row::tests::{NAP, QUIET, SILENT, failed, row, with_late, without};
     use super::*;
+    use crate::cpus::Cpus;
     use crate::machine::Machine;
+    use crate::stalls::Stalls;
 
     fn report(layout: Layout, rows: &[Row], rounds: u32) -> (String, Value) {
         let suite = Suite::new("micro", "small", |_| slice::from_ref(&NAP));
@@ -146,6 +149,7 @@ mod tests {
             window: Duration::from_secs(4),
             rounds,
             json: None,
+            cpus: Cpus::two(),
         };
         let report = Report {
             machine: Machine::read(),
@@ -281,6 +285,59 @@ mod tests {
         assert!(lines_from(&text, "nap")[0].ends_with("not measured"));
         let contender = &json["cases"][0]["contenders"]["evenkeel"];
         assert_eq!(contender["not_installed"], "wrk");
+    }
+
+    #[test]
+    fn a_late_client_is_told_in_place_of_a_verdict() {
+        let rows = || {
+            [
+                with_late(row("evenkeel", &[50.0]), &[6.0]),
+                row("tokio", &[100.0]),
+                row("smol", &[9.0]),
+            ]
+        };
+        let (text, json) = report(Layout::Lines, &rows(), 1);
+        assert_eq!(
+            lines_from(&text, "evenkeel")[1],
+            "client-limited in time (6.00 of it)"
+        );
+        let bar = "nap time: <= 0.8 x tokio|smol client-limited 5.556 x";
+        assert_eq!(lines_from(&text, "bars for evenkeel")[1], bar);
+        let case = &json["cases"][0];
+        assert_eq!(case["bars"][0]["result"]["verdict"], "client-limited");
+        assert_eq!(case["bars"][1]["result"]["verdict"], "not-met");
+        let evenkeel = &case["contenders"]["evenkeel"];
+        assert_eq!(evenkeel["client_limited"][0], "time");
+        assert_eq!(evenkeel["rounds"][0]["client_late"]["time"], 6.0);
+        assert!(case["contenders"]["tokio"].get("client_limited").is_none());
+
+        let (text, _) = report(Layout::Columns, &rows(), 1);
+        assert!(
+            text.contains("nap on evenkeel: client-limited in time (6.00 of it)"),
+            "{text}"
+        );
+        assert!(lines_from(&text, "nap")[0].ends_with("tokio|smol client-limited"));
+    }
+
+    #[test]
+    fn what_the_machine_did_is_told_below_the_row() {
+        let mut row = row("tokio", &[9.0, 9.0, 9.0]);
+        for (round, count) in row.rounds.iter_mut().zip([2, 0]) {
+            round.as_mut().unwrap().found.stalls = Some(Stalls {
+                count,
+                longest_ms: 1.25 * count as f64,
+                real_time: true,
+            });
+        }
+        let rows = [row];
+        let (text, json) = report(Layout::Lines, &rows, 3);
+        let told = "stalls of the machine: 2 seen, longest 2.50 ms";
+        assert_eq!(lines_from(&text, "tokio")[1], told);
+        let rounds = &json["cases"][0]["contenders"]["tokio"]["rounds"];
+        assert_eq!(rounds[1]["stalls"]["count"], 0);
+        assert!(rounds[2].get("stalls").is_none());
+        let (text, _) = report(Layout::Columns, &rows, 3);
+        assert!(text.contains(&format!("nap on tokio: {told}")), "{text}");
     }
 
     #[test]

@@ -4,16 +4,43 @@ use std::sync::OnceLock;
 
 use super::contenders::{ALONE, BESIDE_JOBS, INLINE_JOBS};
 use super::contenders::{OTHERS_WITH_JOBS, OTHERS_WITHOUT_JOBS, PEERS_WITH_JOBS};
-use super::grid::{self, Fixed, Spec};
+use super::grid::{Fixed, Spec};
+use crate::cpus::Cpus;
 use crate::harness::{Bar, Case, Contender, Form, Limit, Measurement, Turn};
-use crate::open_loop::{self, ANSWERED, Column, JOBS, P50, P90, P99, Plan};
+use crate::open_loop::{self, ANSWERED, Column, JOBS, LATE_P50, LATE_P99, Lateness, Outcome};
+use crate::open_loop::{P50, P90, P99, Plan, jobs_in_flight};
 
-const SHORT_P50: Column = Column::new("short_p50", "ms", |seen| Some(seen.by_work[0].p50_us / 1e3));
-const SHORT_P99: Column = Column::new("short_p99", "ms", |seen| Some(seen.by_work[0].p99_us / 1e3));
-const LONG_P50: Column = Column::new("long_p50", "ms", |seen| Some(seen.by_work[1].p50_us / 1e3));
-const LONG_P99: Column = Column::new("long_p99", "ms", |seen| Some(seen.by_work[1].p99_us / 1e3));
+const SHORT_P50: Column = of_work(
+    "short_p50",
+    |seen| Some(seen.by_work[0].p50_us / 1e3),
+    LATE_P50,
+);
+const SHORT_P99: Column = of_work(
+    "short_p99",
+    |seen| Some(seen.by_work[0].p99_us / 1e3),
+    LATE_P99,
+);
+const LONG_P50: Column = of_work(
+    "long_p50",
+    |seen| Some(seen.by_work[1].p50_us / 1e3),
+    LATE_P50,
+);
+const LONG_P99: Column = of_work(
+    "long_p99",
+    |seen| Some(seen.by_work[1].p99_us / 1e3),
+    LATE_P99,
+);
 const BACKLOG: Column = Column::new("backlog", "ms", |seen| seen.backlog_ms);
 const TAKEOVERS: Column = Column::new("takeovers", "/s", |seen| Some(seen.takeovers_per_s));
+
+/// The client's lateness is that of all kinds of requests.
+const fn of_work(
+    name: &'static str,
+    of: fn(&Outcome) -> Option<f64>,
+    late: fn(&Lateness) -> f64,
+) -> Column {
+    Column::new(name, "ms", of).with_late(late)
+}
 
 const ALONE_BARS: &[Bar] = &[
     Bar::new("p50", Limit::AtMost(1.05, OTHERS_WITHOUT_JOBS)),
@@ -65,7 +92,7 @@ fn case(spec: Spec, form: Form) -> Case {
         metrics: metrics.leak(),
         contenders,
         bars,
-        window_min: spec.window_min(form, grid::cpus()),
+        window_min: spec.window_min(form, Cpus::usual().of_server),
         measure: Box::leak(Box::new(measure)),
         program: None,
         scale: None,
@@ -99,16 +126,16 @@ fn parts(spec: Spec) -> Parts {
 }
 
 fn measure(spec: Spec, columns: &[Column], case: &Case, turn: Turn) -> Result<Measurement, String> {
-    let cpus = grid::cpus();
+    let cpus = turn.cpus.of_server;
     let plan = Plan {
         traffic: spec.traffic(cpus, turn.round),
         handler: spec.handler(),
-        tasks: grid::jobs_in_flight(cpus),
+        tasks: jobs_in_flight(cpus),
         // What a runtime needs to learn about tasks that compute counts.
         late: spec == Spec::Inline,
     };
     let outcome = open_loop::run(case, turn, &plan)?.checked()?;
-    outcome.measurement(open_loop::values(columns, &outcome))
+    outcome.measurement(columns)
 }
 
 #[cfg(test)]

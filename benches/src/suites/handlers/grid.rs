@@ -1,10 +1,9 @@
 //! What the cases are: the work of a handler, the load, and what is beside.
 
-use std::thread;
 use std::time::Duration;
 
 use crate::harness::Form;
-use crate::open_loop::{Arrivals, Burst, CONNECTIONS, Handler, Rate, Traffic, Work};
+use crate::open_loop::{Arrivals, Burst, Handler, Rate, Traffic, Work, connections};
 
 /// Fixed handlers, in microseconds of CPU.
 const HANDLERS_US: [u32; 9] = [100, 300, 800, 1_200, 2_000, 5_000, 10_000, 20_000, 50_000];
@@ -36,8 +35,8 @@ const OVERLOADED: Duration = Duration::from_secs(2);
 const RECOVERED: Duration = Duration::from_secs(2);
 /// The shortest window of `overload`.
 const OVERLOAD_WINDOW_MIN: Duration = Duration::from_secs(6);
-/// How fast requests come where handlers do not compute.
-const NO_WORK_RATE: Rate = Rate::per_s(2_000);
+/// How many requests come in a second for each CPU where handlers do not compute.
+const NO_WORK_PER_S: u32 = 1_000;
 
 /// How many requests a window of the long form has, if that takes no longer than the other.
 const LONG_REQUESTS: u64 = 500;
@@ -142,8 +141,8 @@ impl Spec {
                 OVERLOADS[1],
                 RECOVERED.as_secs(),
             ),
-            Self::Allocating => "2,000 requests/s, each allocates and touches 256 KiB".to_owned(),
-            Self::Logging => "2,000 requests/s, each writes a line to standard error".to_owned(),
+            Self::Allocating => format!("{}, each allocates and touches 256 KiB", no_work()),
+            Self::Logging => format!("{}, each writes a line to standard error", no_work()),
         }
     }
 
@@ -186,7 +185,7 @@ impl Spec {
             Self::Mixture { load } => rate_of(load, cpus, &MIXTURE),
             Self::Inline => rate_of(INLINE_LOAD, cpus, &one(HANDLER_US)),
             Self::Overload => rate_of(OVERLOADS[1], cpus, &one(HANDLER_US)),
-            Self::Allocating | Self::Logging => NO_WORK_RATE,
+            Self::Allocating | Self::Logging => Rate::per_s(NO_WORK_PER_S * cpus as u32),
         }
     }
 
@@ -255,19 +254,8 @@ fn ms(us: u32) -> f64 {
     f64::from(us) / 1e3
 }
 
-/// How many CPUs this machine has for this program.
-pub(super) fn cpus() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Enough connections to keep every CPU busy.
-fn connections(cpus: usize) -> usize {
-    CONNECTIONS + 16 * cpus.saturating_sub(8)
-}
-
-/// Enough jobs to keep every CPU busy.
-pub(super) fn jobs_in_flight(cpus: usize) -> usize {
-    (4 * cpus).max(8)
+fn no_work() -> String {
+    format!("{NO_WORK_PER_S} requests/s for each CPU")
 }
 
 #[cfg(test)]
@@ -330,9 +318,15 @@ mod tests {
     }
 
     #[test]
-    fn a_large_machine_has_more_of_both() {
-        assert_eq!((connections(2), jobs_in_flight(2)), (64, 8));
-        assert_eq!((connections(8), jobs_in_flight(8)), (64, 32));
-        assert_eq!((connections(64), jobs_in_flight(64)), (960, 256));
+    fn what_does_not_compute_goes_with_the_cpus_too() {
+        for name in ["allocating", "logging"] {
+            let traffic = |cpus| named(name).unwrap().traffic(cpus, 0);
+            assert_eq!(traffic(2).rate, Rate::per_s(2_000));
+            assert_eq!(traffic(64).rate, Rate::per_s(64_000));
+            assert_eq!(
+                [1, 2, 64].map(|cpus| traffic(cpus).connections),
+                [32, 64, 2_048]
+            );
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! The suite `starve`: what the neighbours of a task that misbehaves get to feel.
 //!
-//! A case is a disturbance ([`disturbance`]) in the runtime of a server with 64 honest connections,
-//! or beside sleeping tasks ([`timers`]). The load is that of the main job's `light`: 2,000
-//! requests/s in an open loop, latencies from the due time. A disturbance begins with the window,
-//! so that what a runtime needs to notice it counts. How much of its own work it gets done is
-//! measured as well, since a runtime could keep everybody else happy by starving it.
+//! A case is a disturbance ([`disturbance`]) in the runtime of a server with honest connections, or
+//! beside sleeping tasks ([`timers`]). The load is that of the main job's `light`: for two CPUs, 64
+//! connections and 2,000 requests/s in an open loop, latencies from the due time. A disturbance
+//! begins with the window, so that what a runtime needs to notice it counts. How much of its own
+//! work it gets done is measured as well, since a runtime could keep everybody else happy by
+//! starving it.
 
 mod disturbance;
 mod timers;
@@ -16,15 +17,13 @@ use self::disturbance::{SpawnStorm, WakingPair};
 use self::timers::Sleepers;
 use crate::harness::in_computing_child;
 use crate::harness::{Bar, Case, Limit, Measurement, Metric, Suite, Template, Turn};
-use crate::open_loop::{
-    self, ANSWERED, CONNECTIONS, Column, Handler, P50, P99, Plan, Rate, Traffic,
-};
+use crate::open_loop::{self, ANSWERED, Column, Handler, P50, P99, Plan, Traffic};
 use crate::runtimes::On;
 
 pub(super) const SUITE: Suite = Suite::new(
     "starve",
-    "64 connections at 2,000 requests/s, open loop, and sleeping tasks, beside tasks that hog or \
-     block their workers",
+    "64 connections at 2,000 requests/s for two CPUs, open loop, and sleeping tasks, beside tasks \
+     that hog or block their workers",
     |_| CASES,
 );
 
@@ -37,6 +36,7 @@ const fn columns(unit: &'static str) -> [Column; 4] {
         Column {
             metric: Metric::new("work", unit).higher_is_better(),
             of: |seen| seen.work_per_s,
+            late: None,
         },
     ]
 }
@@ -133,14 +133,17 @@ const CASES: &[Case] = &[
 /// The shortest window in which tasks that sleep for 1 s show what they do.
 const BLOCKED_WINDOW_MIN: Duration = Duration::from_secs(3);
 
+/// For each CPU.
+const REQUESTS_PER_S: u32 = 1_000;
+
 /// One measurement of a server and its load.
 fn measure(case: &'static Case, turn: Turn) -> Result<Measurement, String> {
     let plan = Plan {
-        traffic: Traffic::even(CONNECTIONS, Rate::per_s(2_000), 0),
+        traffic: Traffic::even_per_cpu(turn.cpus.of_server, REQUESTS_PER_S, 0),
         handler: Handler::Compute,
         tasks: 0,
         late: true,
     };
     let outcome = open_loop::run(case, turn, &plan)?.checked()?;
-    outcome.measurement(open_loop::values(&columns(""), &outcome))
+    outcome.measurement(&columns(""))
 }
