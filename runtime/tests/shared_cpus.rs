@@ -9,10 +9,12 @@ mod support;
 use evenkeel::runtime::{Builder, Pinning, Runtime};
 use evenkeel::task::yield_now;
 use evenkeel_topology::{CpuSet, allowed_cpus, current_thread_id, set_thread_affinity};
+use evenkeel_topology::{busy_times, process_cpu_time};
 use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use support::{until, watchdog};
 
 /// A thread on each CPU that uses what it gets of it, as other programs would.
@@ -28,7 +30,7 @@ impl Others {
             let is_over = is_over.clone();
             thread::spawn(move || {
                 let alone: CpuSet = [cpu].into_iter().collect();
-                set_thread_affinity(current_thread_id(), &alone).unwrap();
+                assert!(set_thread_affinity(current_thread_id(), &alone));
                 while !is_over.load(Ordering::Relaxed) {
                     hint::spin_loop();
                 }
@@ -55,6 +57,19 @@ fn work(runtime: &Runtime, workers: usize) {
             }
         });
     }
+}
+
+/// The part of all CPUs that other processes use, in one second.
+fn used_by_other_programs(cpus: &CpuSet) -> f64 {
+    let list: Vec<usize> = cpus.iter().collect();
+    let used = || {
+        let busy: Duration = busy_times(&list).unwrap().iter().sum();
+        busy.saturating_sub(process_cpu_time().unwrap())
+    };
+    let (start, before) = (Instant::now(), used());
+    thread::sleep(Duration::from_secs(1));
+    let used = used().saturating_sub(before);
+    used.as_secs_f64() / start.elapsed().as_secs_f64() / cpus.len() as f64
 }
 
 fn are_pinned(runtime: &Runtime) -> bool {
@@ -85,6 +100,11 @@ fn pins_of_auto_are_let_go_of_while_others_use_the_cpus_and_those_that_were_aske
         wanted.shutdown_background();
 
         others.end();
-        until(|| are_pinned(&automatic));
+        while !are_pinned(&automatic) {
+            let used = used_by_other_programs(&cpus);
+            if !are_pinned(&automatic) && used > 0.05 {
+                return eprintln!("the last part is skipped: other programs are at work here");
+            }
+        }
     });
 }
