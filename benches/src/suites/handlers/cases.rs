@@ -95,6 +95,7 @@ fn case(spec: Spec, form: Form) -> Case {
         window_min: spec.window_min(form, Cpus::usual().of_server),
         measure: Box::leak(Box::new(measure)),
         program: None,
+        obstacle: || None,
         scale: None,
         load: None,
     }
