@@ -7,8 +7,8 @@ use super::contenders::{OTHERS_WITH_JOBS, OTHERS_WITHOUT_JOBS, PEERS_WITH_JOBS};
 use super::grid::{Fixed, Spec};
 use crate::cpus::Cpus;
 use crate::harness::{Bar, Case, Contender, Form, Limit, Measurement, Turn};
-use crate::open_loop::{self, ANSWERED, Column, JOBS, LATE_P50, LATE_P99, Lateness, Outcome};
-use crate::open_loop::{P50, P90, P99, Plan, jobs_in_flight};
+use crate::open_loop::{self, ANSWERED, Column, JOBS, Job, LATE_P50, LATE_P99, Lateness};
+use crate::open_loop::{Outcome, P50, P90, P99, Plan, jobs_in_flight};
 
 const SHORT_P50: Column = of_work(
     "short_p50",
@@ -131,6 +131,7 @@ fn measure(spec: Spec, columns: &[Column], case: &Case, turn: Turn) -> Result<Me
     let plan = Plan {
         traffic: spec.traffic(cpus, turn.round),
         handler: spec.handler(),
+        job: Job::COMPUTE,
         tasks: jobs_in_flight(cpus),
         // What a runtime needs to learn about tasks that compute counts.
         late: spec == Spec::Inline,
