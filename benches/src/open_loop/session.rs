@@ -49,6 +49,10 @@ pub(crate) struct Outcome {
     pub(crate) takeovers_per_s: f64,
     /// CPU that the server used, in CPUs.
     pub(crate) server_cpus: f64,
+    /// CPU that the client used, in CPUs.
+    pub(crate) client_cpus: f64,
+    /// Whether that was of the server's CPUs.
+    pub(crate) shares_cpus: bool,
     /// The quota of the server's group, where it has one of its own.
     pub(crate) quota_cpus: Option<f64>,
     /// How often that was used up.
@@ -101,9 +105,11 @@ pub(crate) fn run_in(
         server.tell(server::START_BACKGROUND)?;
     }
     let (begin, throttled_before) = (mark(&mut server)?, throttling(group)?);
+    let client_before = load.cpu_time()?;
     let watch = StallWatch::start();
     load.end()?;
     let (end, throttled) = (mark(&mut server)?, throttling(group)?);
+    let client = load.cpu_time()?;
     let stalls = watch.finish();
     let seen = load.finish()?;
     let elapsed_s = end.elapsed_s - begin.elapsed_s;
@@ -118,6 +124,8 @@ pub(crate) fn run_in(
         work_cpus: begin.work_cpu_s.zip(end.work_cpu_s).map(rate),
         takeovers_per_s: (end.takeovers - begin.takeovers) as f64 / elapsed_s,
         server_cpus: rate((begin.cpu_s, end.cpu_s)),
+        client_cpus: rate((client_before.as_secs_f64(), client.as_secs_f64())),
+        shares_cpus: turn.cpus.client().is_none(),
         quota_cpus: group.map(QuotaGroup::cpus),
         throttling: throttled
             .zip(throttled_before)

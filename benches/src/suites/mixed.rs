@@ -318,6 +318,8 @@ mod tests {
             "work_per_s": work_per_s,
             "takeovers_per_s": 0.0,
             "server_cpus": 1.0,
+            "client_cpus": 0.5,
+            "shares_cpus": true,
             "allowed_cpus": "0-1",
             "pinned": true,
             "compute_priority": "Idle",

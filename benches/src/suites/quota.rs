@@ -73,9 +73,14 @@ const COMPUTE: Column = {
     }
 };
 
-/// The quota, which may be more than there is.
+/// The quota, which may be more than the client leaves of the CPUs.
 fn cpus(seen: &Outcome) -> Option<f64> {
-    Some(seen.quota_cpus?.min(seen.cpus as f64))
+    let of_client = if seen.shares_cpus {
+        seen.client_cpus
+    } else {
+        0.0
+    };
+    Some(seen.quota_cpus?.min(seen.cpus as f64 - of_client))
 }
 
 const fn percent(name: &'static str, of: fn(&Outcome) -> Option<f64>) -> Column {
@@ -293,6 +298,8 @@ mod tests {
             "work_cpus": work_cpus,
             "takeovers_per_s": 0.0,
             "server_cpus": server_cpus,
+            "client_cpus": 0.5,
+            "shares_cpus": true,
             "quota_cpus": quota_cpus,
             "throttling": { "periods": 40, "throttled": 3 },
             "allowed_cpus": "0-1",
@@ -310,8 +317,8 @@ mod tests {
             percentages(quota_cpus, server_cpus, work_cpus).map(Option::unwrap)
         };
         assert_eq!(found(0.5, 0.5, Some(0.375)), [7.5, 25.0, 75.0]);
-        // There are two CPUs.
-        assert_eq!(found(4.0, 2.0, Some(1.5)), [7.5, 25.0, 75.0]);
+        // Of two CPUs, the client used half of one.
+        assert_eq!(found(2.0, 1.5, Some(1.125)), [7.5, 25.0, 75.0]);
         // What a server without jobs leaves for some.
         assert_eq!(found(0.5, 0.125, None), [7.5, 25.0, 75.0]);
     }
