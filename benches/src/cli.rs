@@ -34,7 +34,9 @@ Suites, any number of them, run in the order given; `mixed` if none is:
   http      hyper 1 on keep-alive connections: requests/s
   clients   redis-benchmark and wrk on servers of a screen, where these programs are installed
   starve    echo latencies beside tasks that hog or block their workers
-  handlers  latencies of requests that need CPU, beside CPU jobs, in under three minutes
+  handlers  latencies of requests that need CPU, beside CPU jobs, in about three minutes
+  quota     latencies under CPU quotas, beside CPU jobs, where a control group can be made (as
+            root), in under three minutes
 
 Options:
       --only PATTERNS  run only what matches one of these, separated by commas: the name of a case
@@ -45,11 +47,12 @@ Options:
                        them); prints the ratios without/with, and marks with `*` those that are
                        worse than 1 by more than their spread
       --long           all cases of `handlers`, each for at least 500 requests or 30 s, in three
-                       quarters of an hour
+                       quarters of an hour; all of `quota`, those with the quota of a parent group
+                       among them, in seven minutes
       --secs N         measure each contender in each case for N seconds, fractions allowed
-                       [default: 1; `mixed` 3.5, `handlers` 1.5, `scale` 0.5]
+                       [default: 1; `mixed` 3.5, `handlers` 1.5, `scale` 0.5, `quota` 4]
       --repeat N       N rounds over the cases; reports medians and their spread [default: 3;
-                       `mixed` and `handlers` 1, but 3 with `--without`]
+                       `mixed`, `handlers` and `quota` 1, but 3 with `--without`]
       --client-cpus LIST|same
                        the CPUs of the client that loads a server, such as `6,7` or `0-3`, where the
                        server has the others; or the same for both [default: every sixth CPU is the
@@ -115,7 +118,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
         suites.push(&SUITES[0]);
     }
     if form == Form::Long && !suites.iter().any(|suite| suite.has_long_form()) {
-        return Err("--long needs the suite 'handlers'".into());
+        return Err(no_long_form());
     }
     if list {
         return Ok(Command::List(suites, form));
@@ -145,6 +148,12 @@ fn suite(name: &OsStr, given: &[&Suite]) -> Result<&'static Suite, lexopt::Error
         return Err(format!("suite '{name}' is given twice").into());
     }
     suites::named(&name).ok_or_else(|| format!("there is no suite '{name}'").into())
+}
+
+fn no_long_form() -> lexopt::Error {
+    let long = SUITES.iter().filter(|suite| suite.has_long_form());
+    let long: Vec<_> = long.map(|suite| format!("'{}'", suite.name)).collect();
+    format!("--long needs the suite {}", long.join(" or ")).into()
 }
 
 fn patterns(value: OsString) -> Result<Vec<String>, lexopt::Error> {
@@ -470,7 +479,10 @@ mod tests {
         assert_eq!((options.form, options.rounds), (Form::Long, 2));
         for arguments in [&["--long"][..], &["micro", "--long", "--list"]] {
             let error = run(arguments).unwrap_err();
-            assert!(error.contains("'handlers'"), "{arguments:?}: {error}");
+            assert!(
+                error.contains("'handlers' or 'quota'"),
+                "{arguments:?}: {error}"
+            );
         }
     }
 

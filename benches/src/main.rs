@@ -5,6 +5,7 @@
 //! [`suites`]. `measure` and `client` are how the harness starts itself again as another process:
 //! one that measures, or the load of an open loop.
 
+mod cgroup;
 mod child;
 mod cli;
 mod closed_loop;

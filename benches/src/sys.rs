@@ -316,6 +316,19 @@ pub(crate) fn discard_stderr() -> io::Result<()> {
     check(unsafe { libc::dup2(nowhere.as_raw_fd(), libc::STDERR_FILENO) })
 }
 
+/// Has the allocator ask the kernel for each large buffer and give it back, as most do: that of
+/// glibc would keep them after the first. For a process that has one thread.
+pub(crate) fn keep_no_large_buffers() {
+    #[cfg(target_env = "gnu")]
+    {
+        /// What is large for glibc at first.
+        const LARGE_BYTES: libc::c_int = 128 * 1024;
+        // SAFETY: takes two integers; what it sets is read by whoever allocates, and no thread does
+        // that beside this one yet.
+        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BYTES) };
+    }
+}
+
 fn check(status: libc::c_int) -> io::Result<()> {
     if status == -1 {
         Err(io::Error::last_os_error())

@@ -72,6 +72,24 @@ fn handlers_are_measured_beside_tasks_that_compute() {
 }
 
 #[test]
+fn handlers_are_measured_beside_jobs_that_do_as_they_do() {
+    let contenders = [
+        "evenkeel-alone",
+        "evenkeel",
+        "tokio+rayon19",
+        "tokio+tokioidle",
+    ];
+    let quantiles = [["p50", "p99"], ["net_p99", "p99"]];
+    for name in ["allocating_jobs", "logging_jobs"] {
+        let found = measured_for(SECS_FOR_JOBS, name, &contenders, &quantiles);
+        assert!(found[0]["jobs"].is_null(), "{name}: {found:?}");
+        for values in &found[1..] {
+            assert!(values["jobs"].as_f64() > Some(0.0), "{name}: {values}");
+        }
+    }
+}
+
+#[test]
 fn what_handlers_write_is_no_failure() {
     for name in ["allocating", "logging"] {
         for values in measured(name, &WITHOUT_JOBS, &[["p50", "p99"]]) {

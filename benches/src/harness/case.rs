@@ -29,6 +29,8 @@ pub(crate) struct Case {
     pub(crate) window_min: Duration,
     /// A program that has to be installed. Where it is not, nobody is measured.
     pub(crate) program: Option<&'static str>,
+    /// Why nobody can be measured on this machine, if so.
+    pub(crate) obstacle: fn() -> Option<&'static str>,
     /// Where the number of workers is part of the case.
     pub(crate) scale: Option<Scale>,
     pub(crate) measure: Measure,
@@ -136,6 +138,8 @@ pub(crate) enum Limit {
     /// At least the given multiple of the value of that one of these peers which is the best
     /// (lowest) by another metric.
     AtLeastOfBest(f64, &'static str, &'static [&'static str]),
+    /// At most so much above the best (lowest) of these peers, in the metric's unit.
+    AtMostAbove(f64, &'static [&'static str]),
     /// At most this, in the metric's unit.
     Absolute(f64),
 }
@@ -177,6 +181,7 @@ impl Template {
             bars,
             window_min: Duration::ZERO,
             program: None,
+            obstacle: || None,
             scale: None,
             measure: self.measure,
             load: None,
@@ -222,7 +227,7 @@ impl Bar {
     pub(crate) fn unit(&self, case: &Case) -> &'static str {
         match self.limit {
             Limit::AtMost(..) | Limit::AtLeast(..) | Limit::AtLeastOfBest(..) => "x",
-            Limit::Absolute(_) => {
+            Limit::AtMostAbove(..) | Limit::Absolute(_) => {
                 let mut metrics = case.metrics.iter();
                 let metric = metrics.find(|metric| metric.name == self.metric);
                 metric.map_or("", |metric| metric.unit)
@@ -235,9 +240,10 @@ impl Limit {
     /// Who Evenkeel is compared with.
     pub(crate) fn peers(&self) -> &'static [&'static str] {
         match self {
-            Self::AtMost(_, peers) | Self::AtLeast(_, peers) | Self::AtLeastOfBest(_, _, peers) => {
-                peers
-            }
+            Self::AtMost(_, peers)
+            | Self::AtLeast(_, peers)
+            | Self::AtLeastOfBest(_, _, peers)
+            | Self::AtMostAbove(_, peers) => peers,
             Self::Absolute(_) => &[],
         }
     }
@@ -247,6 +253,7 @@ impl Limit {
             Self::AtMost(number, _)
             | Self::AtLeast(number, _)
             | Self::AtLeastOfBest(number, ..)
+            | Self::AtMostAbove(number, _)
             | Self::Absolute(number) => number,
         }
     }

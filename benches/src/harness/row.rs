@@ -38,6 +38,8 @@ pub(crate) enum LeftOut {
     SameAs(&'static str),
     /// The case needs this program.
     NotInstalled(&'static str),
+    /// It cannot be measured on this machine, and why.
+    Obstacle(&'static str),
 }
 
 impl fmt::Display for LeftOut {
@@ -45,6 +47,7 @@ impl fmt::Display for LeftOut {
         match self {
             Self::SameAs(twin) => write!(f, "the same as {twin} here, not run twice"),
             Self::NotInstalled(program) => write!(f, "{program} is not installed"),
+            Self::Obstacle(why) => f.write_str(why),
         }
     }
 }
@@ -204,6 +207,7 @@ pub(super) mod tests {
         ],
         window_min: Duration::ZERO,
         program: None,
+        obstacle: || None,
         scale: None,
         measure: &|_, _| Ok(Measurement::default()),
         load: None,

@@ -87,8 +87,10 @@ fn rotation(contenders: usize, round: usize) -> impl Iterator<Item = usize> {
 /// Whether there is no point in measuring the row, and why.
 fn left_out(row: &Row, of_case: &[Row]) -> Option<LeftOut> {
     let missing = row.case.program.filter(|program| !is_installed(program));
+    let obstacle = || (row.case.obstacle)().map(LeftOut::Obstacle);
     let twin = || twin_of(row, of_case).map(LeftOut::SameAs);
-    missing.map(LeftOut::NotInstalled).or_else(twin)
+    let missing = missing.map(LeftOut::NotInstalled);
+    missing.or_else(obstacle).or_else(twin)
 }
 
 /// Whether a folder of the search path has this program.
@@ -188,6 +190,17 @@ mod tests {
         let expected = "evenkeel-no-such-program is not installed";
         assert_eq!(reason.as_deref(), Some(expected));
         assert_eq!(left_out(&row("evenkeel", &[]), &[]), None);
+    }
+
+    #[test]
+    fn a_case_is_left_out_where_it_cannot_be() {
+        static HINDERED: Case = Case {
+            obstacle: || Some("it is too dark"),
+            ..CASE
+        };
+        let hindered = Row::new(&HINDERED, &HINDERED.contenders[0]);
+        let reason = left_out(&hindered, &[]).map(|reason| reason.to_string());
+        assert_eq!(reason.as_deref(), Some("it is too dark"));
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(super) fn describe(bar: &Bar, case: &Case) -> String {
         Limit::AtLeastOfBest(times, by, peers) => {
             format!(">= {times} x {} by {by}", best(peers))
         }
+        Limit::AtMostAbove(more, peers) => format!("<= {} + {more}", best(peers)),
         Limit::Absolute(limit) => format!("<= {limit}"),
     }
 }
@@ -96,7 +97,7 @@ fn is_client_limited(bar: &Bar, own: &Row, peers: &[&Row]) -> bool {
 }
 
 /// What the limit is about, in one round: Evenkeel's value, or its ratio to the best peer's of the
-/// same round. `None` if one of them has no value, such as a latency without any answer.
+/// same round, or the difference. `None` if one of them has no value, such as a latency without any answer.
 fn compared(bar: &Bar, own: &Row, peers: &[&Row], round: usize) -> Option<f64> {
     let own = own.value(bar.metric, round)?;
     let of_peers = |metric| -> Option<Vec<f64>> {
@@ -105,6 +106,10 @@ fn compared(bar: &Bar, own: &Row, peers: &[&Row], round: usize) -> Option<f64> {
     };
     let best = match bar.limit {
         Limit::Absolute(_) => return Some(own),
+        Limit::AtMostAbove(..) => {
+            let best = of_peers(bar.metric)?.into_iter().reduce(f64::min);
+            return Some(own - best?);
+        }
         Limit::AtMost(..) => of_peers(bar.metric)?.into_iter().reduce(f64::min),
         Limit::AtLeast(..) => of_peers(bar.metric)?.into_iter().reduce(f64::max),
         Limit::AtLeastOfBest(_, by, _) => {
@@ -222,6 +227,19 @@ mod tests {
         let at = |own| judge(&bar, &[row("evenkeel", &[own])]);
         assert!(matches!(at(0.0), Verdict::Met { .. }));
         assert!(matches!(at(1.0), Verdict::NotMet { .. }));
+    }
+
+    #[test]
+    fn what_is_above_a_peer_is_a_difference() {
+        let bar = Bar::new("time", Limit::AtMostAbove(5.0, &["tokio"]));
+        let at = |own, peer| judge(&bar, &[row("evenkeel", &[own]), row("tokio", &[peer])]);
+        assert!(matches!(at(5.0, 0.0), Verdict::Met { .. }));
+        assert!(matches!(at(105.0, 100.0), Verdict::Met { .. }));
+        let Verdict::NotMet { measured } = at(7.0, 1.0) else {
+            panic!("6 is more than 5")
+        };
+        assert_eq!(measured.median, 6.0);
+        assert_eq!(super::describe(&bar, &CASE), "<= tokio + 5");
     }
 
     #[test]

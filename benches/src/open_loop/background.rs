@@ -11,8 +11,6 @@ use super::work::CountedWork;
 use crate::runtimes::Runtime;
 use crate::sys;
 
-/// CPU work in a job.
-pub(crate) const JOB_MS: u64 = 20;
 /// How many CPU jobs, or tasks in their place, are in flight for each CPU of the server, so that
 /// all of them have work.
 const JOBS_PER_CPU: usize = 4;
@@ -97,14 +95,12 @@ where
 }
 
 fn compute<R: Runtime>(runtime: &'static R, work: CountedWork, jobs: usize) -> Result<(), String> {
-    repeat(runtime, jobs, move || {
-        R::compute(move || work.compute(JOB_MS))
-    })
+    repeat(runtime, jobs, move || R::compute(move || work.run_job()))
 }
 
 fn spawn<R: Runtime>(runtime: &'static R, work: CountedWork, jobs: usize) -> Result<(), String> {
     repeat(runtime, jobs, move || {
-        R::join(runtime.spawn_in_task(async move { work.compute(JOB_MS) }))
+        R::join(runtime.spawn_in_task(async move { work.run_job() }))
     })
 }
 
@@ -115,7 +111,7 @@ pub(crate) fn inline_jobs<R: Runtime>(
     jobs: usize,
 ) -> Result<(), String> {
     repeat(runtime, jobs, move || async move {
-        work.compute(JOB_MS);
+        work.run_job();
         R::yield_now().await;
     })
 }
@@ -148,7 +144,7 @@ fn rayon_spawn<R: Runtime>(
     repeat(runtime, jobs, move || {
         let (done, result) = oneshot::channel();
         pool.spawn(move || {
-            work.compute(JOB_MS);
+            work.run_job();
             let _ = done.send(());
         });
         async { result.await.expect("job") }
@@ -169,7 +165,7 @@ fn spawn_on_tokio<R: Runtime>(
     let other = Box::leak(Box::new(other.map_err(|error| error.to_string())?));
     let other: Handle = other.handle().clone();
     repeat(runtime, jobs, move || {
-        let job = other.spawn(async move { work.compute(JOB_MS) });
+        let job = other.spawn(async move { work.run_job() });
         async { job.await.expect("job") }
     })
 }

@@ -1,8 +1,8 @@
 //! The numbers of an open loop: what each is called, and how it is found.
 
-use super::background::JOB_MS;
 use super::session::Outcome;
 use super::tally::Lateness;
+use super::work::JOB_MS;
 use crate::harness::Metric;
 use crate::stats;
 
@@ -49,6 +49,17 @@ pub(crate) const P90: Column =
     Column::new("p90", "ms", |seen| Some(seen.latencies.p90_us / 1e3)).with_late(LATE_P90);
 pub(crate) const P99: Column =
     Column::new("p99", "ms", |seen| Some(seen.latencies.p99_us / 1e3)).with_late(LATE_P99);
+/// The same without the client's part, for loads so light that it is large: to wake up takes longer
+/// than an answer.
+pub(crate) const NET_P50: Column = Column::new("net_p50", "ms", |seen| {
+    Some(seen.latencies.net.p50_us / 1e3)
+});
+pub(crate) const NET_P90: Column = Column::new("net_p90", "ms", |seen| {
+    Some(seen.latencies.net.p90_us / 1e3)
+});
+pub(crate) const NET_P99: Column = Column::new("net_p99", "ms", |seen| {
+    Some(seen.latencies.net.p99_us / 1e3)
+});
 /// A request without an answer says in the latencies how long the window was rather than how slow
 /// the server is.
 pub(crate) const ANSWERED: Column = Column {
@@ -63,7 +74,7 @@ pub(crate) const ANSWERED: Column = Column {
     late: None,
 };
 
-/// CPU jobs done, in fractions.
+/// CPU jobs done that compute, in fractions.
 pub(crate) const JOBS: Column = Column {
     metric: Metric {
         format: stats::one_decimal,

@@ -9,6 +9,7 @@ use super::traffic::Traffic;
 use crate::child::Child;
 use crate::cpus::Cpus;
 use crate::harness::Turn;
+use crate::sys;
 
 /// How long a child may take for what should take it milliseconds. Starved servers are slow, but
 /// their control thread is not part of the runtime.
@@ -51,6 +52,12 @@ impl Load {
     /// Returns when the window is over.
     pub(super) fn end(&mut self) -> Result<(), String> {
         self.client.expect(client::END, self.window + PATIENCE)
+    }
+
+    /// CPU time that the client has used.
+    pub(super) fn cpu_time(&self) -> Result<Duration, String> {
+        sys::cpu_time_of(self.client.id())
+            .map_err(|error| format!("the client's CPU time: {error}"))
     }
 
     /// Waits for the answers that are still missing, and for the end of the process, whose CPU time

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::background::Background;
 use super::message::{self, MESSAGE_BYTES, Message};
-use super::work::CountedWork;
+use super::work::{CountedWork, Job};
 use crate::harness::{Options, Setup};
 use crate::runtimes::{self, Runtime};
 use crate::spin::Spin;
@@ -21,6 +21,8 @@ use crate::{child, proc, sys};
 pub(super) struct Orders {
     pub(super) spin: Spin,
     pub(super) handler: Handler,
+    /// What CPU jobs do.
+    pub(super) job: Job,
     /// How many tasks the background work has, where it has no number of its own.
     pub(super) tasks: usize,
 }
@@ -30,7 +32,7 @@ pub(super) struct Orders {
 pub(crate) enum Handler {
     /// The CPU work that it asks for.
     Compute,
-    /// A buffer is allocated, and every page of it touched.
+    /// A fresh buffer is allocated, and every page of it touched.
     Allocate,
     /// A line is written to standard error.
     Log,
@@ -56,6 +58,8 @@ pub(super) struct Mark {
     pub(super) cpu_s: f64,
     /// What the background work has got done; `None` where that is not counted.
     pub(super) work: Option<f64>,
+    /// CPU time that it has used; `None` where that is not counted.
+    pub(super) work_cpu_s: Option<f64>,
     /// How many workers were replaced, where the runtime does that.
     pub(super) takeovers: u64,
     /// The CPUs that the process may use.
@@ -95,9 +99,12 @@ pub(crate) fn serve<R: Runtime>(
     background: Background<R>,
 ) -> Result<Vec<f64>, String> {
     let orders: Orders = child::next_json().map_err(|error| error.to_string())?;
-    if orders.handler == Handler::Log {
-        // What the handlers write is no failure.
+    if orders.handler == Handler::Log || orders.job == Job::Log {
+        // What these write is no failure.
         sys::discard_stderr().map_err(|error| error.to_string())?;
+    }
+    if orders.handler == Handler::Allocate || orders.job == Job::Fill {
+        sys::keep_no_large_buffers();
     }
     sys::raise_file_limit().map_err(|error| error.to_string())?;
     let runtime = runtimes::start_by(new, &setup.options)?;
@@ -128,7 +135,7 @@ fn obey<R: Runtime>(
     orders: Orders,
     background: Background<R>,
 ) -> io::Result<()> {
-    let (start, work) = (Instant::now(), CountedWork::none(orders.spin));
+    let (start, work) = (Instant::now(), CountedWork::none(orders.spin, orders.job));
     while let Some(command) = child::next_command()? {
         match command.as_str() {
             START_BACKGROUND => {
@@ -138,6 +145,7 @@ fn obey<R: Runtime>(
                 elapsed_s: start.elapsed().as_secs_f64(),
                 cpu_s: sys::process_cpu_time().as_secs_f64(),
                 work: background.counts.then(|| work.done()),
+                work_cpu_s: background.counts.then(|| work.cpu_time().as_secs_f64()),
                 takeovers: runtime.takeovers(),
                 allowed_cpus: allowed_cpus().to_string(),
                 pinned: has_pinned_thread()?,

@@ -8,6 +8,8 @@ use super::load::{Load, PATIENCE};
 use super::server::{self, Handler, Mark, Orders, Ready};
 use super::tally::{Latencies, Quantiles};
 use super::traffic::Traffic;
+use super::work::Job;
+use crate::cgroup::{QuotaGroup, Throttling};
 use crate::child::Child;
 use crate::harness::process;
 use crate::harness::{Case, Measurement, Turn};
@@ -19,6 +21,8 @@ use crate::stalls::{StallWatch, Stalls};
 pub(crate) struct Plan {
     pub(crate) traffic: Traffic,
     pub(crate) handler: Handler,
+    /// What CPU jobs do.
+    pub(crate) job: Job,
     /// How many tasks the background work has, where it has no number of its own.
     pub(crate) tasks: usize,
     /// Whether the background work begins with the window, so that what a runtime needs to adapt to
@@ -40,9 +44,19 @@ pub(crate) struct Outcome {
     pub(crate) backlog_ms: Option<f64>,
     /// What the background work got done, where that is counted.
     pub(crate) work_per_s: Option<f64>,
+    /// CPU that it used, in CPUs, where that is counted.
+    pub(crate) work_cpus: Option<f64>,
     pub(crate) takeovers_per_s: f64,
     /// CPU that the server used, in CPUs.
     pub(crate) server_cpus: f64,
+    /// CPU that the client used, in CPUs.
+    pub(crate) client_cpus: f64,
+    /// Whether that was of the server's CPUs.
+    pub(crate) shares_cpus: bool,
+    /// The quota of the server's group, where it has one of its own.
+    pub(crate) quota_cpus: Option<f64>,
+    /// How often that was used up.
+    pub(crate) throttling: Option<Throttling>,
     /// The CPUs that the server may use.
     pub(crate) allowed_cpus: String,
     /// Whether any thread of the server is pinned.
@@ -58,11 +72,27 @@ pub(crate) struct Outcome {
 
 /// Measures a contender once.
 pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, String> {
+    run_in(None, case, turn, plan)
+}
+
+/// [`run`] with the server, and nothing else, in this group.
+pub(crate) fn run_in(
+    group: Option<&QuotaGroup>,
+    case: &Case,
+    turn: Turn,
+    plan: &Plan,
+) -> Result<Outcome, String> {
     let spin = Spin::of_machine()?;
     let mut server = process::start_server(case, turn)?;
+    if let Some(group) = group {
+        // It makes its runtime, which looks for its quota, when it has its orders.
+        let added = group.add(server.id());
+        added.map_err(|error| format!("a server for the control group: {error}"))?;
+    }
     server.tell_json(&Orders {
         spin,
         handler: plan.handler,
+        job: plan.job,
         tasks: plan.tasks,
     })?;
     let ready: Ready = server.expect_json(PATIENCE)?;
@@ -74,23 +104,32 @@ pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, Strin
     if plan.late {
         server.tell(server::START_BACKGROUND)?;
     }
-    let begin = mark(&mut server)?;
+    let (begin, throttled_before) = (mark(&mut server)?, throttling(group)?);
+    let client_before = load.cpu_time()?;
     let watch = StallWatch::start();
     load.end()?;
-    let end = mark(&mut server)?;
+    let (end, throttled) = (mark(&mut server)?, throttling(group)?);
+    let client = load.cpu_time()?;
     let stalls = watch.finish();
     let seen = load.finish()?;
     let elapsed_s = end.elapsed_s - begin.elapsed_s;
-    let work = begin.work.zip(end.work);
+    let rate = |(begin, end): (f64, f64)| (end - begin) / elapsed_s;
     Ok(Outcome {
         cpus: turn.cpus.of_server,
         connections: plan.traffic.connections,
         latencies: seen.latencies,
         by_work: seen.by_work,
         backlog_ms: seen.backlog_ms,
-        work_per_s: work.map(|(begin, end)| (end - begin) / elapsed_s),
+        work_per_s: begin.work.zip(end.work).map(rate),
+        work_cpus: begin.work_cpu_s.zip(end.work_cpu_s).map(rate),
         takeovers_per_s: (end.takeovers - begin.takeovers) as f64 / elapsed_s,
-        server_cpus: (end.cpu_s - begin.cpu_s) / elapsed_s,
+        server_cpus: rate((begin.cpu_s, end.cpu_s)),
+        client_cpus: rate((client_before.as_secs_f64(), client.as_secs_f64())),
+        shares_cpus: turn.cpus.client().is_none(),
+        quota_cpus: group.map(QuotaGroup::cpus),
+        throttling: throttled
+            .zip(throttled_before)
+            .map(|(end, begin)| end.since(begin)),
         allowed_cpus: end.allowed_cpus,
         pinned: end.pinned,
         compute_priority: end.compute_priority,
@@ -103,6 +142,11 @@ pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, Strin
 fn mark(server: &mut Child) -> Result<Mark, String> {
     server.tell(server::MARK)?;
     server.expect_json(PATIENCE)
+}
+
+fn throttling(group: Option<&QuotaGroup>) -> Result<Option<Throttling>, String> {
+    let throttling = group.map(QuotaGroup::throttling).transpose();
+    throttling.map_err(|error| format!("cpu.stat: {error}"))
 }
 
 impl Outcome {

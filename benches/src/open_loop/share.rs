@@ -234,8 +234,8 @@ impl Share {
             if seq >= self.schedule.first_counted() {
                 self.tally.answered += 1;
                 let latency = now.saturating_sub(self.schedule.due(seq));
-                self.tally.latencies[self.schedule.kind(seq)].record(latency);
-                self.tally.late.record(sent_late + age);
+                let kind = self.schedule.kind(seq);
+                self.tally.record(kind, latency, sent_late + age);
             }
         }
         connection.partial.drain(..whole);
@@ -267,8 +267,8 @@ impl Share {
             let missing = missing.zip(&connection.sent_late);
             for (seq, sent_late) in missing.filter(|(seq, _)| *seq >= first) {
                 let latency = now.saturating_sub(self.schedule.due(seq));
-                self.tally.latencies[self.schedule.kind(seq)].record(latency);
-                self.tally.late.record(*sent_late);
+                let kind = self.schedule.kind(seq);
+                self.tally.record(kind, latency, *sent_late);
             }
         }
     }

@@ -34,6 +34,15 @@ pub(crate) struct Lateness {
     pub(crate) max_us: f64,
 }
 
+/// Latencies without what the client itself was late: from the moment at which a request was sent
+/// to the arrival of its answer, as far as the kernel has noted that.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Net {
+    pub(crate) p50_us: f64,
+    pub(crate) p90_us: f64,
+    pub(crate) p99_us: f64,
+}
+
 /// All requests that count. Latencies are from the due time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Latencies {
@@ -49,6 +58,8 @@ pub(crate) struct Latencies {
     pub(crate) sent_late_p99_us: f64,
     /// The part that the client has in the latencies.
     pub(crate) client_late: Lateness,
+    /// The latencies without that.
+    pub(crate) net: Net,
     pub(crate) lost_connections: usize,
     /// How many threads the client had.
     pub(crate) client_threads: usize,
@@ -67,6 +78,8 @@ pub(super) struct Tally {
     pub(super) sent_late: Times,
     /// For each request, in sending it and in reading its answer.
     pub(super) late: Times,
+    /// The latency of each request without that.
+    pub(super) net: Times,
     pub(super) lost_connections: usize,
     /// From the end of a burst to the moment at which its backlog was gone, or the client gave up.
     pub(super) backlog: Option<Duration>,
@@ -82,6 +95,7 @@ impl Tally {
             latencies: vec![Times::new(); kinds],
             sent_late: Times::new(),
             late: Times::new(),
+            net: Times::new(),
             lost_connections: 0,
             backlog: None,
         }
@@ -97,9 +111,17 @@ impl Tally {
         }
         self.sent_late.add(&others.sent_late);
         self.late.add(&others.late);
+        self.net.add(&others.net);
         self.lost_connections += others.lost_connections;
         // Whoever looked first has seen it first; the backlog is that of all.
         self.backlog = self.backlog.into_iter().chain(others.backlog).min();
+    }
+
+    /// Counts a request: what kind it is, its latency, and the part of the client's own lateness.
+    pub(super) fn record(&mut self, kind: usize, latency: Duration, late: Duration) {
+        self.latencies[kind].record(latency);
+        self.late.record(late);
+        self.net.record(latency.saturating_sub(late));
     }
 
     pub(super) fn seen(&self, priority: String) -> Seen {
@@ -129,6 +151,11 @@ impl Tally {
                     p999_us: self.late.us(0.999),
                     max_us: self.late.us(1.0),
                 },
+                net: Net {
+                    p50_us: self.net.us(0.5),
+                    p90_us: self.net.us(0.9),
+                    p99_us: self.net.us(0.99),
+                },
                 lost_connections: self.lost_connections,
                 client_threads: self.threads,
                 priority,
@@ -147,11 +174,14 @@ mod tests {
         let mut tally = Tally::new(1);
         tally.requests = 2;
         tally.answered = 1;
-        tally.latencies[0].record(Duration::from_micros(latency_us));
+        tally.record(
+            0,
+            Duration::from_micros(latency_us),
+            Duration::from_micros(latency_us / 5),
+        );
         tally
             .sent_late
             .record(Duration::from_micros(latency_us / 10));
-        tally.late.record(Duration::from_micros(latency_us / 5));
         tally.lost_connections = 1;
         tally.backlog = Some(Duration::from_millis(backlog_ms));
         tally
@@ -175,6 +205,11 @@ mod tests {
         assert!(
             (19.0..21.0).contains(&late.p50_us) && late.p99_us > 390.0,
             "{late:?}"
+        );
+        let net = latencies.net;
+        assert!(
+            (79.0..81.0).contains(&net.p50_us) && net.p99_us > 1_590.0,
+            "{net:?}"
         );
         assert_eq!(seen.backlog_ms, Some(10.0));
     }

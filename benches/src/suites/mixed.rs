@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::harness::{Bar, Case, Contender, EVENKEEL, Layout, Limit, Metric, Row, Suite, Template};
 use crate::harness::{InChild, Measurement, Turn, Twin};
 use crate::machine::Fact;
-use crate::open_loop::{self, ANSWERED, Background, Column, Handler, JOBS, Outcome, Plan, serve};
+use crate::open_loop::{self, ANSWERED, Background, Column, Handler, JOBS, Job, Outcome, Plan};
 use crate::open_loop::{GRACE, MESSAGE_BYTES, Traffic, jobs_in_flight, metrics};
-use crate::open_loop::{LATE_P50, LATE_P90, LATE_P99};
+use crate::open_loop::{LATE_P50, LATE_P90, LATE_P99, serve};
 use crate::runtimes::{Evenkeel, Runtime, Smol, Tokio};
 use crate::stats::short;
 
@@ -219,6 +219,7 @@ fn measure(
     let plan = Plan {
         traffic: Traffic::even_per_cpu(cpus, requests_per_s, handler_us),
         handler: Handler::Compute,
+        job: Job::COMPUTE,
         tasks: jobs_in_flight(cpus),
         late,
     };
@@ -306,6 +307,7 @@ mod tests {
             "sent_late_p99_us": 10.0,
             "client_late":
                 { "p50_us": 1.0, "p90_us": 2.0, "p99_us": 3.0, "p999_us": 4.0, "max_us": 5.0 },
+            "net": { "p50_us": 99.0, "p90_us": 198.0, "p99_us": 297.0 },
             "lost_connections": 0,
             "client_threads": 1,
             "priority": "SCHED_FIFO 10",
@@ -316,6 +318,8 @@ mod tests {
             "work_per_s": work_per_s,
             "takeovers_per_s": 0.0,
             "server_cpus": 1.0,
+            "client_cpus": 0.5,
+            "shares_cpus": true,
             "allowed_cpus": "0-1",
             "pinned": true,
             "compute_priority": "Idle",

@@ -101,7 +101,7 @@ fn metric_lines(
 fn judgement(bar: &Bar, case: &Case, rows: &[Row], rounds: u32) -> [String; 3] {
     let times = match bar.limit {
         Limit::AtMost(..) | Limit::AtLeast(..) | Limit::AtLeastOfBest(..) => "x",
-        Limit::Absolute(_) => "",
+        Limit::AtMostAbove(..) | Limit::Absolute(_) => "",
     };
     let found = |spread: Spread| {
         let median = format!("{}{times}", short(spread.median));

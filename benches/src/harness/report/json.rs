@@ -63,6 +63,7 @@ fn contender(row: &Row) -> Value {
     match row.left_out {
         Some(LeftOut::SameAs(twin)) => contender["same_as"] = twin.into(),
         Some(LeftOut::NotInstalled(program)) => contender["not_installed"] = program.into(),
+        Some(LeftOut::Obstacle(why)) => contender["obstacle"] = why.into(),
         None => {}
     }
     contender

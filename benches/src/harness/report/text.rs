@@ -288,6 +288,16 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_measured_here_is_no_failure() {
+        let mut row = row("evenkeel", &[]);
+        row.left_out = Some(LeftOut::Obstacle("it is too dark"));
+        let (text, json) = report(Layout::Lines, &[row], 1);
+        assert_eq!(lines_from(&text, "evenkeel")[0], "evenkeel it is too dark");
+        let contender = &json["cases"][0]["contenders"]["evenkeel"];
+        assert_eq!(contender["obstacle"], "it is too dark");
+    }
+
+    #[test]
     fn a_late_client_is_told_in_place_of_a_verdict() {
         let rows = || {
             [

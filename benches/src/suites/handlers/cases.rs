@@ -3,12 +3,13 @@
 use std::sync::OnceLock;
 
 use super::contenders::{ALONE, BESIDE_JOBS, INLINE_JOBS};
-use super::contenders::{OTHERS_WITH_JOBS, OTHERS_WITHOUT_JOBS, PEERS_WITH_JOBS};
+use super::contenders::{BESIDE_OTHER_JOBS, OTHERS_WITH_JOBS, OTHERS_WITHOUT_JOBS};
+use super::contenders::{PEERS_WITH_JOBS, WITHOUT_JOBS};
 use super::grid::{Fixed, Spec};
 use crate::cpus::Cpus;
 use crate::harness::{Bar, Case, Contender, Form, Limit, Measurement, Turn};
 use crate::open_loop::{self, ANSWERED, Column, JOBS, LATE_P50, LATE_P99, Lateness, Outcome};
-use crate::open_loop::{P50, P90, P99, Plan, jobs_in_flight};
+use crate::open_loop::{NET_P99, P50, P90, P99, Plan, jobs_in_flight};
 
 const SHORT_P50: Column = of_work(
     "short_p50",
@@ -31,6 +32,11 @@ const LONG_P99: Column = of_work(
     LATE_P99,
 );
 const BACKLOG: Column = Column::new("backlog", "ms", |seen| seen.backlog_ms);
+/// Those that do not compute.
+const OTHER_JOBS: Column = Column {
+    of: |seen| seen.work_per_s,
+    ..JOBS
+};
 const TAKEOVERS: Column = Column::new("takeovers", "/s", |seen| Some(seen.takeovers_per_s));
 
 /// The client's lateness is that of all kinds of requests.
@@ -65,6 +71,10 @@ const OVERLOAD_BARS: &[Bar] = &[
     Bar::new("p99", Limit::AtMost(1.1, OTHERS_WITH_JOBS)),
     Bar::new("backlog", Limit::AtMost(1.0, PEERS_WITH_JOBS)),
 ];
+const OTHER_JOBS_BARS: &[Bar] = &[
+    Bar::new("p99", Limit::AtMost(1.5, &[WITHOUT_JOBS])),
+    Bar::new("net_p99", Limit::AtMost(1.5, &[WITHOUT_JOBS])),
+];
 
 /// The cases, in the table's order.
 pub(super) fn cases(form: Form) -> &'static [Case] {
@@ -95,6 +105,7 @@ fn case(spec: Spec, form: Form) -> Case {
         window_min: spec.window_min(form, Cpus::usual().of_server),
         measure: Box::leak(Box::new(measure)),
         program: None,
+        obstacle: || None,
         scale: None,
         load: None,
     }
@@ -121,7 +132,14 @@ fn parts(spec: Spec) -> Parts {
             BESIDE_JOBS,
             OVERLOAD_BARS,
         ),
-        Spec::Allocating | Spec::Logging => (&[P50, P99, ANSWERED, TAKEOVERS], ALONE, &[]),
+        Spec::Allocating { jobs: false } | Spec::Logging { jobs: false } => {
+            (&[P50, P99, ANSWERED, TAKEOVERS], ALONE, &[])
+        }
+        Spec::Allocating { jobs: true } | Spec::Logging { jobs: true } => (
+            &[P50, P90, P99, NET_P99, ANSWERED, OTHER_JOBS, TAKEOVERS],
+            BESIDE_OTHER_JOBS,
+            OTHER_JOBS_BARS,
+        ),
     }
 }
 
@@ -130,6 +148,7 @@ fn measure(spec: Spec, columns: &[Column], case: &Case, turn: Turn) -> Result<Me
     let plan = Plan {
         traffic: spec.traffic(cpus, turn.round),
         handler: spec.handler(),
+        job: spec.job(),
         tasks: jobs_in_flight(cpus),
         // What a runtime needs to learn about tasks that compute counts.
         late: spec == Spec::Inline,

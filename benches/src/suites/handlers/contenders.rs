@@ -19,6 +19,9 @@ pub(super) const PEERS_WITH_JOBS: &[&str] = &[RAYON_19, TOKIO_10, TOKIO_IDLE];
 /// Who Evenkeel is compared with in all other cases.
 pub(super) const OTHERS_WITHOUT_JOBS: &[&str] = &[OFF, TOKIO];
 
+/// Evenkeel without jobs, for the bars of [`BESIDE_OTHER_JOBS`].
+pub(super) const WITHOUT_JOBS: &str = "evenkeel-alone";
+
 /// CPU jobs, each contender's in its own place.
 pub(super) const BESIDE_JOBS: &[Contender] = &[
     Contender::new(EVENKEEL, |setup| {
@@ -32,6 +35,22 @@ pub(super) const BESIDE_JOBS: &[Contender] = &[
     }),
     Contender::new(TOKIO_10, |setup| {
         serve(setup, Tokio::new, Background::TOKIO_NICE_10)
+    }),
+    Contender::new(TOKIO_IDLE, |setup| {
+        serve(setup, Tokio::new, Background::TOKIO_IDLE)
+    }),
+];
+
+/// Jobs that do as the handlers do, each contender's in its own place.
+pub(super) const BESIDE_OTHER_JOBS: &[Contender] = &[
+    Contender::new(WITHOUT_JOBS, |setup| {
+        serve(setup, Evenkeel::new, Background::NOTHING)
+    }),
+    Contender::new(EVENKEEL, |setup| {
+        serve(setup, Evenkeel::new, Background::COMPUTE)
+    }),
+    Contender::new(RAYON_19, |setup| {
+        serve(setup, Tokio::new, Background::RAYON_NICE_19)
     }),
     Contender::new(TOKIO_IDLE, |setup| {
         serve(setup, Tokio::new, Background::TOKIO_IDLE)

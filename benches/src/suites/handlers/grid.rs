@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::Form;
-use crate::open_loop::{Arrivals, Burst, Handler, Rate, Traffic, Work, connections};
+use crate::open_loop::{Arrivals, Burst, Handler, Job, Rate, Traffic, Work, connections};
 
 /// Fixed handlers, in microseconds of CPU.
 const HANDLERS_US: [u32; 9] = [100, 300, 800, 1_200, 2_000, 5_000, 10_000, 20_000, 50_000];
@@ -65,10 +65,14 @@ pub(super) enum Spec {
     Inline,
     /// More than the machine can do, for a while.
     Overload,
-    /// Handlers that ask the kernel for memory.
-    Allocating,
-    /// Handlers that write to standard error.
-    Logging,
+    /// Handlers that ask the kernel for memory, beside nothing or jobs that do too.
+    Allocating {
+        jobs: bool,
+    },
+    /// Handlers that write to standard error, beside nothing or jobs that do too.
+    Logging {
+        jobs: bool,
+    },
 }
 
 impl Spec {
@@ -85,12 +89,10 @@ impl Spec {
             }
         };
         all.extend(MIXTURE_LOADS.map(|load| Self::Mixture { load }));
-        all.extend([
-            Self::Inline,
-            Self::Overload,
-            Self::Allocating,
-            Self::Logging,
-        ]);
+        all.extend([Self::Inline, Self::Overload]);
+        for jobs in [false, true] {
+            all.extend([Self::Allocating { jobs }, Self::Logging { jobs }]);
+        }
         all
     }
 
@@ -104,8 +106,8 @@ impl Spec {
             Self::Mixture { load } => format!("mixture_{load}"),
             Self::Inline => format!("inline_{}ms", ms(HANDLER_US)),
             Self::Overload => "overload".to_owned(),
-            Self::Allocating => "allocating".to_owned(),
-            Self::Logging => "logging".to_owned(),
+            Self::Allocating { jobs } => format!("allocating{}", beside_jobs(jobs)),
+            Self::Logging { jobs } => format!("logging{}", beside_jobs(jobs)),
         }
     }
 
@@ -141,16 +143,38 @@ impl Spec {
                 OVERLOADS[1],
                 RECOVERED.as_secs(),
             ),
-            Self::Allocating => format!("{}, each allocates and touches 256 KiB", no_work()),
-            Self::Logging => format!("{}, each writes a line to standard error", no_work()),
+            Self::Allocating { jobs } => {
+                let jobs = if jobs {
+                    ", beside jobs that fill 8 MiB"
+                } else {
+                    ""
+                };
+                format!("{}, each allocates and touches 256 KiB{jobs}", no_work())
+            }
+            Self::Logging { jobs } => {
+                let jobs = if jobs {
+                    ", beside jobs that write 1,000"
+                } else {
+                    ""
+                };
+                format!("{}, each writes a line to standard error{jobs}", no_work())
+            }
         }
     }
 
     pub(super) fn handler(self) -> Handler {
         match self {
-            Self::Allocating => Handler::Allocate,
-            Self::Logging => Handler::Log,
+            Self::Allocating { .. } => Handler::Allocate,
+            Self::Logging { .. } => Handler::Log,
             _ => Handler::Compute,
+        }
+    }
+
+    pub(super) fn job(self) -> Job {
+        match self {
+            Self::Allocating { .. } => Job::Fill,
+            Self::Logging { .. } => Job::Log,
+            _ => Job::COMPUTE,
         }
     }
 
@@ -161,7 +185,7 @@ impl Spec {
             Self::Mixture { .. } => (Arrivals::Poisson, MIXTURE.to_vec()),
             Self::Overload => (Arrivals::Poisson, one(HANDLER_US)),
             Self::Inline => (Arrivals::Even, one(HANDLER_US)),
-            Self::Allocating | Self::Logging => (Arrivals::Even, one(0)),
+            Self::Allocating { .. } | Self::Logging { .. } => (Arrivals::Even, one(0)),
         };
         let is_overload = self == Self::Overload;
         Traffic {
@@ -185,7 +209,9 @@ impl Spec {
             Self::Mixture { load } => rate_of(load, cpus, &MIXTURE),
             Self::Inline => rate_of(INLINE_LOAD, cpus, &one(HANDLER_US)),
             Self::Overload => rate_of(OVERLOADS[1], cpus, &one(HANDLER_US)),
-            Self::Allocating | Self::Logging => Rate::per_s(NO_WORK_PER_S * cpus as u32),
+            Self::Allocating { .. } | Self::Logging { .. } => {
+                Rate::per_s(NO_WORK_PER_S * cpus as u32)
+            }
         }
     }
 
@@ -254,6 +280,10 @@ fn ms(us: u32) -> f64 {
     f64::from(us) / 1e3
 }
 
+fn beside_jobs(jobs: bool) -> &'static str {
+    if jobs { "_jobs" } else { "" }
+}
+
 fn no_work() -> String {
     format!("{NO_WORK_PER_S} requests/s for each CPU")
 }
@@ -319,7 +349,7 @@ mod tests {
 
     #[test]
     fn what_does_not_compute_goes_with_the_cpus_too() {
-        for name in ["allocating", "logging"] {
+        for name in ["allocating", "logging", "allocating_jobs", "logging_jobs"] {
             let traffic = |cpus| named(name).unwrap().traffic(cpus, 0);
             assert_eq!(traffic(2).rate, Rate::per_s(2_000));
             assert_eq!(traffic(64).rate, Rate::per_s(64_000));

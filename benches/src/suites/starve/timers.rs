@@ -8,7 +8,7 @@ use super::disturbance::workers;
 use crate::child;
 use crate::harness::Setup;
 use crate::histogram::Times;
-use crate::open_loop::{CountedWork, inline_jobs};
+use crate::open_loop::{CountedWork, Job, inline_jobs};
 use crate::runtimes::{self, Runtime, Workload};
 
 /// How many tasks sleep.
@@ -25,7 +25,7 @@ pub(super) struct Sleepers;
 impl Workload for Sleepers {
     fn run<R: Runtime>(setup: &Setup) -> Result<Vec<f64>, String> {
         let spin = child::next_json().map_err(|error| error.to_string())?;
-        let work = CountedWork::none(spin);
+        let work = CountedWork::none(spin, Job::COMPUTE);
         watch(runtimes::start::<R>(&setup.options)?, work, setup.window)
     }
 }
