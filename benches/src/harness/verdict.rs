@@ -75,12 +75,18 @@ pub(super) fn judge(bar: &Bar, case: &Case, rows: &[Row]) -> Verdict {
     let finite = compared.map(|all| all.into_iter().filter(|one| one.is_finite()).collect());
     match finite.and_then(|all: Vec<f64>| Spread::of(&all)) {
         None => Verdict::NotMeasured,
+        Some(measured) if is_surely_met(bar, &measured) => Verdict::Met { measured },
         Some(measured) if is_client_limited(bar, own, &peers) => {
             Verdict::ClientLimited { measured }
         }
         Some(measured) if bar.limit.is_met_by(measured.median) => Verdict::Met { measured },
         Some(measured) => Verdict::NotMet { measured },
     }
+}
+
+/// Whether the bar is met with all that the client adds.
+fn is_surely_met(bar: &Bar, measured: &Spread) -> bool {
+    matches!(bar.limit, Limit::Absolute(_)) && bar.limit.is_met_by(measured.median)
 }
 
 /// Whether the client has too large a part in any of what the bar compares.
@@ -97,7 +103,8 @@ fn is_client_limited(bar: &Bar, own: &Row, peers: &[&Row]) -> bool {
 }
 
 /// What the limit is about, in one round: Evenkeel's value, or its ratio to the best peer's of the
-/// same round, or the difference. `None` if one of them has no value, such as a latency without any answer.
+/// same round, or the difference. `None` if one of them has no value, such as a latency without any
+/// answer.
 fn compared(bar: &Bar, own: &Row, peers: &[&Row], round: usize) -> Option<f64> {
     let own = own.value(bar.metric, round)?;
     let of_peers = |metric| -> Option<Vec<f64>> {
@@ -327,6 +334,17 @@ mod tests {
                 assert_eq!(measured.median, own / 100.0);
             }
         }
+    }
+
+    #[test]
+    fn what_is_met_with_a_late_client_is_met_without() {
+        let bar = Bar {
+            metric: "time",
+            limit: Limit::Absolute(50.0),
+        };
+        let judged = |own| judge(&bar, &[with_late(row("evenkeel", &[own]), &[20.0])]);
+        assert!(matches!(judged(50.0), Verdict::Met { .. }));
+        assert!(matches!(judged(51.0), Verdict::ClientLimited { .. }));
     }
 
     #[test]
