@@ -68,6 +68,11 @@ impl Child {
         })
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends a line to the child.
     pub(crate) fn tell(&mut self, line: &str) -> Result<(), String> {
         let told = writeln!(self.stdin, "{line}").and_then(|()| self.stdin.flush());

@@ -25,6 +25,7 @@ mod stalls;
 mod stats;
 mod suites;
 mod sys;
+mod used;
 
 use std::process::ExitCode;
 

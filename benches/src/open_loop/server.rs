@@ -140,19 +140,11 @@ fn obey<R: Runtime>(
                 work: background.counts.then(|| work.done()),
                 takeovers: runtime.takeovers(),
                 allowed_cpus: allowed_cpus().to_string(),
-                pinned: has_pinned_thread()?,
+                pinned: proc::has_pinned_thread("self")?,
                 compute_priority: runtime.compute_priority(),
             })?,
             other => return Err(io::Error::other(format!("unknown command {other:?}"))),
         }
     }
     Ok(())
-}
-
-/// Whether a thread may use other CPUs than the main one, which no runtime pins.
-fn has_pinned_thread() -> io::Result<bool> {
-    let main = std::fs::read_to_string("/proc/self/status")?;
-    let (threads, list) = (proc::threads("self")?, "Cpus_allowed_list");
-    let mut lists = threads.iter().map(|(_, status)| proc::field(status, list));
-    Ok(lists.any(|allowed| allowed != proc::field(&main, list)))
 }

@@ -11,6 +11,7 @@ use super::traffic::Traffic;
 use crate::child::Child;
 use crate::harness::process;
 use crate::harness::{Case, Measurement, Turn};
+use crate::proc::{Switches, ThreadSwitches};
 use crate::spin::Spin;
 use crate::stalls::{StallWatch, Stalls};
 
@@ -43,6 +44,9 @@ pub(crate) struct Outcome {
     pub(crate) takeovers_per_s: f64,
     /// CPU that the server used, in CPUs.
     pub(crate) server_cpus: f64,
+    /// How often threads of the server, those of its background work included, were taken off
+    /// their CPU.
+    pub(crate) switches: Switches,
     /// The CPUs that the server may use.
     pub(crate) allowed_cpus: String,
     /// Whether any thread of the server is pinned.
@@ -75,9 +79,11 @@ pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, Strin
         server.tell(server::START_BACKGROUND)?;
     }
     let begin = mark(&mut server)?;
+    let switches_before = switches(&server)?;
     let watch = StallWatch::start();
     load.end()?;
     let end = mark(&mut server)?;
+    let switches = switches(&server)?.since(&switches_before);
     let stalls = watch.finish();
     let seen = load.finish()?;
     let elapsed_s = end.elapsed_s - begin.elapsed_s;
@@ -91,6 +97,7 @@ pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, Strin
         work_per_s: work.map(|(begin, end)| (end - begin) / elapsed_s),
         takeovers_per_s: (end.takeovers - begin.takeovers) as f64 / elapsed_s,
         server_cpus: (end.cpu_s - begin.cpu_s) / elapsed_s,
+        switches,
         allowed_cpus: end.allowed_cpus,
         pinned: end.pinned,
         compute_priority: end.compute_priority,
@@ -103,6 +110,12 @@ pub(crate) fn run(case: &Case, turn: Turn, plan: &Plan) -> Result<Outcome, Strin
 fn mark(server: &mut Child) -> Result<Mark, String> {
     server.tell(server::MARK)?;
     server.expect_json(PATIENCE)
+}
+
+/// By this process, since a server that is overloaded answers late.
+fn switches(server: &Child) -> Result<ThreadSwitches, String> {
+    let switches = ThreadSwitches::of(&server.id().to_string());
+    switches.map_err(|error| format!("switches of the server: {error}"))
 }
 
 impl Outcome {

@@ -316,6 +316,7 @@ mod tests {
             "work_per_s": work_per_s,
             "takeovers_per_s": 0.0,
             "server_cpus": 1.0,
+            "switches": { "voluntary": 1, "involuntary": 1, "migrations": null },
             "allowed_cpus": "0-1",
             "pinned": true,
             "compute_priority": "Idle",
