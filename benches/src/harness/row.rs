@@ -205,6 +205,7 @@ pub(super) mod tests {
         window_min: Duration::ZERO,
         program: None,
         scale: None,
+        place: None,
         measure: &|_, _| Ok(Measurement::default()),
         load: None,
     };

@@ -96,6 +96,7 @@ fn case(spec: Spec, form: Form) -> Case {
         measure: Box::leak(Box::new(measure)),
         program: None,
         scale: None,
+        place: None,
         load: None,
     }
 }
