@@ -9,6 +9,7 @@ use evenkeel_topology::CpuSet;
 use lexopt::prelude::*;
 
 use crate::cpus::{ClientCpus, Cpus};
+use crate::foreign::ForeignOptions;
 use crate::harness::{Case, Form, Options, RunOptions, Setup, Suite};
 use crate::open_loop::ClientOptions;
 use crate::suites::{self, SUITES};
@@ -35,6 +36,8 @@ Suites, any number of them, run in the order given; `mixed` if none is:
   clients   redis-benchmark and wrk on servers of a screen, where these programs are installed
   starve    echo latencies beside tasks that hog or block their workers
   handlers  latencies of requests that need CPU, beside CPU jobs, in under three minutes
+  pinning   where workers run: each strategy, and tokio, on servers and tasks, alone and beside
+            programs that compute, in about five minutes with two CPUs; ends with advice
 
 Options:
       --only PATTERNS  run only what matches one of these, separated by commas: the name of a case
@@ -47,9 +50,9 @@ Options:
       --long           all cases of `handlers`, each for at least 500 requests or 30 s, in three
                        quarters of an hour
       --secs N         measure each contender in each case for N seconds, fractions allowed
-                       [default: 1; `mixed` 3.5, `handlers` 1.5, `scale` 0.5]
+                       [default: 1; `mixed` 3.5, `pinning` 2, `handlers` 1.5, `scale` 0.5]
       --repeat N       N rounds over the cases; reports medians and their spread [default: 3;
-                       `mixed` and `handlers` 1, but 3 with `--without`]
+                       `mixed`, `handlers` and `pinning` 1, but 3 with `--without`]
       --client-cpus LIST|same
                        the CPUs of the client that loads a server, such as `6,7` or `0-3`, where the
                        server has the others; or the same for both [default: every sixth CPU is the
@@ -87,6 +90,8 @@ pub(crate) enum Command {
     },
     /// Hidden: this process is the load generator of an open loop.
     Client(ClientOptions),
+    /// Hidden: this process is a program that has nothing to do with what is measured.
+    Foreign(ForeignOptions),
 }
 
 /// Reads the command line.
@@ -98,6 +103,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
         match argument {
             Value(name) if name == "client" => return client(parser).map(Command::Client),
             Value(name) if name == "measure" => return measure(parser),
+            Value(name) if name == "foreign" => return foreign(parser).map(Command::Foreign),
             Value(name) => suites.push(suite(&name, &suites)?),
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("list") => list = true,
@@ -225,6 +231,19 @@ fn client(mut parser: lexopt::Parser) -> Result<ClientOptions, lexopt::Error> {
         threads: required(threads, "--threads")?,
         cpus,
     })
+}
+
+fn foreign(mut parser: lexopt::Parser) -> Result<ForeignOptions, lexopt::Error> {
+    let (mut threads, mut cpus) = (None, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("threads") => threads = Some(parser.value()?.parse()?),
+            Long("cpus") => cpus = Some(parser.value()?.parse()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let threads = required(threads, "--threads")?;
+    Ok(ForeignOptions { threads, cpus })
 }
 
 fn measure(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -401,6 +420,19 @@ mod tests {
         assert_eq!(options.traffic, traffic);
         assert_eq!(options.threads, 3);
         assert_eq!(options.cpus, "6-8".parse().ok());
+    }
+
+    #[test]
+    fn a_foreign_program_is_told_its_threads_and_cpus() {
+        let foreign = |arguments: &[&str]| match parse(lexopt::Parser::from_args(arguments)) {
+            Ok(Command::Foreign(options)) => Ok((options.threads, options.cpus)),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(foreign(&["foreign", "--threads=3"]), Ok((3, None)));
+        let one = foreign(&["foreign", "--threads=1", "--cpus=7"]);
+        assert_eq!(one, Ok((1, "7".parse().ok())));
+        assert!(foreign(&["foreign"]).unwrap_err().contains("--threads"));
     }
 
     #[test]

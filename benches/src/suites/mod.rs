@@ -9,6 +9,7 @@ mod idle;
 mod memory;
 mod micro;
 mod mixed;
+mod pinning;
 mod scale;
 mod starve;
 mod timers;
@@ -29,6 +30,7 @@ pub(crate) static SUITES: &[Suite] = &[
     clients::SUITE,
     starve::SUITE,
     handlers::SUITE,
+    pinning::SUITE,
 ];
 
 /// The suite of this name.
