@@ -191,8 +191,10 @@ pub(super) fn write_stalls(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Res
         .max_by(|(_, one), (_, other)| one.longest_ms.total_cmp(&other.longest_ms));
     let all = with_stalls.iter().map(|(_, stalls)| *stalls);
     if let (Some((row, _)), Some(all)) = (longest, all.reduce(Stalls::and)) {
-        let (cases, name) = (with_stalls.len(), row.name());
-        writeln!(f, "{}, in {name}; some in {cases} cases", described(all))?;
+        let (who, case) = (row.who(), row.case.name);
+        let (some, of) = (with_stalls.len(), rows.len());
+        let all = described(all);
+        writeln!(f, "{all}, on {who} in {case}; in {some} of {of} rows")?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::super::case::{Case, Metric};
-use super::super::row::{LeftOut, Row, by_case};
+use super::super::row::{Row, by_case};
 use super::columns::{write_about, write_stalls};
 use super::table::Table;
 use crate::stats::Spread;
@@ -14,8 +14,6 @@ const NAME_COLUMNS: usize = 2;
 
 const BEST: char = '+';
 const WORST: char = '-';
-/// What was not measured since it is another contender in the same table.
-const SAME: &str = "=";
 
 /// Writes the rows of a suite, and what is missing in them.
 pub(super) fn write(f: &mut fmt::Formatter<'_>, rows: &[Row], rounds: u32) -> fmt::Result {
@@ -65,7 +63,7 @@ fn judged(rows: &[Row], rounds: u32) -> Table {
                 };
                 format!("{}{mark}", (metric.format)(spread.median))
             }
-            None => absent(of_case, contenders[index], metric),
+            None => absent(metric),
         };
         let mut line = names(workload(case), metric);
         line.extend((0..contenders.len()).map(cell));
@@ -91,14 +89,12 @@ fn rest(rows: &[Row]) -> Table {
         let others = case.metrics.iter().enumerate().skip(1);
         let lines = others.map(|(index, metric)| {
             let spreads = spreads(of_case, &contenders, metric);
-            let cells = spreads.iter().zip(&contenders).map(|(spread, contender)| {
-                spread.map_or_else(
-                    || absent(of_case, contender, metric),
-                    |spread| format!("{} ", (metric.format)(spread.median)),
-                )
-            });
+            let cell = |spread: &Option<Spread>| {
+                let median = spread.map(|spread| format!("{} ", (metric.format)(spread.median)));
+                median.unwrap_or_else(|| absent(metric))
+            };
             let mut line = names(if index == 1 { workload(case) } else { "" }, metric);
-            line.extend(cells);
+            line.extend(spreads.iter().map(cell));
             line
         });
         lines.collect()
@@ -133,23 +129,18 @@ fn names(workload: &str, metric: &Metric) -> Vec<String> {
     vec![workload.to_owned(), metric]
 }
 
-fn find<'a>(of_case: &'a [Row], contender: &str) -> Option<&'a Row> {
-    of_case.iter().find(|row| row.contender.name == contender)
-}
-
 /// The metric of each contender.
 fn spreads(of_case: &[Row], contenders: &[&str], metric: &Metric) -> Vec<Option<Spread>> {
-    let spread = |contender: &&str| find(of_case, contender)?.spread(metric);
+    let spread = |contender: &&str| {
+        let row = of_case.iter().find(|row| row.contender.name == *contender);
+        row?.spread(metric)
+    };
     contenders.iter().map(spread).collect()
 }
 
 /// What is shown where there is no number.
-fn absent(of_case: &[Row], contender: &str, metric: &Metric) -> String {
-    let left_out = find(of_case, contender).and_then(|row| row.left_out);
-    match left_out {
-        Some(LeftOut::SameAs(_)) => format!("{SAME} "),
-        _ => format!("{} ", metric.absent),
-    }
+fn absent(metric: &Metric) -> String {
+    format!("{} ", metric.absent)
 }
 
 /// Who is the best and who the worst by the median, unless all are as good.
@@ -167,18 +158,9 @@ fn extremes(spreads: &[Option<Spread>], metric: &Metric) -> (Option<usize>, Opti
     }
 }
 
-/// What failed, what was left out, and what says little of the contender. What holds for all cases
-/// is said once.
+/// What failed, what was left out, and what says little of the contender.
 fn write_missing(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
-    let is_twin = |row: &Row| matches!(row.left_out, Some(LeftOut::SameAs(_)));
-    for contender in contenders(rows) {
-        let mut twins = rows.iter().filter(|row| is_twin(row));
-        let twin = twins.find(|row| row.contender.name == contender);
-        if let Some(reason) = twin.and_then(|row| row.left_out) {
-            writeln!(f, "{contender} ({SAME}): {reason}")?;
-        }
-    }
-    for row in rows.iter().filter(|row| !is_twin(row)) {
+    for row in rows {
         write_about(f, row)?;
     }
     write_stalls(f, rows)
@@ -189,6 +171,7 @@ mod tests {
     use super::super::super::case::{Condition, Place};
     use super::super::super::row::tests::{CASE, failed, row};
     use super::*;
+    use crate::stalls::Stalls;
 
     const fn case(workload: &'static str, name: &'static str, condition: &'static str) -> Case {
         Case {
@@ -268,28 +251,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_or_failed_has_no_number_and_is_explained_once() {
-        let same = |case| Row {
-            left_out: Some(LeftOut::SameAs("evenkeel")),
-            ..in_case(case, "smol", &[])
-        };
+    fn what_failed_has_no_number_and_a_reason() {
         let mut lost = in_case(&NAP_ALONE, "tokio", &[]);
         lost.rounds.push(failed());
-        let rows = [
-            in_case(&NAP_ALONE, "evenkeel", &[50.0]),
-            lost,
-            same(&NAP_ALONE),
-            in_case(&DOZE_ALONE, "evenkeel", &[50.0]),
-            same(&DOZE_ALONE),
-        ];
-        let lines = lines(&rows, 1);
-        assert_eq!(lines[2], "nap time ns 50.0 - =");
-        let said = lines
-            .iter()
-            .filter(|line| line.contains("the same as evenkeel"));
-        assert_eq!(said.count(), 1, "{lines:?}");
+        let lines = lines(&[in_case(&NAP_ALONE, "evenkeel", &[50.0]), lost], 1);
+        assert_eq!(lines[2], "nap time ns 50.0 -");
         let failure = "nap_alone on tokio failed in 1 of 1 rounds: it went away";
         assert!(lines.contains(&failure.to_owned()), "{lines:?}");
+    }
+
+    #[test]
+    fn the_stalls_of_all_rows_are_told_together() {
+        let stalled = |contender, longest_ms| {
+            let mut row = in_case(&NAP_ALONE, contender, &[50.0]);
+            row.rounds[0].as_mut().unwrap().found.stalls = Some(Stalls {
+                count: 2,
+                longest_ms,
+                real_time: true,
+            });
+            row
+        };
+        let rows = [
+            stalled("evenkeel", 1.5),
+            stalled("tokio", 2.5),
+            in_case(&NAP_ALONE, "smol", &[50.0]),
+        ];
+        let told = "stalls of the machine: 4 seen, longest 2.50 ms, on tokio in nap_alone; in 2 \
+                    of 3 rows";
+        assert_eq!(lines(&rows, 1).last().unwrap(), told);
     }
 
     #[test]

@@ -212,9 +212,10 @@ impl Advice<'_> {
 
 impl Worst<'_> {
     fn place(&self) -> String {
-        match self.times.is_finite() {
-            true => format!("{}x behind in {}", short(self.times), self.case),
-            false => format!("a failure in {}", self.case),
+        match self.times {
+            1.0 => "never behind".to_owned(),
+            f64::INFINITY => format!("a failure in {}", self.case),
+            times => format!("{}x behind in {}", short(times), self.case),
         }
     }
 }
@@ -338,6 +339,16 @@ mod tests {
         let (strategy, sentence) = advice(2.0);
         assert_eq!(strategy, EVENKEEL);
         assert!(sentence.contains("no other strategy's"), "{sentence}");
+    }
+
+    #[test]
+    fn a_worst_case_is_told_as_what_it_is() {
+        let place = |times| worst(NONE, "echo", times).place();
+        let told = [1.0, 1.5, f64::INFINITY].map(place);
+        assert_eq!(
+            told,
+            ["never behind", "1.50x behind in echo", "a failure in echo"]
+        );
     }
 
     #[test]
