@@ -11,7 +11,8 @@ use crate::{CpuSet, Distance, Topology};
 pub enum Pinning {
     /// One worker per CPU where the CPUs are the process's own, that is: as many workers as allowed
     /// CPUs, and no quota below them. No pinning otherwise: on CPUs that are shared out by a quota
-    /// a pinned worker waits for its CPU while another one is free.
+    /// a pinned worker waits for its CPU while another one is free. A runtime lets go of the pins
+    /// of its IO workers while other programs use a large part of these CPUs.
     #[default]
     Auto,
     /// No pinning: the kernel places the workers.

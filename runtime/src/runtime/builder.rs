@@ -293,7 +293,7 @@ impl Builder {
             tokio_use: FirstUse::new(),
             max_blocking_threads: self.max_blocking_threads,
             tuning,
-            cpus: Cpus::new(plan),
+            cpus: Cpus::new(plan, &self.pinning),
             compute_start: ComputeStart::new(self.compute_priority, alive.clone()),
             threads: Threads::new(
                 &self.thread_name,

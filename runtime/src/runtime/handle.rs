@@ -160,13 +160,14 @@ impl Handle {
         start.wait_for_priority()
     }
 
-    /// The CPU of each IO worker, or `None` for a worker that is not pinned, or not any more
-    /// because the CPUs that the process may use were changed.
+    /// The CPU of each IO worker, or `None` for a worker that is not pinned, or not any more:
+    /// because the CPUs that the process may use were changed, or, with
+    /// [`Pinning::Auto`](crate::runtime::Pinning::Auto), because others use them.
     pub fn pinned_cpus(&self) -> Vec<Option<usize>> {
         let cpus = &self.shared.cpus;
         let allowed = cpus.allowed();
         (0..self.shared.io.workers())
-            .map(|worker| cpus.of_worker_within(worker, allowed.as_ref()))
+            .map(|worker| cpus.of_worker_within(Kind::Io, worker, allowed.as_ref()))
             .collect()
     }
 

@@ -4,6 +4,7 @@ use super::compute_start::Left;
 use super::context;
 use super::shared::Shared;
 use super::workers_alive::WorkersAlive;
+use crate::scheduler::kind::Kind;
 use crate::scheduler::lane::Lane;
 use crate::scheduler::run::run;
 use crate::scheduler::seat::FreeSeat;
@@ -60,14 +61,14 @@ impl Shared {
     }
 
     /// What a worker puts off until it has its first task.
-    pub(super) fn settle(&self, worker: usize) {
-        self.pin(worker);
+    pub(super) fn settle(&self, lane: Kind, worker: usize) {
+        self.pin(lane, worker);
         self.want_tokio();
     }
 
     /// Pins the calling thread, a worker, to where it may be by now.
-    fn pin(&self, worker: usize) {
-        if let Some(cpu) = self.cpus.of_worker(worker)
+    fn pin(&self, lane: Kind, worker: usize) {
+        if let Some(cpu) = self.cpus.of_worker(lane, worker)
             && !pin_current_thread(cpu)
         {
             log(|| tracing::warn!(cpu, "a worker could not be pinned and goes on without"));
@@ -123,7 +124,7 @@ impl NewWorker {
         context::enter_for_good(self.shared);
         context::become_worker();
         if hooks.start.is_some() {
-            shared.pin(self.index);
+            shared.pin(self.lane.kind, self.index);
             // A compute worker is inside of tokio's context by now.
             outside(|| hooks.call_start());
         }
@@ -143,7 +144,9 @@ fn work_on_io(shared: &Shared, seat: FreeSeat, alive: Arc<WorkersAlive>) {
 
 pub(super) fn work_on_compute(shared: &Shared, seat: FreeSeat, alive: Arc<WorkersAlive>) {
     let worker = seat.index();
-    run(shared.compute.clone(), seat, || shared.settle(worker));
+    run(shared.compute.clone(), seat, || {
+        shared.settle(Kind::Compute, worker)
+    });
     drop(alive);
 }
 

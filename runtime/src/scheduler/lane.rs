@@ -28,7 +28,7 @@ use std::time::Duration;
 pub(crate) const WORKERS_MAX: usize = TaskShard::COUNT_MAX - 1;
 
 pub(crate) struct Lane {
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
     pub(super) inbox: CachePadded<Inbox>,
     /// Wake-ups that threads which may be preempted leave to the workers: the task is marked as
     /// queued, and then queued, and nobody else can wake it in between.
@@ -267,7 +267,7 @@ impl Lane {
     }
 
     /// Polls are so short on average that a worker at one will soon be at the driver again.
-    pub(super) fn polls_are_short(&self) -> bool {
+    pub(crate) fn polls_are_short(&self) -> bool {
         self.tuning.poll_time && self.poll_time.is_short()
     }
 

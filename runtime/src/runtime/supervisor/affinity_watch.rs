@@ -1,8 +1,12 @@
-//! Whether the CPUs that the process may use have been changed from outside.
+//! Keeps workers where they may and shall run: the CPUs that the process may use are changed from
+//! outside, and IO workers are let go of where others use them
+//! ([`shared_cores`](super::shared_cores)).
 
 use super::look::{Look, log_elsewhere};
+use crate::scheduler::kind::Kind;
 use evenkeel_topology::{CpuSet, set_thread_affinity, thread_cpus};
 use std::iter;
+use std::mem;
 use std::time::{Duration, Instant};
 
 /// Between two looks. Who loses its seat, or sits down in one, goes by what is so at that moment.
@@ -11,6 +15,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct AffinityWatch {
     /// What the process might use at the last look.
     before: CpuSet,
+    /// Whether IO workers were pinned then.
+    let_io_go: bool,
     next: Instant,
 }
 
@@ -18,6 +24,7 @@ impl AffinityWatch {
     pub(super) fn new() -> Self {
         AffinityWatch {
             before: CpuSet::default(),
+            let_io_go: false,
             next: Instant::now() + INTERVAL,
         }
     }
@@ -26,25 +33,27 @@ impl AffinityWatch {
     /// where the process may.
     pub(super) fn look(&mut self, look: Look<'_>) {
         let Look { shared, now, .. } = look;
-        if now < self.next {
+        let let_io_go = shared.cpus.let_io_go();
+        let has_changed = mem::replace(&mut self.let_io_go, let_io_go) != let_io_go;
+        if now < self.next && !has_changed {
             return;
         }
         self.next = now + INTERVAL;
         let Some(allowed) = shared.cpus.allowed() else {
             return;
         };
-        for lane in [&shared.io, &shared.compute] {
+        for (kind, lane) in [(Kind::Io, &shared.io), (Kind::Compute, &shared.compute)] {
             for worker in 0..lane.workers() {
                 let Some(thread) = lane.thread_id(worker) else {
                     continue;
                 };
-                let cpu = shared.cpus.of_worker_within(worker, Some(&allowed));
+                let cpu = shared.cpus.of_worker_within(kind, worker, Some(&allowed));
                 let anywhere = [&allowed, &self.before];
                 let wanted = wanted(cpu, anywhere, thread_cpus(thread));
                 if let Some(cpus) = wanted {
                     log_elsewhere(shared, {
                         let cpus = cpus.clone();
-                        move || tracing::debug!(thread, %cpus, "the CPUs of the process have changed")
+                        move || tracing::debug!(thread, %cpus, "a worker runs on other CPUs from now on")
                     });
                     // It may have ended meanwhile.
                     let _ = set_thread_affinity(thread, &cpus);

@@ -14,6 +14,7 @@ use super::takeover::{CpuUse, Displaced, Takeover};
 use crate::runtime::context;
 use crate::runtime::shared::Shared;
 use crate::runtime::workers_alive::WorkersAlive;
+use crate::scheduler::kind::Kind;
 use crate::scheduler::run::{Exit, run};
 use crate::scheduler::seat::{FreeSeat, Poll, WorkerThread};
 use crate::scheduler::worker::Caller;
@@ -81,7 +82,7 @@ impl Displaced {
     /// It stays on its core, or moves to that of another worker.
     pub(super) fn pin(&self, shared: &Shared, worker: usize) {
         if worker != self.worker
-            && let Some(cpu) = shared.cpus.of_worker(worker)
+            && let Some(cpu) = shared.cpus.of_worker(Kind::Io, worker)
         {
             self.set_affinity(&iter::once(cpu).collect());
         }
@@ -169,7 +170,9 @@ impl Shared {
         let alive = self.takeover.alive.upgrade();
         let alive = alive.unwrap_or_else(|| self.workers_alive());
         // While it sleeps, so that it wakes up where it belongs.
-        if let (Some(cpu), Some(thread)) = (self.cpus.of_worker(seat.index()), spare.thread()) {
+        if let (Some(cpu), Some(thread)) =
+            (self.cpus.of_worker(Kind::Io, seat.index()), spare.thread())
+        {
             let _ = set_thread_affinity(thread, &iter::once(cpu).collect());
         }
         spare.call(Call { seat, alive });
@@ -200,7 +203,9 @@ impl Shared {
 
     fn work(&self, seat: FreeSeat) -> Exit {
         let (io, worker) = (self.io.clone(), seat.index());
-        let exit = self.tokio.inside(|| run(io, seat, || self.settle(worker)));
+        let exit = self
+            .tokio
+            .inside(|| run(io, seat, || self.settle(Kind::Io, worker)));
         if exit != Exit::ShutDown {
             let displaced = &self.takeover.counts.displaced;
             displaced.fetch_sub(1, Ordering::Relaxed);

@@ -1,27 +1,31 @@
-//! Whose the cores are: which workers are in reserve.
+//! Whose the CPUs are: which workers are in reserve, and whether IO workers are pinned.
 //!
-//! A pinned worker cannot make way for a program that uses its core, as an unpinned thread would;
-//! and the program is pushed off the core again and again by work that another worker could have
-//! done meanwhile. (An echo server with its client beside it, on two cores: 100,000 requests a
-//! second with both workers at it, 180,000 with one.) So the supervisor measures what others take
-//! of each core, while the runtime is awake, and puts the workers of such cores in
-//! [reserve](crate::scheduler).
+//! A program that uses the same CPUs is pushed off them again and again by work that fewer workers
+//! could have done. (An echo server with its client beside it, on two CPUs: 100,000 requests a
+//! second with both workers at it, 180,000 with one.) And a pinned worker cannot make way for it,
+//! as an unpinned thread would. So the supervisor measures what others use of each CPU, while the
+//! runtime is awake.
+//! - While others use a large part of all CPUs, and the IO workers much of the rest, the workers
+//!   are let go of, if the runtime has pinned them by its own choice, and as many of them as others
+//!   have CPUs are in [reserve](crate::scheduler).
+//! - Else those pinned workers are in reserve on whose CPU others are.
 //!
-//! "Others" is everything but the pinned workers, by the kernel's own count: other processes, and
-//! threads of this one that the runtime does not pin.
+//! "Others" is everything but the workers, by the kernel's own count: other processes, and threads
+//! of this one that are no workers.
 
-use super::look::Look;
+use super::look::{Look, log_elsewhere};
 use crate::runtime::shared::Shared;
+use crate::scheduler::kind::Kind;
 use crate::scheduler::lane::Lane;
-use evenkeel_topology::{busy_times, thread_cpu_time};
-use std::collections::HashMap;
+use evenkeel_topology::{busy_times, current_thread_id, thread_cpu_time, thread_cpus};
+use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Time between two measurements. The kernel counts in steps of 10 ms.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The pause after a measurement is this many times what the measurement took, so that many cores
+/// The pause after a measurement is this many times what the measurement took, so that many CPUs
 /// cost no more than few.
 const REST_FACTOR: u32 = 200;
 
@@ -31,20 +35,32 @@ const INTERVAL_MAX: Duration = Duration::from_secs(10);
 /// Two measurements that are more than ten intervals apart say nothing about now.
 const AGE_MAX: u32 = 10;
 
-/// A worker is put in reserve when others have more than this of its core,
+/// A CPU is contended when others have more than this of it,
 const ENTER_OTHERS: f64 = 0.4;
 
 /// and there is nothing left of it: the compute lane, which gives way, does not count.
 const ENTER_BUSY: f64 = 0.95;
 
-/// It is taken out when others have less than this.
+/// It is no longer when others have less than this.
 const LEAVE_OTHERS: f64 = 0.3;
 
-/// The measuring of the cores.
+/// All CPUs are shared when others have more than this part of them,
+const OTHERS_OF_ALL: f64 = 0.2;
+
+/// and IO workers and others together more than this, if polls are short, so that fewer workers
+/// will do;
+const BUSY_OF_ALL: f64 = 0.6;
+
+/// and else more than this. There is work for all workers then, and as long as something is left of
+/// the CPUs, workers that are not pinned may get in each other's way.
+const FULL: f64 = 0.95;
+
+/// They are shared no longer when there is less of one of them by this part of all CPUs.
+const LEAVE_BELOW: f64 = 0.1;
+
+/// The measuring of the CPUs.
 pub(super) struct SharedCores {
-    /// The CPU of each IO worker; empty if they are not pinned, or there is but one.
-    cpus: Vec<usize>,
-    reserve: Vec<bool>,
+    state: State,
     /// How many takeovers there had been.
     takeovers: u64,
     last: Option<Sample>,
@@ -52,17 +68,37 @@ pub(super) struct SharedCores {
     next: Instant,
 }
 
-/// The time that the CPU of each IO worker was busy until now: with anything, and with workers of
-/// the lanes.
+/// What is so until the next measurement.
+struct State {
+    /// Others use a large part of all CPUs.
+    are_shared: bool,
+    /// For each IO worker.
+    reserve: Vec<bool>,
+}
+
+/// How the IO workers are pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pins {
+    None,
+    /// As the user wants it.
+    Wanted,
+    /// By the runtime's own choice.
+    Auto,
+}
+
+/// The time that CPUs were busy until now: with anything, and with workers of the lanes.
 struct Sample {
     at: Instant,
+    /// The CPU of each IO worker; or, if they are not pinned, all that the process may use, on
+    /// which the workers are in any order.
+    cpus: Vec<usize>,
     busy: Vec<Duration>,
     io: Vec<Duration>,
     compute: Vec<Duration>,
 }
 
-/// The shares of a core between two samples.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The shares of a CPU, or of all, between two samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Use {
     io: f64,
     others: f64,
@@ -70,13 +106,11 @@ struct Use {
 
 impl SharedCores {
     pub(super) fn new(shared: &Shared) -> Self {
-        let workers = shared.io.workers();
-        let cpus: Option<Vec<_>> = (0..workers)
-            .map(|worker| shared.cpus.of_worker(worker))
-            .collect();
         SharedCores {
-            cpus: cpus.filter(|_| workers > 1).unwrap_or_default(),
-            reserve: vec![false; workers],
+            state: State {
+                are_shared: false,
+                reserve: vec![false; shared.io.workers()],
+            },
             takeovers: 0,
             last: None,
             interval: INTERVAL,
@@ -88,72 +122,146 @@ impl SharedCores {
     pub(super) fn look(&mut self, look: Look<'_>) {
         let shared = look.shared;
         let start = Instant::now();
-        if self.cpus.is_empty() || start < self.next || !shared.tuning.reserve {
+        if shared.io.workers() < 2 || start < self.next || !shared.tuning.reserve {
             return;
         }
-        // What a worker's thread has used says little if it is not the same thread, or has company.
-        let counts = &shared.takeover.counts;
-        let takeovers = counts.takeovers.load(Ordering::Relaxed);
-        let settled = takeovers == std::mem::replace(&mut self.takeovers, takeovers)
-            && counts.displaced.load(Ordering::Relaxed) == 0;
-        let sample = self.sample(shared).filter(|_| settled);
+        let sample = self.sample(shared);
         let age_max = self.interval * AGE_MAX;
-        match (&self.last, &sample) {
-            (Some(last), Some(sample)) if sample.at - last.at < age_max => {
-                judge(&mut self.reserve, &uses(last, sample));
-            }
+        let uses = self.last.as_ref().zip(sample.as_ref());
+        let uses = uses.filter(|(last, now)| now.at - last.at < age_max && now.cpus == last.cpus);
+        match uses.map(|(last, now)| uses_between(last, now)) {
+            Some(uses) => (self.state).judge(&uses, pins(shared), shared.io.polls_are_short()),
             // Not known, so nobody is.
-            _ => self.reserve.fill(false),
+            None => self.state.reserve.fill(false),
         }
-        for (worker, &reserve) in self.reserve.iter().enumerate() {
+        for (worker, &reserve) in self.state.reserve.iter().enumerate() {
             shared.io.set_reserve(worker, reserve);
         }
+        let_go(shared, self.state.are_shared && pins(shared) == Pins::Auto);
         self.last = sample;
         self.interval = (start.elapsed() * REST_FACTOR).clamp(INTERVAL, INTERVAL_MAX);
         self.next = Instant::now() + self.interval;
     }
 
-    fn sample(&self, shared: &Shared) -> Option<Sample> {
-        let busy = busy_times(&self.cpus)?;
+    fn sample(&mut self, shared: &Shared) -> Option<Sample> {
+        // What a worker's thread has used says little if it is not the same thread, or has company.
+        let counts = &shared.takeover.counts;
+        let takeovers = counts.takeovers.load(Ordering::Relaxed);
+        let before = mem::replace(&mut self.takeovers, takeovers);
+        if takeovers != before || counts.displaced.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let cpus = cpus(shared)?;
+        let busy = busy_times(&cpus)?;
         Some(Sample {
             at: Instant::now(),
+            io: times(&shared.io, cpus.len()),
+            compute: times(&shared.compute, cpus.len()),
             busy,
-            io: self.times(&shared.io),
-            compute: self.times(&shared.compute),
+            cpus,
         })
     }
+}
 
-    /// What the workers of a lane have used of the CPU of each IO worker.
-    fn times(&self, lane: &Lane) -> Vec<Duration> {
-        let mut times = HashMap::<usize, Duration>::new();
-        // Compute workers go round the cores of the IO workers.
-        for (worker, &cpu) in (0..lane.workers()).zip(self.cpus.iter().cycle()) {
-            let time = lane.thread_id(worker).and_then(thread_cpu_time);
-            *times.entry(cpu).or_default() += time.unwrap_or_default();
-        }
-        let time = |cpu| times.get(cpu).copied().unwrap_or_default();
-        self.cpus.iter().map(time).collect()
+fn pins(shared: &Shared) -> Pins {
+    match &shared.cpus {
+        cpus if !cpus.are_pinned() => Pins::None,
+        cpus if cpus.are_auto() => Pins::Auto,
+        _ => Pins::Wanted,
     }
 }
 
-/// Who has used the cores between two samples.
-fn uses(from: &Sample, to: &Sample) -> Vec<Use> {
-    let wall = (to.at - from.at).as_secs_f64();
-    let share = |from: &[Duration], to: &[Duration], worker: usize| {
-        to[worker].saturating_sub(from[worker]).as_secs_f64() / wall
-    };
-    let of_worker = |worker| {
-        let io = share(&from.io, &to.io, worker);
-        let compute = share(&from.compute, &to.compute, worker);
-        let others = share(&from.busy, &to.busy, worker) - io - compute;
-        Use { io, others }
-    };
-    (0..to.busy.len()).map(of_worker).collect()
+/// See [`Sample::cpus`].
+fn cpus(shared: &Shared) -> Option<Vec<usize>> {
+    if !shared.cpus.are_pinned() {
+        return Some(thread_cpus(current_thread_id())?.iter().collect());
+    }
+    let allowed = shared.cpus.allowed();
+    // That of the compute worker beside it, which stays where it is.
+    let cpu = |worker| (shared.cpus).of_worker_within(Kind::Compute, worker, allowed.as_ref());
+    (0..shared.io.workers()).map(cpu).collect()
 }
 
-/// Who is in reserve from now on. Never all: somebody has to do the work, on the core where others
-/// take the least.
-fn judge(reserve: &mut [bool], uses: &[Use]) {
+/// What the workers of a lane have used, of each of so many CPUs. Compute workers go round the CPUs
+/// of the IO workers.
+fn times(lane: &Lane, cpus: usize) -> Vec<Duration> {
+    let mut times = vec![Duration::ZERO; cpus];
+    for worker in 0..lane.workers() {
+        let time = lane.thread_id(worker).and_then(thread_cpu_time);
+        times[worker % cpus] += time.unwrap_or_default();
+    }
+    times
+}
+
+/// Has the IO workers let go of, or pinned again.
+fn let_go(shared: &Shared, lets_io_go: bool) {
+    if lets_io_go != shared.cpus.let_io_go() {
+        shared.cpus.set_let_io_go(lets_io_go);
+        log_elsewhere(shared, move || {
+            if lets_io_go {
+                tracing::debug!("others use the CPUs: IO workers are not pinned for now");
+            } else {
+                tracing::debug!("IO workers are pinned again");
+            }
+        });
+    }
+}
+
+/// Who has used the CPUs between two samples.
+fn uses_between(from: &Sample, to: &Sample) -> Vec<Use> {
+    let wall = (to.at - from.at).as_secs_f64();
+    let share = |from: &[Duration], to: &[Duration], cpu: usize| {
+        to[cpu].saturating_sub(from[cpu]).as_secs_f64() / wall
+    };
+    let of_cpu = |cpu| {
+        let io = share(&from.io, &to.io, cpu);
+        let compute = share(&from.compute, &to.compute, cpu);
+        let others = share(&from.busy, &to.busy, cpu) - io - compute;
+        Use { io, others }
+    };
+    (0..to.busy.len()).map(of_cpu).collect()
+}
+
+impl State {
+    /// By what each CPU is used for.
+    fn judge(&mut self, uses: &[Use], pins: Pins, polls_are_short: bool) {
+        let all = uses.iter().fold(Use::default(), |all, of_cpu| Use {
+            io: all.io + of_cpu.io,
+            others: all.others + of_cpu.others,
+        });
+        let cpus = uses.len();
+        self.are_shared = are_shared(self.are_shared, all, cpus as f64, polls_are_short);
+        match pins {
+            Pins::None | Pins::Auto if self.are_shared => {
+                let kept = self.reserve.len() - in_reserve(all.others, cpus, self.reserve.len());
+                for (worker, reserve) in self.reserve.iter_mut().enumerate() {
+                    *reserve = worker >= kept;
+                }
+            }
+            Pins::None => self.reserve.fill(false),
+            Pins::Wanted | Pins::Auto => judge_each(&mut self.reserve, uses),
+        }
+    }
+}
+
+/// Whether others use a large part of all CPUs, by whether they did before.
+fn are_shared(before: bool, all: Use, cpus: f64, polls_are_short: bool) -> bool {
+    let busy = if polls_are_short { BUSY_OF_ALL } else { FULL };
+    let less = if before { LEAVE_BELOW } else { 0.0 };
+    all.others > (OTHERS_OF_ALL - less) * cpus && all.others + all.io > (busy - less) * cpus
+}
+
+/// How many workers have no CPU when others have theirs: those of which they would use more than
+/// [`ENTER_OTHERS`], were they to use as few as can be, and at least one. Never all.
+fn in_reserve(others: f64, cpus: usize, workers: usize) -> usize {
+    let theirs = ((others + 1.0 - ENTER_OTHERS) as usize).max(1);
+    let left = cpus.saturating_sub(theirs).max(1);
+    workers.saturating_sub(left)
+}
+
+/// Who is in reserve of workers that are pinned. Never all: somebody has to do the work, on the CPU
+/// where others take the least.
+fn judge_each(reserve: &mut [bool], uses: &[Use]) {
     for (reserve, Use { io, others }) in reserve.iter_mut().zip(uses) {
         *reserve = if *reserve {
             *others > LEAVE_OTHERS
@@ -162,7 +270,7 @@ fn judge(reserve: &mut [bool], uses: &[Use]) {
         };
     }
     if reserve.iter().all(|reserve| *reserve) {
-        let others = uses.iter().map(|of_core| of_core.others).enumerate();
+        let others = uses.iter().map(|of_cpu| of_cpu.others).enumerate();
         let least = others.min_by(|(_, one), (_, other)| one.total_cmp(other));
         if let Some((least, _)) = least {
             reserve[least] = false;
@@ -180,18 +288,23 @@ mod tests {
         let seconds = |times: [f64; 2]| times.map(Duration::from_secs_f64).to_vec();
         let from = Sample {
             at,
+            cpus: vec![0, 1],
             busy: seconds([10.0, 20.0]),
             io: seconds([1.0, 2.0]),
             compute: seconds([0.0, 7.0]),
         };
         let to = Sample {
             at: at + Duration::from_secs(2),
+            cpus: vec![0, 1],
             busy: seconds([12.0, 22.0]),
             io: seconds([1.5, 3.0]),
             compute: seconds([0.0, 8.0]),
         };
         let use_of = |io, others| Use { io, others };
-        assert_eq!(uses(&from, &to), [use_of(0.25, 0.75), use_of(0.5, 0.0)]);
+        assert_eq!(
+            uses_between(&from, &to),
+            [use_of(0.25, 0.75), use_of(0.5, 0.0)]
+        );
     }
 
     #[test]
@@ -202,7 +315,7 @@ mod tests {
                 io: 1.0,
                 others: 0.0,
             };
-            judge(&mut reserve, &[first, Use { io, others }]);
+            judge_each(&mut reserve, &[first, Use { io, others }]);
             assert!(!reserve[0]);
             reserve[1]
         };
@@ -217,7 +330,72 @@ mod tests {
     fn somebody_is_left() {
         let mut reserve = [false, false, true];
         let contended = |others| Use { io: 0.5, others };
-        judge(&mut reserve, &[0.6, 0.5, 0.7].map(contended));
+        judge_each(&mut reserve, &[0.6, 0.5, 0.7].map(contended));
         assert_eq!(reserve, [true, false, true]);
+    }
+
+    const fn of(io: f64, others: f64) -> Use {
+        Use { io, others }
+    }
+
+    #[test]
+    fn workers_are_let_go_of_when_others_use_much_of_all_cpus() {
+        const SHORT: bool = true;
+        const LONG: bool = false;
+        let table = [
+            // The client of a server, on two CPUs.
+            (false, of(0.9, 0.6), 2.0, SHORT, true),
+            (false, of(0.9, 0.6), 2.0, LONG, false),
+            (false, of(0.9, 1.1), 2.0, LONG, true),
+            (false, of(1.3, 0.2), 2.0, SHORT, false),
+            (false, of(0.1, 0.6), 2.0, SHORT, false),
+            (true, of(0.5, 0.6), 2.0, SHORT, true),
+            (true, of(0.3, 0.6), 2.0, SHORT, false),
+            (true, of(1.3, 0.1), 2.0, SHORT, false),
+            (true, of(1.0, 0.6), 2.0, LONG, false),
+            // One busy program, on sixteen.
+            (false, of(14.0, 1.0), 16.0, SHORT, false),
+            (false, of(8.0, 6.0), 16.0, SHORT, true),
+        ];
+        for (before, all, cpus, polls_are_short, expected) in table {
+            let found = are_shared(before, all, cpus, polls_are_short);
+            assert_eq!(found, expected, "{before} {all:?} {cpus} {polls_are_short}");
+        }
+    }
+
+    #[test]
+    fn as_many_are_in_reserve_as_others_have_cpus() {
+        let table = [
+            (0.35, 2, 2, 1),
+            (0.6, 2, 2, 1),
+            (2.0, 2, 2, 1),
+            (6.0, 16, 16, 6),
+            (6.5, 16, 16, 7),
+            // Fewer workers than CPUs.
+            (6.0, 16, 4, 0),
+            (14.0, 16, 4, 2),
+            (16.0, 16, 1, 0),
+        ];
+        for (others, cpus, workers, expected) in table {
+            let found = in_reserve(others, cpus, workers);
+            assert_eq!(found, expected, "{others} of {cpus}, {workers} workers");
+        }
+    }
+
+    #[test]
+    fn pins_that_the_user_wants_are_kept() {
+        let uses = [of(0.3, 0.6), of(0.9, 0.1)];
+        let after = |pins| {
+            let mut state = State {
+                are_shared: false,
+                reserve: vec![false; 2],
+            };
+            state.judge(&uses, pins, true);
+            assert!(state.are_shared);
+            state.reserve
+        };
+        assert_eq!(after(Pins::Wanted), [false, false]);
+        assert_eq!(after(Pins::Auto), [false, true]);
+        assert_eq!(after(Pins::None), [false, true]);
     }
 }

@@ -323,7 +323,7 @@ impl Sysmon {
         };
         let place = place_of(verdict);
         let (io, poll) = (&shared.io, seen.poll);
-        let may_move = shared.cpus.are_pinned();
+        let may_move = shared.cpus.are_pinned() && !shared.cpus.let_io_go();
         let taken = io.try_take_seat(caller, worker, &thread, poll, place, may_move);
         let Some((seat, core)) = taken else {
             shared.put_back(spare);
