@@ -7,6 +7,7 @@ use super::super::case::{Case, Metric};
 use super::super::row::{Row, by_case};
 use super::columns::{write_about, write_stalls};
 use super::table::Table;
+use crate::machine::QUIET_PERCENT;
 use crate::stats::Spread;
 
 /// The columns before those of the contenders: workload, metric.
@@ -162,6 +163,15 @@ fn extremes(spreads: &[Option<Spread>], metric: &Metric) -> (Option<usize>, Opti
 fn write_missing(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     for row in rows {
         write_about(f, row)?;
+        let others = row.measured().map(|one| one.others.total_percent());
+        let others = others.fold(0.0, f64::max);
+        if others > QUIET_PERCENT {
+            let (case, who) = (row.case.name, row.who());
+            writeln!(
+                f,
+                "{case} on {who}: NOT QUIET, others took {others:.0}% of all CPU time"
+            )?;
+        }
     }
     write_stalls(f, rows)
 }
@@ -258,6 +268,15 @@ mod tests {
         assert_eq!(lines[2], "nap time ns 50.0 -");
         let failure = "nap_alone on tokio failed in 1 of 1 rounds: it went away";
         assert!(lines.contains(&failure.to_owned()), "{lines:?}");
+    }
+
+    #[test]
+    fn a_loud_machine_is_told() {
+        let mut loud = in_case(&NAP_ALONE, "tokio", &[50.0]);
+        loud.rounds[0].as_mut().unwrap().others.processes_percent = 28.8;
+        let lines = lines(&[loud, in_case(&NAP_ALONE, "smol", &[50.0])], 1);
+        let told = "nap_alone on tokio: NOT QUIET, others took 29% of all CPU time";
+        assert_eq!(lines.last().unwrap(), told);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use serde_json::{Map, json};
 
 use super::strategies::Strategy;
 use crate::harness::{Conclusion, EVENKEEL, Row};
-use crate::stats::short;
+use crate::machine::QUIET_PERCENT;
+use crate::stats::{median, short};
 
 const RULE: &str = "the strategy whose worst case, over workloads and conditions, is the fewest \
                     times behind the best of Evenkeel's in that case";
@@ -19,6 +20,8 @@ struct Contest<'a> {
     higher_is_better: bool,
     /// By the strategies' names. `None` for one that failed.
     values: Vec<(&'a str, Option<f64>)>,
+    /// Whether somebody else used the machine meanwhile, who is no part of the case.
+    is_loud: bool,
 }
 
 /// The case in which a strategy is the furthest behind another.
@@ -32,7 +35,8 @@ struct Worst<'a> {
 
 /// By the rows of the suite; `None` where there is nothing to choose between.
 pub(super) fn conclude(rows: &[Row]) -> Option<Conclusion> {
-    let worst = worst_cases(&contests(rows));
+    let (contests, loudness) = quiet(contests(rows));
+    let worst = worst_cases(&contests);
     let advice = advise(&worst)?;
     let pinning = Strategy::code_of(advice.strategy())?;
     let mut facts = vec![
@@ -41,6 +45,7 @@ pub(super) fn conclude(rows: &[Row]) -> Option<Conclusion> {
         ("rule:", format!("{RULE}; {CLOSENESS}")),
         ("", format!("each at worst: {}", listed(&worst))),
     ];
+    facts.extend(loudness.map(|loudness| ("", loudness)));
     if rows.iter().all(|row| row.rounds.len() <= 1) {
         let chance = "from one round, in which chance has a part: --repeat 3 for medians";
         facts.push(("", chance.to_owned()));
@@ -64,20 +69,49 @@ fn contests(rows: &[Row]) -> Vec<Contest<'_>> {
     let of_case = rows.chunk_by(|one, other| std::ptr::eq(one.case, other.case));
     let contests = of_case.map(|rows| {
         let metric = &rows[0].case.metrics[0];
-        let measured = rows.iter().filter(|row| {
-            let is_choice = Strategy::code_of(row.contender.name).is_some();
-            is_choice && !row.rounds.is_empty()
-        });
-        let median = |row: &Row| row.spread(metric).map(|spread| spread.median);
+        let measured = || {
+            rows.iter().filter(|row| {
+                let is_choice = Strategy::code_of(row.contender.name).is_some();
+                is_choice && !row.rounds.is_empty()
+            })
+        };
+        let value = |row: &Row| row.spread(metric).map(|spread| spread.median);
         Contest {
             case: rows[0].case.name,
             higher_is_better: metric.higher_is_better,
-            values: measured
-                .map(|row| (row.contender.name, median(row)))
+            is_loud: measured().any(is_loud),
+            values: measured()
+                .map(|row| (row.contender.name, value(row)))
                 .collect(),
         }
     });
-    contests.collect()
+    let is_held = |contest: &Contest<'_>| !contest.values.is_empty();
+    contests.filter(is_held).collect()
+}
+
+/// In the median of the rounds.
+fn is_loud(row: &Row) -> bool {
+    let others = row.measured().map(|one| one.others.total_percent());
+    median(&others.collect::<Vec<_>>()).is_some_and(|percent| percent > QUIET_PERCENT)
+}
+
+/// Those that were not loud, or all if there are none, and what there is to say of that.
+fn quiet(all: Vec<Contest<'_>>) -> (Vec<Contest<'_>>, Option<String>) {
+    let loud = all.iter().filter(|contest| contest.is_loud);
+    let loud: Vec<_> = loud.map(|contest| contest.case).collect();
+    if loud.is_empty() {
+        return (all, None);
+    }
+    if loud.len() == all.len() {
+        let never = "NOT A QUIET MACHINE in any case: run again before believing it";
+        return (all, Some(never.to_owned()));
+    }
+    let others = format!(
+        "not counted, since others used the machine: {}",
+        loud.join(", ")
+    );
+    let quiet = all.into_iter().filter(|contest| !contest.is_loud);
+    (quiet.collect(), Some(others))
 }
 
 /// Each strategy's, in the order in which they come. Only cases count that all of them were
@@ -243,6 +277,7 @@ mod tests {
                 .iter()
                 .map(|(who, value)| (*who, Some(*value)))
                 .collect(),
+            is_loud: false,
         }
     }
 
@@ -298,6 +333,35 @@ mod tests {
             found,
             [worst(EVENKEEL, "echo", 1.0), worst(NONE, "echo", 2.0)]
         );
+    }
+
+    #[test]
+    fn loud_cases_do_not_count_unless_all_are_loud() {
+        let contests = |loud: [bool; 2]| {
+            ["echo", "light"]
+                .into_iter()
+                .zip(loud)
+                .map(|(case, is_loud)| Contest {
+                    is_loud,
+                    ..rates(case, &[(EVENKEEL, 1.0), (NONE, 2.0)])
+                })
+                .collect()
+        };
+        let kept = |loud| {
+            let (kept, said) = quiet(contests(loud));
+            let kept: Vec<_> = kept.iter().map(|contest| contest.case).collect();
+            (kept.join(" "), said.unwrap_or_default())
+        };
+        assert_eq!(
+            kept([false, false]),
+            ("echo light".to_owned(), String::new())
+        );
+        let (some, said) = kept([true, false]);
+        assert_eq!(some, "light");
+        assert!(said.ends_with("the machine: echo"), "{said}");
+        let (all, said) = kept([true, true]);
+        assert_eq!(all, "echo light");
+        assert!(said.contains("NOT A QUIET MACHINE"), "{said}");
     }
 
     #[test]
