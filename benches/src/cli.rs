@@ -9,6 +9,7 @@ use evenkeel_topology::CpuSet;
 use lexopt::prelude::*;
 
 use crate::cpus::{ClientCpus, Cpus};
+use crate::foreign::ForeignOptions;
 use crate::harness::{Case, Form, Options, RunOptions, Setup, Suite};
 use crate::open_loop::ClientOptions;
 use crate::suites::{self, SUITES};
@@ -37,6 +38,8 @@ Suites, any number of them, run in the order given; `mixed` if none is:
   handlers  latencies of requests that need CPU, beside CPU jobs, in about three minutes
   quota     latencies under CPU quotas, beside CPU jobs, where a control group can be made (as
             root), in under three minutes
+  pinning   where workers run: each strategy, and tokio, on servers and tasks, alone and beside
+            programs that compute, in about five minutes with two CPUs; ends with advice
 
 Options:
       --only PATTERNS  run only what matches one of these, separated by commas: the name of a case
@@ -50,9 +53,10 @@ Options:
                        quarters of an hour; all of `quota`, those with the quota of a parent group
                        among them, in seven minutes
       --secs N         measure each contender in each case for N seconds, fractions allowed
-                       [default: 1; `mixed` 3.5, `handlers` 1.5, `scale` 0.5, `quota` 4]
+                       [default: 1; `mixed` 3.5, `pinning` 2, `handlers` 1.5, `scale` 0.5,
+                       `quota` 4]
       --repeat N       N rounds over the cases; reports medians and their spread [default: 3;
-                       `mixed`, `handlers` and `quota` 1, but 3 with `--without`]
+                       `mixed`, `handlers`, `quota` and `pinning` 1, but 3 with `--without`]
       --client-cpus LIST|same
                        the CPUs of the client that loads a server, such as `6,7` or `0-3`, where the
                        server has the others; or the same for both [default: every sixth CPU is the
@@ -90,6 +94,8 @@ pub(crate) enum Command {
     },
     /// Hidden: this process is the load generator of an open loop.
     Client(ClientOptions),
+    /// Hidden: this process is a program that has nothing to do with what is measured.
+    Foreign(ForeignOptions),
 }
 
 /// Reads the command line.
@@ -101,6 +107,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error
         match argument {
             Value(name) if name == "client" => return client(parser).map(Command::Client),
             Value(name) if name == "measure" => return measure(parser),
+            Value(name) if name == "foreign" => return foreign(parser).map(Command::Foreign),
             Value(name) => suites.push(suite(&name, &suites)?),
             Short('h') | Long("help") => return Ok(Command::Help),
             Long("list") => list = true,
@@ -234,6 +241,19 @@ fn client(mut parser: lexopt::Parser) -> Result<ClientOptions, lexopt::Error> {
         threads: required(threads, "--threads")?,
         cpus,
     })
+}
+
+fn foreign(mut parser: lexopt::Parser) -> Result<ForeignOptions, lexopt::Error> {
+    let (mut threads, mut cpus) = (None, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("threads") => threads = Some(parser.value()?.parse()?),
+            Long("cpus") => cpus = Some(parser.value()?.parse()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let threads = required(threads, "--threads")?;
+    Ok(ForeignOptions { threads, cpus })
 }
 
 fn measure(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -410,6 +430,19 @@ mod tests {
         assert_eq!(options.traffic, traffic);
         assert_eq!(options.threads, 3);
         assert_eq!(options.cpus, "6-8".parse().ok());
+    }
+
+    #[test]
+    fn a_foreign_program_is_told_its_threads_and_cpus() {
+        let foreign = |arguments: &[&str]| match parse(lexopt::Parser::from_args(arguments)) {
+            Ok(Command::Foreign(options)) => Ok((options.threads, options.cpus)),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(foreign(&["foreign", "--threads=3"]), Ok((3, None)));
+        let one = foreign(&["foreign", "--threads=1", "--cpus=7"]);
+        assert_eq!(one, Ok((1, "7".parse().ok())));
+        assert!(foreign(&["foreign"]).unwrap_err().contains("--threads"));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Laps {
     warm_from: Instant,
     end: Instant,
     begun: Instant,
+    /// How many repetitions there were, those that do not count included.
+    repetitions: u32,
     /// Nanoseconds per operation.
     laps: Vec<f64>,
     /// From the begin of the first of them to the end of the last.
@@ -32,6 +34,7 @@ impl Laps {
             warm_from: now + window.mul_f64(WARM_UP),
             end: now + window,
             begun: now,
+            repetitions: 0,
             laps: Vec::new(),
             counted: None,
         }
@@ -46,6 +49,7 @@ impl Laps {
 
     /// A repetition has ended.
     pub(crate) fn lap(&mut self) {
+        self.repetitions += 1;
         if self.begun >= self.warm_from {
             let now = Instant::now();
             let time_ns = (now - self.begun).as_nanos() as f64;
@@ -63,6 +67,12 @@ impl Laps {
     /// [`ns`](Self::ns) in microseconds.
     pub(crate) fn us(self) -> Vec<f64> {
         self.ns().into_iter().map(|ns| ns / 1e3).collect()
+    }
+
+    /// How many operations the tasks with these laps have done, those of the warm-up included.
+    pub(crate) fn operations(tasks: &[Self]) -> f64 {
+        let operations = |task: &Self| f64::from(task.repetitions) * f64::from(task.operations);
+        tasks.iter().map(operations).sum()
     }
 
     /// How many operations the tasks with these laps have done in a second, together. The time is
@@ -128,6 +138,7 @@ mod tests {
         assert!(laps.running());
         laps.lap();
         assert!(laps.laps.is_empty());
+        assert_eq!(Laps::operations(&[laps]), 1.0);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! It runs suites of cases, by default its main job (`mixed`): a server with CPU work
 //! beside its IO. What a suite, a case and a contender are is in [`harness`], and the suites are in
-//! [`suites`]. `measure` and `client` are how the harness starts itself again as another process:
-//! one that measures, or the load of an open loop.
+//! [`suites`]. `measure`, `client` and `foreign` are how the harness starts itself again as another
+//! process: one that measures, the load of an open loop, or a program that has nothing to do with
+//! either.
 
 mod cgroup;
 mod child;
@@ -12,6 +13,7 @@ mod closed_loop;
 mod cpus;
 mod epoll;
 mod failure;
+mod foreign;
 mod harness;
 mod histogram;
 mod laps;
@@ -26,6 +28,7 @@ mod stalls;
 mod stats;
 mod suites;
 mod sys;
+mod used;
 
 use std::process::ExitCode;
 
@@ -64,6 +67,7 @@ fn run() -> Result<(), Failure> {
             let measured = confined.and_then(|()| harness::measure(case, &contender, setup));
             measured.map_err(Failure::Run)?;
         }
+        cli::Command::Foreign(options) => foreign::compute(&options).map_err(Failure::Run)?,
         cli::Command::Client(options) => open_loop::client(&options).map_err(Failure::Run)?,
     }
     Ok(())

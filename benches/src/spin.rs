@@ -63,6 +63,13 @@ impl Spin {
     }
 }
 
+/// Works until the process ends.
+pub(crate) fn without_end() -> ! {
+    loop {
+        burn(CHUNK);
+    }
+}
+
 fn sample_speed() -> Vec<f64> {
     let start = Instant::now();
     let mut samples = Vec::new();

@@ -52,6 +52,18 @@ pub(crate) fn shorter(value: f64) -> String {
     }
 }
 
+/// Two digits, however small it is: [`short`] where that shows them.
+pub(crate) fn fine(value: f64) -> String {
+    if value == 0.0 || value >= 0.1 {
+        return short(value);
+    }
+    let zeros = -value.log10().floor();
+    format!("{value:.*}", (zeros as usize + 1).min(FINE_DIGITS_MAX))
+}
+
+/// What is smaller is nothing.
+const FINE_DIGITS_MAX: usize = 6;
+
 /// One digit after the point.
 pub(crate) fn one_decimal(value: f64) -> String {
     format!("{value:.1}")
@@ -88,6 +100,14 @@ mod tests {
         assert_eq!(
             [0.0512, 2.845, 14.73, 2_680.4].map(short),
             ["0.051", "2.85", "14.7", "2680"]
+        );
+    }
+
+    #[test]
+    fn small_numbers_keep_two_digits() {
+        assert_eq!(
+            [0.0, 0.000_012_4, 0.0051, 0.25, 7.0, 1e-9].map(fine),
+            ["0.000", "0.000012", "0.0051", "0.250", "7.00", "0.000000"]
         );
     }
 

@@ -105,6 +105,13 @@ pub(crate) fn die_with_parent() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
 }
 
+/// Begins a session of this process's own. Where the kernel groups by sessions (autogroup), it has
+/// from then on a scheduling group of its own as well.
+pub(crate) fn leave_session() -> io::Result<()> {
+    // SAFETY: takes nothing.
+    check(unsafe { libc::setsid() })
+}
+
 /// CPU time of the calling thread.
 pub(crate) fn thread_cpu_time() -> Duration {
     cpu_clock(libc::CLOCK_THREAD_CPUTIME_ID)

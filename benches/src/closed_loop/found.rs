@@ -1,9 +1,8 @@
 //! What a load has found.
 
-use std::time::Duration;
-
 use crate::harness::Metric;
 use crate::histogram::Times;
+use crate::used::Used;
 
 /// What is measured on each contender, where what counts are requests.
 pub(crate) const BY_REQUEST: &[Metric] = &[
@@ -33,21 +32,23 @@ pub(crate) struct Found {
     /// The length of each.
     pub(super) answer_bytes: usize,
     pub(super) latencies: Times,
+    /// What the server used meanwhile.
     pub(super) used: Used,
-}
-
-/// What the server used meanwhile.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Used {
-    pub(super) elapsed: Duration,
-    pub(super) cpu: Duration,
-    /// How often one of its threads went to sleep.
-    pub(super) switches: u64,
 }
 
 impl Found {
     pub(crate) fn requests_per_s(&self) -> f64 {
         self.answers as f64 / self.used.elapsed.as_secs_f64()
+    }
+
+    /// Microseconds.
+    pub(crate) fn latency_us(&self, quantile: f64) -> f64 {
+        self.latencies.us(quantile)
+    }
+
+    /// What the server used for each answer, as [`Used::each`] has it.
+    pub(crate) fn used_each(&self) -> Vec<f64> {
+        self.used.each(self.answers as f64)
     }
 
     /// In the order of [`BY_REQUEST`].
@@ -73,21 +74,12 @@ impl Found {
     }
 }
 
-impl Used {
-    /// CPU time for each of so many units, in microseconds.
-    pub(crate) fn cpu_us(&self, units: f64) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / units
-    }
-
-    /// For each of so many units.
-    pub(crate) fn switches(&self, units: f64) -> f64 {
-        self.switches as f64 / units
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::proc::Switches;
 
     #[test]
     fn what_is_found_is_by_request_or_by_size() {
@@ -100,7 +92,10 @@ mod tests {
             used: Used {
                 elapsed: Duration::from_secs(2),
                 cpu: Duration::from_micros(1600),
-                switches: 64,
+                switches: Switches {
+                    voluntary: 64,
+                    ..Switches::default()
+                },
             },
         };
         for (values, expected) in [

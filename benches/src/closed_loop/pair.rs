@@ -4,13 +4,15 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::client::{Client, GRACE, WARM_UP};
-use super::found::{Found, Used};
+use super::found::Found;
 use super::protocol::Protocol;
 use crate::harness::{Case, Measurement, Turn, process};
 use crate::stalls::StallWatch;
-use crate::{child, proc, sys};
+use crate::used::{self, Used};
+use crate::{child, proc};
 
 /// How long a child may take for what should take it milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,10 +33,13 @@ pub(crate) fn measure(case: &'static Case, turn: Turn) -> Result<Measurement, St
     let watch = StallWatch::start();
     let values = load.expect_json(WARM_UP + turn.window + GRACE + PATIENCE);
     let stalls = Some(watch.finish());
+    // Unknown of a server that is gone, whose standard error then says more.
+    let pinned = proc::has_pinned_thread(&server.id().to_string()).ok();
     let stderr = server.finish();
     match (values, stderr.is_empty()) {
         (values, true) => values.map(|values: Vec<f64>| Measurement {
             stalls,
+            details: json!({ "pinned": pinned }),
             ..values.into()
         }),
         // A panic of a task, say: what was measured then is not the case.
@@ -65,25 +70,44 @@ pub(crate) fn generate_load(
     connections: usize,
     window: Duration,
 ) -> Result<Found, String> {
-    let run = || -> io::Result<Found> {
-        let target = Target::next()?;
-        let mut client = Client::connect(protocol, target.port, connections)?;
-        client.warm_up()?;
-        let measure = || client.measure(Instant::now() + window);
-        let (answers, used) = target.watched(measure)?;
-        let answer_bytes = client.answer_bytes();
-        let latencies = client.finish()?;
-        if answers == 0 {
-            return Err(io::Error::other("no answer came in the whole window"));
-        }
-        Ok(Found {
-            answers,
-            answer_bytes,
-            latencies,
-            used,
-        })
-    };
-    run().map_err(|error| error.to_string())
+    let found = Target::next().and_then(|target| load(target, protocol, connections, window));
+    found.map_err(|error| error.to_string())
+}
+
+/// [`generate_load`] with so many connections for each CPU of the server.
+pub(crate) fn generate_load_per_cpu(
+    protocol: &impl Protocol,
+    connections: usize,
+    window: Duration,
+) -> Result<Found, String> {
+    let found = Target::next().and_then(|target| {
+        let cpus = proc::allowed_cpus(&target.process.to_string())?.len();
+        load(target, protocol, connections * cpus, window)
+    });
+    found.map_err(|error| error.to_string())
+}
+
+fn load(
+    target: Target,
+    protocol: &impl Protocol,
+    connections: usize,
+    window: Duration,
+) -> io::Result<Found> {
+    let mut client = Client::connect(protocol, target.port, connections)?;
+    client.warm_up()?;
+    let measure = || client.measure(Instant::now() + window);
+    let (answers, used) = target.watched(measure)?;
+    let answer_bytes = client.answer_bytes();
+    let latencies = client.finish()?;
+    if answers == 0 {
+        return Err(io::Error::other("no answer came in the whole window"));
+    }
+    Ok(Found {
+        answers,
+        answer_bytes,
+        latencies,
+        used,
+    })
 }
 
 impl Target {
@@ -92,66 +116,9 @@ impl Target {
         child::next_json()
     }
 
-    /// Loads the server so, and returns what it used meanwhile.
+    /// Loads the server so, and returns what it used meanwhile. The load reads that itself, so that
+    /// it belongs exactly to the answers of the window.
     pub(crate) fn watched<T>(self, load: impl FnOnce() -> io::Result<T>) -> io::Result<(T, Used)> {
-        let begin = Mark::of(self.process)?;
-        let found = load()?;
-        let end = Mark::of(self.process)?;
-        let used = Used {
-            elapsed: end.at - begin.at,
-            cpu: end.cpu.saturating_sub(begin.cpu),
-            switches: end.switches.saturating_sub(begin.switches),
-        };
-        Ok((found, used))
-    }
-}
-
-/// What the server had used at a time. The load reads it itself, so that it belongs exactly to the
-/// answers of the window.
-struct Mark {
-    at: Instant,
-    cpu: Duration,
-    switches: u64,
-}
-
-impl Mark {
-    fn of(process: u32) -> io::Result<Self> {
-        Ok(Self {
-            at: Instant::now(),
-            cpu: sys::cpu_time_of(process)?,
-            switches: voluntary_switches(process)?,
-        })
-    }
-}
-
-/// How often the threads of a process have gone to sleep.
-fn voluntary_switches(process: u32) -> io::Result<u64> {
-    let threads = proc::threads(&process.to_string())?;
-    let mut switches = threads.iter().map(|(_, status)| proc::switches(status));
-    let sum = switches.try_fold(0, |sum, switches| Some(sum + switches?.0));
-    sum.ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mark_of_this_process_grows() {
-        let process = std::process::id();
-        let begin = Mark::of(process).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        // The clock of a running thread is brought up to date now and then.
-        while Mark::of(process).unwrap().cpu <= begin.cpu {
-            assert!(Instant::now() < deadline, "the clock stands still");
-        }
-    }
-
-    #[test]
-    fn a_process_that_is_gone_has_no_mark() {
-        let mut process = std::process::Command::new("true").spawn().unwrap();
-        let id = process.id();
-        process.wait().unwrap();
-        assert!(Mark::of(id).is_err());
+        used::watched(self.process, load)
     }
 }

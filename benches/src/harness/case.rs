@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use evenkeel::runtime::Pinning;
 use serde_json::Value;
 
 use super::setup::Setup;
@@ -33,6 +34,8 @@ pub(crate) struct Case {
     pub(crate) obstacle: fn() -> Option<&'static str>,
     /// Where the number of workers is part of the case.
     pub(crate) scale: Option<Scale>,
+    /// Where what else runs on the machine is part of the case.
+    pub(crate) place: Option<Place>,
     pub(crate) measure: Measure,
     /// What the process does that loads the contender's, where the two are not the same.
     pub(crate) load: Option<InChild>,
@@ -44,6 +47,23 @@ pub(crate) struct Scale {
     /// What is measured with each number; the first metric of each of these cases is its rate.
     pub(crate) operation: &'static str,
     pub(crate) workers: NonZeroUsize,
+}
+
+/// The place of a case among those that differ only in what else runs on the machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// What is measured in each condition; contenders are judged by the first metric of its cases.
+    pub(crate) workload: &'static str,
+    pub(crate) condition: Condition,
+}
+
+/// What else runs on the machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Condition {
+    /// Unique in the suite.
+    pub(crate) name: &'static str,
+    /// One line.
+    pub(crate) about: &'static str,
 }
 
 /// Measures a contender once, in the parent process; most start a child.
@@ -60,6 +80,8 @@ pub(crate) struct Contender {
     /// Unique in the case.
     pub(crate) name: &'static str,
     pub(crate) run: InChild,
+    /// Where the workers of its runtime run.
+    pub(crate) pinning: fn() -> Pinning,
     pub(crate) twin: Option<Twin>,
 }
 
@@ -183,6 +205,7 @@ impl Template {
             program: None,
             obstacle: || None,
             scale: None,
+            place: None,
             measure: self.measure,
             load: None,
         }
@@ -194,6 +217,7 @@ impl Contender {
         Self {
             name,
             run,
+            pinning: Pinning::default,
             twin: None,
         }
     }

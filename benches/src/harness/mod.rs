@@ -17,11 +17,11 @@ mod suite;
 mod verdict;
 
 pub(crate) use self::case::{Bar, Case, Contender, EVENKEEL, Limit, Measurement, Metric, Template};
-pub(crate) use self::case::{InChild, Scale, Turn, Twin};
+pub(crate) use self::case::{Condition, InChild, Place, Scale, Turn, Twin};
 pub(crate) use self::options::RunOptions;
 pub(crate) use self::process::{in_child, in_computing_child, measure};
 pub(crate) use self::report::list;
 pub(crate) use self::row::Row;
 pub(crate) use self::run::run;
 pub(crate) use self::setup::{Options, Setup};
-pub(crate) use self::suite::{Form, Layout, Suite};
+pub(crate) use self::suite::{Conclusion, Form, Layout, Suite};

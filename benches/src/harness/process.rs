@@ -63,9 +63,12 @@ fn arguments(name: &str, case: &Case, turn: Turn) -> Vec<String> {
 }
 
 /// The child's side.
-pub(crate) fn measure(case: &Case, contender: &str, setup: Setup) -> Result<(), String> {
+pub(crate) fn measure(case: &Case, contender: &str, mut setup: Setup) -> Result<(), String> {
     let run = match case.contender(contender) {
-        Some(contender) => Some(contender.run),
+        Some(contender) => {
+            setup.options.pinning = (contender.pinning)();
+            Some(contender.run)
+        }
         None => case.load.filter(|_| contender == LOAD),
     };
     let run = run.ok_or_else(|| format!("nobody measures '{case}' on '{contender}'"))?;

@@ -209,6 +209,7 @@ pub(super) mod tests {
         program: None,
         obstacle: || None,
         scale: None,
+        place: None,
         measure: &|_, _| Ok(Measurement::default()),
         load: None,
     };

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
-use evenkeel::runtime::Tuning;
+use evenkeel::runtime::{Pinning, Tuning};
 
 /// How a contender is to be measured.
 #[derive(Clone, Debug)]
@@ -14,11 +14,13 @@ pub(crate) struct Setup {
 }
 
 /// What may be changed about a runtime, beside what a contender is about. All is Evenkeel's own but
-/// for the number of workers, which its peers have as well.
+/// for the number of workers, which its peers have as well, and their places, which tokio has.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// Where that is part of the case; else as many as the runtime makes by itself.
     pub(crate) worker_threads: Option<NonZeroUsize>,
+    /// Where the workers run; `Auto` is what the runtime does by itself.
+    pub(crate) pinning: Pinning,
     /// Whether workers that are stuck are replaced.
     pub(crate) takeover: bool,
     pub(crate) tuning: Tuning,
@@ -30,6 +32,7 @@ impl Options {
         let takeover = std::env::var_os("EVENKEEL_TAKEOVER");
         Self {
             worker_threads: None,
+            pinning: Pinning::Auto,
             takeover: takeover.is_none_or(|takeover| takeover != "off"),
             tuning: Tuning::default(),
         }

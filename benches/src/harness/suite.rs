@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::case::Case;
 use super::row::Row;
 use crate::machine::Fact;
@@ -19,6 +21,17 @@ pub(crate) struct Suite {
     pub(crate) rounds: u32,
     /// What a reader has to know before the numbers of these rows, which are all of this suite.
     pub(crate) facts: fn(&[Row]) -> Vec<Fact>,
+    /// What follows from the numbers of these rows, which are all of this suite.
+    pub(crate) conclusion: fn(&[Row]) -> Option<Conclusion>,
+}
+
+/// What a suite makes of its numbers.
+#[derive(Debug)]
+pub(crate) struct Conclusion {
+    /// For the reader, in lines with a heading each.
+    pub(crate) facts: Vec<Fact>,
+    /// The same for programs.
+    pub(crate) data: Value,
 }
 
 /// Which cases of a suite are meant. For most suites that is the same.
@@ -39,6 +52,9 @@ pub(crate) enum Layout {
     ColumnsAndQuote,
     /// A line for each contender, with a column for each metric.
     Lines,
+    /// Two tables for each condition of the cases' [`Place`](super::case::Place): the first metric
+    /// of each workload, and its others, with a column for each contender.
+    Conditions,
     /// A table for each operation of the cases' [`Scale`](super::case::Scale), with a line for each
     /// number of workers.
     Scale,
@@ -58,6 +74,7 @@ impl Suite {
             window: Duration::from_secs(1),
             rounds: 3,
             facts: |_| Vec::new(),
+            conclusion: |_| None,
         }
     }
 

@@ -148,19 +148,11 @@ fn obey<R: Runtime>(
                 work_cpu_s: background.counts.then(|| work.cpu_time().as_secs_f64()),
                 takeovers: runtime.takeovers(),
                 allowed_cpus: allowed_cpus().to_string(),
-                pinned: has_pinned_thread()?,
+                pinned: proc::has_pinned_thread("self")?,
                 compute_priority: runtime.compute_priority(),
             })?,
             other => return Err(io::Error::other(format!("unknown command {other:?}"))),
         }
     }
     Ok(())
-}
-
-/// Whether a thread may use other CPUs than the main one, which no runtime pins.
-fn has_pinned_thread() -> io::Result<bool> {
-    let main = std::fs::read_to_string("/proc/self/status")?;
-    let (threads, list) = (proc::threads("self")?, "Cpus_allowed_list");
-    let mut lists = threads.iter().map(|(_, status)| proc::field(status, list));
-    Ok(lists.any(|allowed| allowed != proc::field(&main, list)))
 }

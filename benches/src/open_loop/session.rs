@@ -13,6 +13,7 @@ use crate::cgroup::{QuotaGroup, Throttling};
 use crate::child::Child;
 use crate::harness::process;
 use crate::harness::{Case, Measurement, Turn};
+use crate::proc::{Switches, ThreadSwitches};
 use crate::spin::Spin;
 use crate::stalls::{StallWatch, Stalls};
 
@@ -57,6 +58,9 @@ pub(crate) struct Outcome {
     pub(crate) quota_cpus: Option<f64>,
     /// How often that was used up.
     pub(crate) throttling: Option<Throttling>,
+    /// How often threads of the server, those of its background work included, were taken off
+    /// their CPU.
+    pub(crate) switches: Switches,
     /// The CPUs that the server may use.
     pub(crate) allowed_cpus: String,
     /// Whether any thread of the server is pinned.
@@ -105,10 +109,12 @@ pub(crate) fn run_in(
         server.tell(server::START_BACKGROUND)?;
     }
     let (begin, throttled_before) = (mark(&mut server)?, throttling(group)?);
+    let switches_before = switches(&server)?;
     let client_before = load.cpu_time()?;
     let watch = StallWatch::start();
     load.end()?;
     let (end, throttled) = (mark(&mut server)?, throttling(group)?);
+    let switches = switches(&server)?.since(&switches_before);
     let client = load.cpu_time()?;
     let stalls = watch.finish();
     let seen = load.finish()?;
@@ -130,6 +136,7 @@ pub(crate) fn run_in(
         throttling: throttled
             .zip(throttled_before)
             .map(|(end, begin)| end.since(begin)),
+        switches,
         allowed_cpus: end.allowed_cpus,
         pinned: end.pinned,
         compute_priority: end.compute_priority,
@@ -147,6 +154,12 @@ fn mark(server: &mut Child) -> Result<Mark, String> {
 fn throttling(group: Option<&QuotaGroup>) -> Result<Option<Throttling>, String> {
     let throttling = group.map(QuotaGroup::throttling).transpose();
     throttling.map_err(|error| format!("cpu.stat: {error}"))
+}
+
+/// By this process, since a server that is overloaded answers late.
+fn switches(server: &Child) -> Result<ThreadSwitches, String> {
+    let switches = ThreadSwitches::of(&server.id().to_string());
+    switches.map_err(|error| format!("switches of the server: {error}"))
 }
 
 impl Outcome {

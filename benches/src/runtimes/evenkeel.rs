@@ -19,6 +19,7 @@ fn builder(options: &Options) -> Builder {
     if let Some(workers) = options.worker_threads {
         builder.worker_threads(workers.get());
     }
+    builder.pinning(options.pinning.clone());
     builder.tuning(options.tuning);
     if !options.takeover {
         builder.takeover(TakeoverPolicy::disabled());

@@ -22,7 +22,7 @@ pub(crate) trait Runtime: Sized + Send + Sync + 'static {
     /// A stream as its users read and write it, by tokio's traits.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// All heed the number of workers, and Evenkeel alone the other options.
+    /// All heed the number of workers, tokio also their places, and Evenkeel alone the others.
     fn new(options: &Options) -> io::Result<Self>;
 
     fn spawn<F>(&self, future: F) -> Self::Handle<F::Output>

@@ -2,8 +2,12 @@
 
 use std::io;
 use std::net;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
+use evenkeel::runtime::Pinning;
+use evenkeel_topology::{Plan, Topology, parallelism, pin_current_thread};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::{runtime, task, time};
 
@@ -11,6 +15,29 @@ use super::runtime::Runtime;
 use crate::harness::Options;
 
 pub(crate) struct Tokio(runtime::Runtime);
+
+/// Its workers as a plan has them, pinned in the hook that runs in each new thread. The threads of
+/// its blocking pool run the hook as well, and are left alone.
+fn build_by_plan(mut builder: runtime::Builder, plan: Plan) -> io::Result<runtime::Runtime> {
+    let workers = plan.workers();
+    let started = AtomicUsize::new(0);
+    let (placed, all_placed) = mpsc::channel();
+    builder.on_thread_start(move || {
+        let worker = started.fetch_add(1, Ordering::Relaxed);
+        if worker < workers {
+            let is_there = plan.cpu(worker).is_none_or(pin_current_thread);
+            // Nobody waits any more if the runtime was not made.
+            let _ = placed.send(is_there);
+        }
+    });
+    let runtime = builder.build()?;
+    // Until then, no other thread of the runtime starts: the first ones are its workers.
+    let mut placed = all_placed.iter().take(workers);
+    match placed.all(|is_there| is_there) {
+        true => Ok(runtime),
+        false => Err(io::Error::other("the system refuses to pin a worker")),
+    }
+}
 
 impl Runtime for Tokio {
     const NAME: &'static str = "tokio";
@@ -26,7 +53,18 @@ impl Runtime for Tokio {
         if let Some(workers) = options.worker_threads {
             builder.worker_threads(workers.get());
         }
-        builder.enable_all().build().map(Self)
+        builder.enable_all();
+        if options.pinning == Pinning::Auto {
+            return builder.build().map(Self);
+        }
+        let workers = options.workers();
+        let plan = Plan::new(
+            &Topology::detect(),
+            parallelism(),
+            workers,
+            &options.pinning,
+        )?;
+        build_by_plan(builder, plan).map(Self)
     }
 
     fn spawn<F>(&self, future: F) -> Self::Handle<F::Output>
@@ -98,7 +136,24 @@ impl Runtime for Tokio {
 
 #[cfg(test)]
 mod tests {
+    use evenkeel_topology::allowed_cpus;
+
     use super::*;
+
+    #[test]
+    fn workers_are_pinned_where_that_is_asked_for_and_blocking_threads_never() {
+        let all = allowed_cpus();
+        let mut options = Options::from_env();
+        for (pinning, of_worker) in [(Pinning::Auto, all.len()), (Pinning::PerCore, 1)] {
+            options.pinning = pinning;
+            let Tokio(runtime) = Tokio::new(&options).unwrap();
+            let cpus = || async { allowed_cpus() };
+            let worker = runtime.block_on(runtime.spawn(cpus())).unwrap();
+            assert_eq!(worker.len(), of_worker);
+            let blocking = runtime.block_on(runtime.spawn_blocking(allowed_cpus));
+            assert_eq!(blocking.unwrap(), all);
+        }
+    }
 
     #[test]
     fn there_are_as_many_workers_as_are_asked_for() {

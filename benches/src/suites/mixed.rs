@@ -320,6 +320,7 @@ mod tests {
             "server_cpus": 1.0,
             "client_cpus": 0.5,
             "shares_cpus": true,
+            "switches": { "voluntary": 1, "involuntary": 1, "migrations": null },
             "allowed_cpus": "0-1",
             "pinned": true,
             "compute_priority": "Idle",

@@ -9,6 +9,7 @@ mod idle;
 mod memory;
 mod micro;
 mod mixed;
+mod pinning;
 mod quota;
 mod scale;
 mod starve;
@@ -31,6 +32,7 @@ pub(crate) static SUITES: &[Suite] = &[
     starve::SUITE,
     handlers::SUITE,
     quota::SUITE,
+    pinning::SUITE,
 ];
 
 /// The suite of this name.

@@ -3,7 +3,7 @@
 //!
 //! A quota counts the CPU time of all threads. Jobs that use it up stop the requests too, until the
 //! period is over, whatever the priorities. The server is in a control group that is made for each
-//! measurement ([`cgroup`](crate::cgroup)), and its client is not.
+//! measurement ([`cgroup`]), and its client is not.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -217,6 +217,7 @@ fn case(spec: Spec) -> Case {
         program: None,
         obstacle: cgroup::obstacle,
         scale: None,
+        place: None,
         measure: Box::leak(Box::new(move |case, turn| spec.measure(case, turn))),
         load: None,
     }
@@ -302,6 +303,7 @@ mod tests {
             "shares_cpus": true,
             "quota_cpus": quota_cpus,
             "throttling": { "periods": 40, "throttled": 3 },
+            "switches": { "voluntary": 1, "involuntary": 1, "migrations": null },
             "allowed_cpus": "0-1",
             "pinned": true,
             "compute_priority": "Idle",

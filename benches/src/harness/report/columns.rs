@@ -135,41 +135,66 @@ pub(super) fn client_limited(row: &Row) -> Option<String> {
 
 /// How often the machine stood still, if it did.
 pub(super) fn stalls(row: &Row) -> Option<String> {
+    row.stalls().map(described)
+}
+
+fn described(stalls: Stalls) -> String {
     let Stalls {
         count,
         longest_ms,
         real_time,
-    } = row.stalls()?;
+    } = stalls;
     let who = match real_time {
         true => "the machine",
         false => "the machine, or of a watch that is no real-time thread",
     };
     let longest = short(longest_ms);
-    Some(format!(
-        "stalls of {who}: {count} seen, longest {longest} ms"
-    ))
+    format!("stalls of {who}: {count} seen, longest {longest} ms")
 }
 
 /// What failed, what was left out, and what says little of the contender.
 pub(super) fn write_missing(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     for row in rows {
-        let (name, who, rounds) = (row.case.name, row.who(), row.rounds.len());
-        let failures = row.failures().count();
-        if let Some(reason) = row.left_out {
-            writeln!(f, "{name} on {who}: {reason}")?;
-        }
-        if let Some(failure) = row.failures().next() {
-            writeln!(
-                f,
-                "{name} on {who} failed in {failures} of {rounds} rounds: {failure}"
-            )?;
-        }
+        write_about(f, row)?;
         if let Some(stalls) = stalls(row) {
-            writeln!(f, "{name} on {who}: {stalls}")?;
+            writeln!(f, "{} on {}: {stalls}", row.case.name, row.who())?;
         }
-        if let Some(metrics) = client_limited(row) {
-            writeln!(f, "{name} on {who}: {CLIENT_LIMITED} in {metrics}")?;
-        }
+    }
+    Ok(())
+}
+
+/// What there is to say of a row but for the stalls.
+pub(super) fn write_about(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
+    let (name, who, rounds) = (row.case.name, row.who(), row.rounds.len());
+    let failures = row.failures().count();
+    if let Some(reason) = row.left_out {
+        writeln!(f, "{name} on {who}: {reason}")?;
+    }
+    if let Some(failure) = row.failures().next() {
+        writeln!(
+            f,
+            "{name} on {who} failed in {failures} of {rounds} rounds: {failure}"
+        )?;
+    }
+    if let Some(metrics) = client_limited(row) {
+        writeln!(f, "{name} on {who}: {CLIENT_LIMITED} in {metrics}")?;
+    }
+    Ok(())
+}
+
+/// The stalls in all rows together, and who had the longest.
+pub(super) fn write_stalls(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+    let with_stalls = rows.iter().filter_map(|row| Some((row, row.stalls()?)));
+    let with_stalls: Vec<_> = with_stalls.collect();
+    let longest = with_stalls
+        .iter()
+        .max_by(|(_, one), (_, other)| one.longest_ms.total_cmp(&other.longest_ms));
+    let all = with_stalls.iter().map(|(_, stalls)| *stalls);
+    if let (Some((row, _)), Some(all)) = (longest, all.reduce(Stalls::and)) {
+        let (who, case) = (row.who(), row.case.name);
+        let (some, of) = (with_stalls.len(), rows.len());
+        let all = described(all);
+        writeln!(f, "{all}, on {who} in {case}; in {some} of {of} rows")?;
     }
     Ok(())
 }

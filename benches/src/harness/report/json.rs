@@ -32,13 +32,26 @@ impl Report<'_> {
                 found["workers"] = scale.workers.get().into();
                 found["efficiency"] = rows.iter().map(of_row).collect();
             }
+            if let Some(place) = case.place {
+                found["workload"] = place.workload.into();
+                found["condition"] = place.condition.name.into();
+            }
             match self.options.is_ablation() {
                 true => found["ablation"] = ablation(rows),
                 false => found["bars"] = bars.collect(),
             }
             found
         });
+        let conclusions = self.options.suites.iter().filter_map(|suite| {
+            let conclusion = (suite.conclusion)(self.rows_of(suite));
+            Some((suite.name.to_owned(), conclusion?.data))
+        });
+        let conclusions: Map<_, _> = match self.options.is_ablation() {
+            true => Map::new(),
+            false => conclusions.collect(),
+        };
         json!({
+            "conclusions": conclusions,
             "machine": self.machine,
             "others": self.others,
             "client_cpus": self.options.cpus.client().map(ToString::to_string),

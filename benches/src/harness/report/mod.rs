@@ -2,6 +2,7 @@
 
 mod ablation;
 mod columns;
+mod conditions;
 mod data;
 mod json;
 mod lines;

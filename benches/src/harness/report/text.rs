@@ -6,7 +6,7 @@ use super::super::case::Case;
 use super::super::row::{Measured, Row};
 use super::super::suite::{Form, Layout, Suite};
 use super::data::Report;
-use super::{ablation, columns, lines, quote, scale};
+use super::{ablation, columns, conditions, lines, quote, scale};
 use crate::machine::{self, Fact};
 use crate::peers;
 
@@ -55,9 +55,7 @@ fn list_contenders(text: &mut String, case: &Case) {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (about, fact) in self.facts() {
-            writeln!(f, "{about:<11} {fact}")?;
-        }
+        write_facts(f, self.facts())?;
         for suite in &self.options.suites {
             let rows = self.rows_of(suite);
             if rows.is_empty() {
@@ -76,7 +74,12 @@ impl fmt::Display for Report<'_> {
                     write!(f, "{}", quote::table(rows))?;
                 }
                 Layout::Lines => lines::write(f, cases, rows, self.options.rounds)?,
+                Layout::Conditions => conditions::write(f, rows, self.options.rounds)?,
                 Layout::Scale => scale::write(f, cases, rows, self.options.rounds)?,
+            }
+            if let Some(conclusion) = (suite.conclusion)(rows) {
+                writeln!(f)?;
+                write_facts(f, conclusion.facts)?;
             }
         }
         if self.options.is_ablation() {
@@ -84,6 +87,13 @@ impl fmt::Display for Report<'_> {
         }
         Ok(())
     }
+}
+
+fn write_facts(f: &mut fmt::Formatter<'_>, facts: Vec<Fact>) -> fmt::Result {
+    for (about, fact) in facts {
+        writeln!(f, "{about:<11} {fact}")?;
+    }
+    Ok(())
 }
 
 impl Report<'_> {

@@ -6,15 +6,18 @@
 //! used meanwhile is measured here.
 
 mod program;
-mod resp;
+pub(super) mod resp;
 
 use std::io;
+use std::time::Duration;
 
-use self::program::{Said, redis_benchmark, wrk};
-use crate::closed_loop::{self, Target, Used};
+pub(super) use self::program::{REDIS_BENCHMARK, Said};
+use self::program::{redis_benchmark, wrk};
+use crate::closed_loop::{self, Target};
 use crate::harness::{Bar, Case, Limit, Metric, Setup, Suite, Template};
 use crate::runtimes::On;
 use crate::suites::http;
+use crate::used::Used;
 
 pub(super) const SUITE: Suite = Suite::new(
     "clients",
@@ -47,7 +50,7 @@ const CLIENTS: Template = Template {
 /// All there is to run, in this order.
 const CASES: &[Case] = &[
     Case {
-        program: Some(program::REDIS_BENCHMARK),
+        program: Some(REDIS_BENCHMARK),
         load: Some(|setup| redis(setup, "set")),
         ..CLIENTS.case(
             "redis_set",
@@ -58,7 +61,7 @@ const CASES: &[Case] = &[
         )
     },
     Case {
-        program: Some(program::REDIS_BENCHMARK),
+        program: Some(REDIS_BENCHMARK),
         load: Some(|setup| redis(setup, "get")),
         ..CLIENTS.case(
             "redis_get",
@@ -81,14 +84,16 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// As many requests of this test as take about the window. Those before it set what is asked for.
 fn redis(setup: &Setup, test: &str) -> Result<Vec<f64>, String> {
-    load(|server| {
-        let first = redis_benchmark(server.port, "set", WARM_UP_REQUESTS)?;
-        let requests = first.rate * setup.window.as_secs_f64();
-        let requests = (requests as u64).max(1);
-        server.watched(|| redis_benchmark(server.port, test, requests))
-    })
+    load(|server| redis_for(setup.window, test, server))
+}
+
+/// As many requests of this test as take about the window. Those before it set what is asked for.
+pub(super) fn redis_for(window: Duration, test: &str, server: Target) -> io::Result<(Said, Used)> {
+    let first = redis_benchmark(server.port, "set", WARM_UP_REQUESTS)?;
+    let requests = first.rate * window.as_secs_f64();
+    let requests = (requests as u64).max(1);
+    server.watched(|| redis_benchmark(server.port, test, requests))
 }
 
 /// The load's side, for a load that is a program.

@@ -5,17 +5,17 @@ use std::io;
 use std::process::Command;
 use std::time::Duration;
 
-pub(super) const REDIS_BENCHMARK: &str = "redis-benchmark";
+pub(in crate::suites) const REDIS_BENCHMARK: &str = "redis-benchmark";
 pub(super) const WRK: &str = "wrk";
 
 /// What a program says of the answers it has had.
 #[derive(Debug, PartialEq)]
-pub(super) struct Said {
-    pub(super) requests: u64,
+pub(in crate::suites) struct Said {
+    pub(in crate::suites) requests: u64,
     /// Per second.
-    pub(super) rate: f64,
-    pub(super) p50_us: f64,
-    pub(super) p99_us: f64,
+    pub(in crate::suites) rate: f64,
+    pub(in crate::suites) p50_us: f64,
+    pub(in crate::suites) p99_us: f64,
 }
 
 /// So many requests of one of its tests, on 50 connections.

@@ -18,7 +18,7 @@ const WORDS_MAX: usize = 64;
 
 type Store = Mutex<HashMap<Vec<u8>, Vec<u8>>>;
 
-pub(super) struct Server;
+pub(in crate::suites) struct Server;
 
 impl Workload for Server {
     fn run<R: Runtime>(setup: &Setup) -> Result<Vec<f64>, String> {

@@ -107,6 +107,7 @@ fn case(spec: Spec, form: Form) -> Case {
         program: None,
         obstacle: || None,
         scale: None,
+        place: None,
         load: None,
     }
 }

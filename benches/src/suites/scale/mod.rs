@@ -5,7 +5,7 @@
 //! task, whose work the workers have to share. The cases are a product, made when they are asked
 //! for: one for each operation and number of workers.
 
-mod operations;
+pub(super) mod operations;
 
 use std::iter;
 use std::num::NonZeroUsize;

@@ -86,7 +86,11 @@ impl Workload for FanOut {
     }
 }
 
-async fn fan_out<R: Runtime>(runtime: &'static R, window: Duration, spin: Spin) -> Laps {
+pub(in crate::suites) async fn fan_out<R: Runtime>(
+    runtime: &'static R,
+    window: Duration,
+    spin: Spin,
+) -> Laps {
     let mut laps = Laps::new(window, MANY * MESSAGES);
     while laps.running() {
         let (senders, receivers): (Vec<_>, Vec<_>) =
@@ -189,6 +193,6 @@ fn per_s(laps: Vec<Laps>) -> Result<Vec<f64>, String> {
 }
 
 /// What the parent has measured of this machine.
-fn told_spin() -> Result<Spin, String> {
+pub(in crate::suites) fn told_spin() -> Result<Spin, String> {
     child::next_json().map_err(|error| error.to_string())
 }

@@ -5,9 +5,9 @@
 //! second with both workers at it, 180,000 with one.) And a pinned worker cannot make way for it,
 //! as an unpinned thread would. So the supervisor measures what others use of each CPU, while the
 //! runtime is awake.
-//! - While others use a large part of all CPUs, and the IO workers much of the rest, the workers
-//!   are let go of, if the runtime has pinned them by its own choice, and as many of them as others
-//!   have CPUs are in [reserve](crate::scheduler).
+//! - While others use a large part of all CPUs, and the IO workers much of the rest in short polls,
+//!   the workers are let go of, if the runtime has pinned them by its own choice, and as many of
+//!   them as others have CPUs are in [reserve](crate::scheduler).
 //! - Else those pinned workers are in reserve on whose CPU others are.
 //!
 //! "Others" is everything but the workers, by the kernel's own count: other processes, and threads
@@ -47,13 +47,10 @@ const LEAVE_OTHERS: f64 = 0.3;
 /// All CPUs are shared when others have more than this part of them,
 const OTHERS_OF_ALL: f64 = 0.2;
 
-/// and IO workers and others together more than this, if polls are short, so that fewer workers
-/// will do;
+/// and IO workers and others together more than this, while polls are short, so that fewer workers
+/// will do. (With long ones there is work for all workers, and those that are not pinned may get in
+/// each other's way.)
 const BUSY_OF_ALL: f64 = 0.6;
-
-/// and else more than this. There is work for all workers then, and as long as something is left of
-/// the CPUs, workers that are not pinned may get in each other's way.
-const FULL: f64 = 0.95;
 
 /// They are shared no longer when there is less of one of them by this part of all CPUs.
 const LEAVE_BELOW: f64 = 0.1;
@@ -246,9 +243,9 @@ impl State {
 
 /// Whether others use a large part of all CPUs, by whether they did before.
 fn are_shared(before: bool, all: Use, cpus: f64, polls_are_short: bool) -> bool {
-    let busy = if polls_are_short { BUSY_OF_ALL } else { FULL };
     let less = if before { LEAVE_BELOW } else { 0.0 };
-    all.others > (OTHERS_OF_ALL - less) * cpus && all.others + all.io > (busy - less) * cpus
+    let is_busy = all.others + all.io > (BUSY_OF_ALL - less) * cpus;
+    polls_are_short && is_busy && all.others > (OTHERS_OF_ALL - less) * cpus
 }
 
 /// How many workers have no CPU when others have theirs: those of which they would use more than
@@ -345,14 +342,13 @@ mod tests {
         let table = [
             // The client of a server, on two CPUs.
             (false, of(0.9, 0.6), 2.0, SHORT, true),
-            (false, of(0.9, 0.6), 2.0, LONG, false),
-            (false, of(0.9, 1.1), 2.0, LONG, true),
+            (false, of(0.9, 1.1), 2.0, LONG, false),
             (false, of(1.3, 0.2), 2.0, SHORT, false),
             (false, of(0.1, 0.6), 2.0, SHORT, false),
             (true, of(0.5, 0.6), 2.0, SHORT, true),
             (true, of(0.3, 0.6), 2.0, SHORT, false),
             (true, of(1.3, 0.1), 2.0, SHORT, false),
-            (true, of(1.0, 0.6), 2.0, LONG, false),
+            (true, of(0.9, 1.1), 2.0, LONG, false),
             // One busy program, on sixteen.
             (false, of(14.0, 1.0), 16.0, SHORT, false),
             (false, of(8.0, 6.0), 16.0, SHORT, true),
