@@ -3,7 +3,7 @@
 use std::io;
 use std::net;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
 use evenkeel::runtime::Pinning;
@@ -33,10 +33,22 @@ fn build_by_plan(mut builder: runtime::Builder, plan: Plan) -> io::Result<runtim
     let runtime = builder.build()?;
     // Until then, no other thread of the runtime starts: the first ones are its workers.
     let mut placed = all_placed.iter().take(workers);
-    match placed.all(|is_there| is_there) {
-        true => Ok(runtime),
-        false => Err(io::Error::other("the system refuses to pin a worker")),
+    if !placed.all(|is_there| is_there) {
+        return Err(io::Error::other("the system refuses to pin a worker"));
     }
+    wait_for_workers(&runtime, workers);
+    Ok(runtime)
+}
+
+/// Until all workers work. Each is a job of the blocking pool, and a job that comes earlier might be
+/// taken by the thread that was pinned, and the worker by another.
+fn wait_for_workers(runtime: &runtime::Runtime, workers: usize) {
+    let barrier = Arc::new(Barrier::new(workers + 1));
+    for _ in 0..workers {
+        let barrier = Arc::clone(&barrier);
+        runtime.spawn(async move { barrier.wait() });
+    }
+    barrier.wait();
 }
 
 impl Runtime for Tokio {

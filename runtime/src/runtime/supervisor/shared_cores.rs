@@ -18,6 +18,7 @@ use crate::runtime::shared::Shared;
 use crate::scheduler::kind::Kind;
 use crate::scheduler::lane::Lane;
 use evenkeel_topology::{busy_times, current_thread_id, thread_cpu_time, thread_cpus};
+use std::collections::HashMap;
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -152,8 +153,8 @@ impl SharedCores {
         let busy = busy_times(&cpus)?;
         Some(Sample {
             at: Instant::now(),
-            io: times(&shared.io, cpus.len()),
-            compute: times(&shared.compute, cpus.len()),
+            io: times(&shared.io, &cpus),
+            compute: times(&shared.compute, &cpus),
             busy,
             cpus,
         })
@@ -179,15 +180,16 @@ fn cpus(shared: &Shared) -> Option<Vec<usize>> {
     (0..shared.io.workers()).map(cpu).collect()
 }
 
-/// What the workers of a lane have used, of each of so many CPUs. Compute workers go round the CPUs
-/// of the IO workers.
-fn times(lane: &Lane, cpus: usize) -> Vec<Duration> {
-    let mut times = vec![Duration::ZERO; cpus];
-    for worker in 0..lane.workers() {
+/// What the workers of a lane have used of each CPU, on which there may be several.
+fn times(lane: &Lane, cpus: &[usize]) -> Vec<Duration> {
+    let mut times = HashMap::<usize, Duration>::new();
+    // Compute workers go round the CPUs of the IO workers.
+    for (worker, &cpu) in (0..lane.workers()).zip(cpus.iter().cycle()) {
         let time = lane.thread_id(worker).and_then(thread_cpu_time);
-        times[worker % cpus] += time.unwrap_or_default();
+        *times.entry(cpu).or_default() += time.unwrap_or_default();
     }
-    times
+    let time = |cpu| times.get(cpu).copied().unwrap_or_default();
+    cpus.iter().map(time).collect()
 }
 
 /// Has the IO workers let go of, or pinned again.
