@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::background::jobs_in_flight;
 use super::column::{self, Column};
 use super::load::{Load, PATIENCE};
 use super::server::{self, Handler, Mark, Orders, Ready};
@@ -29,6 +30,20 @@ pub(crate) struct Plan {
     /// Whether the background work begins with the window, so that what a runtime needs to adapt to
     /// it counts, or before the warm-up.
     pub(crate) late: bool,
+}
+
+impl Plan {
+    /// So many requests for each CPU, each of which computes for so long, and CPU jobs that begin
+    /// before the warm-up.
+    pub(crate) fn per_cpu(cpus: usize, requests_per_s: u32, handler_us: u32) -> Self {
+        Self {
+            traffic: Traffic::even_per_cpu(cpus, requests_per_s, handler_us),
+            handler: Handler::Compute,
+            job: Job::COMPUTE,
+            tasks: jobs_in_flight(cpus),
+            late: false,
+        }
+    }
 }
 
 /// What came of it.
@@ -196,5 +211,47 @@ impl Outcome {
             details: serde_json::to_value(self).map_err(|error| error.to_string())?,
             remarks,
         })
+    }
+}
+
+#[cfg(test)]
+impl Outcome {
+    /// What a server came to that was measured, but for what `differs`, an object of fields.
+    pub(crate) fn example(differs: serde_json::Value) -> Self {
+        let mut outcome = serde_json::json!({
+            "requests": 2,
+            "answered": 2,
+            "p50_us": 100.0,
+            "p90_us": 200.0,
+            "p99_us": 300.0,
+            "p999_us": 400.0,
+            "max_us": 500.0,
+            "sent_late_p50_us": 5.0,
+            "sent_late_p99_us": 10.0,
+            "client_late":
+                { "p50_us": 1.0, "p90_us": 2.0, "p99_us": 3.0, "p999_us": 4.0, "max_us": 5.0 },
+            "net": { "p50_us": 99.0, "p90_us": 198.0, "p99_us": 297.0 },
+            "lost_connections": 0,
+            "client_threads": 1,
+            "priority": "SCHED_FIFO 10",
+            "cpus": 2,
+            "connections": 64,
+            "by_work": [],
+            "backlog_ms": null,
+            "work_per_s": null,
+            "takeovers_per_s": 0.0,
+            "server_cpus": 1.0,
+            "client_cpus": 0.5,
+            "shares_cpus": true,
+            "switches": { "voluntary": 1, "involuntary": 1, "migrations": null },
+            "allowed_cpus": "0-1",
+            "pinned": true,
+            "compute_priority": "Idle",
+            "server_stderr": "",
+        });
+        for (name, value) in differs.as_object().expect("an object of fields") {
+            outcome[name.as_str()] = value.clone();
+        }
+        serde_json::from_value(outcome).expect("an outcome")
     }
 }

@@ -40,8 +40,8 @@ fn build_by_plan(mut builder: runtime::Builder, plan: Plan) -> io::Result<runtim
     Ok(runtime)
 }
 
-/// Until all workers work. Each is a job of the blocking pool, and a job that comes earlier might be
-/// taken by the thread that was pinned, and the worker by another.
+/// Until all workers work. Each is a job of the blocking pool, and a job that comes earlier might
+/// be taken by the thread that was pinned, and the worker by another.
 fn wait_for_workers(runtime: &runtime::Runtime, workers: usize) {
     let barrier = Arc::new(Barrier::new(workers + 1));
     for _ in 0..workers {

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::harness::{Bar, Case, Contender, EVENKEEL, Layout, Limit, Metric, Row, Suite, Template};
 use crate::harness::{InChild, Measurement, Turn, Twin};
 use crate::machine::Fact;
-use crate::open_loop::{self, ANSWERED, Background, Column, Handler, JOBS, Job, Outcome, Plan};
-use crate::open_loop::{GRACE, MESSAGE_BYTES, Traffic, jobs_in_flight, metrics};
+use crate::open_loop::{self, ANSWERED, Background, Column, JOBS, Outcome, Plan};
+use crate::open_loop::{GRACE, MESSAGE_BYTES, metrics};
 use crate::open_loop::{LATE_P50, LATE_P90, LATE_P99, serve};
 use crate::runtimes::{Evenkeel, Runtime, Smol, Tokio};
 use crate::stats::short;
@@ -215,13 +215,9 @@ fn measure(
     handler_us: u32,
     late: bool,
 ) -> Result<Measurement, String> {
-    let cpus = turn.cpus.of_server;
     let plan = Plan {
-        traffic: Traffic::even_per_cpu(cpus, requests_per_s, handler_us),
-        handler: Handler::Compute,
-        job: Job::COMPUTE,
-        tasks: jobs_in_flight(cpus),
         late,
+        ..Plan::per_cpu(turn.cpus.of_server, requests_per_s, handler_us)
     };
     let outcome = open_loop::run(case, turn, &plan)?;
     outcome.measurement(COLUMNS)
@@ -295,38 +291,7 @@ mod tests {
     use super::*;
 
     fn outcome(answered: u64, work_per_s: Option<f64>) -> Outcome {
-        let outcome = json!({
-            "requests": 2,
-            "answered": answered,
-            "p50_us": 100.0,
-            "p90_us": 200.0,
-            "p99_us": 300.0,
-            "p999_us": 400.0,
-            "max_us": 500.0,
-            "sent_late_p50_us": 5.0,
-            "sent_late_p99_us": 10.0,
-            "client_late":
-                { "p50_us": 1.0, "p90_us": 2.0, "p99_us": 3.0, "p999_us": 4.0, "max_us": 5.0 },
-            "net": { "p50_us": 99.0, "p90_us": 198.0, "p99_us": 297.0 },
-            "lost_connections": 0,
-            "client_threads": 1,
-            "priority": "SCHED_FIFO 10",
-            "cpus": 2,
-            "connections": 64,
-            "by_work": [],
-            "backlog_ms": null,
-            "work_per_s": work_per_s,
-            "takeovers_per_s": 0.0,
-            "server_cpus": 1.0,
-            "client_cpus": 0.5,
-            "shares_cpus": true,
-            "switches": { "voluntary": 1, "involuntary": 1, "migrations": null },
-            "allowed_cpus": "0-1",
-            "pinned": true,
-            "compute_priority": "Idle",
-            "server_stderr": "",
-        });
-        serde_json::from_value(outcome).unwrap()
+        Outcome::example(json!({ "answered": answered, "work_per_s": work_per_s }))
     }
 
     fn values(outcome: &Outcome) -> Vec<Option<f64>> {

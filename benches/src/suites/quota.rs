@@ -275,41 +275,13 @@ mod tests {
 
     /// The percentages of a server that used so many CPUs, its jobs among them.
     fn percentages(quota_cpus: f64, server_cpus: f64, work_cpus: Option<f64>) -> [Option<f64>; 3] {
-        let outcome = json!({
-            "requests": 2,
-            "answered": 2,
-            "p50_us": 100.0,
-            "p90_us": 200.0,
-            "p99_us": 300.0,
-            "p999_us": 400.0,
-            "max_us": 500.0,
-            "sent_late_p50_us": 5.0,
-            "sent_late_p99_us": 10.0,
-            "client_late":
-                { "p50_us": 1.0, "p90_us": 2.0, "p99_us": 3.0, "p999_us": 4.0, "max_us": 5.0 },
-            "net": { "p50_us": 99.0, "p90_us": 198.0, "p99_us": 297.0 },
-            "lost_connections": 0,
-            "client_threads": 1,
-            "priority": "SCHED_FIFO 10",
-            "cpus": 2,
-            "connections": 64,
-            "by_work": [],
-            "backlog_ms": null,
+        let outcome = Outcome::example(json!({
             "work_per_s": work_cpus,
             "work_cpus": work_cpus,
-            "takeovers_per_s": 0.0,
             "server_cpus": server_cpus,
-            "client_cpus": 0.5,
-            "shares_cpus": true,
             "quota_cpus": quota_cpus,
             "throttling": { "periods": 40, "throttled": 3 },
-            "switches": { "voluntary": 1, "involuntary": 1, "migrations": null },
-            "allowed_cpus": "0-1",
-            "pinned": true,
-            "compute_priority": "Idle",
-            "server_stderr": "",
-        });
-        let outcome = serde_json::from_value(outcome).unwrap();
+        }));
         [THROTTLED, IO, COMPUTE].map(|column| (column.of)(&outcome))
     }
 

@@ -296,8 +296,8 @@ impl Worker<'_> {
     /// Moves all of the inbox to the back of the queue, where everybody can steal it. What comes
     /// after that waits behind it in any case, so the worker looks again when it is through with
     /// as many tasks, or has none left: if it looked before every poll, it and whoever sends tasks
-    /// would take the inbox's cache line from each other all the time. Where polls are long it does,
-    /// since others may be able to begin what it finds.
+    /// would take the inbox's cache line from each other all the time. Where polls are long it
+    /// does, since others may be able to begin what it finds.
     pub(super) fn take_inbox(&self) {
         let lane = self.lane();
         let mut taken = 0;

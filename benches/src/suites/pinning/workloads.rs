@@ -15,7 +15,7 @@ use crate::closed_loop::{Echo, Target, generate_load_per_cpu, host};
 use crate::cpus::Cpus;
 use crate::harness::{Case, Measurement, Setup, Turn, process};
 use crate::laps::{Laps, in_task, in_task_per_worker};
-use crate::open_loop::{self, Background, Handler, Job, Plan, Traffic, jobs_in_flight};
+use crate::open_loop::{self, Background, Plan};
 use crate::runtimes::{self, Runtime, Workload, spawn_for, wait};
 use crate::spin::Spin;
 use crate::suites::clients::redis_for;
@@ -54,14 +54,7 @@ pub(super) fn measure_open(
     requests_per_s: u32,
     handler_us: u32,
 ) -> Result<Measurement, String> {
-    let cpus = turn.cpus.of_server;
-    let plan = Plan {
-        traffic: Traffic::even_per_cpu(cpus, requests_per_s, handler_us),
-        handler: Handler::Compute,
-        tasks: jobs_in_flight(cpus),
-        late: false,
-        job: Job::COMPUTE,
-    };
+    let plan = Plan::per_cpu(turn.cpus.of_server, requests_per_s, handler_us);
     let outcome = open_loop::run(case, turn, &plan)?.checked()?;
     outcome.measurement(metrics::known(metrics::COLUMNS))
 }

@@ -17,7 +17,7 @@ use self::disturbance::{SpawnStorm, WakingPair};
 use self::timers::Sleepers;
 use crate::harness::in_computing_child;
 use crate::harness::{Bar, Case, Limit, Measurement, Metric, Suite, Template, Turn};
-use crate::open_loop::{self, ANSWERED, Column, Handler, Job, P50, P99, Plan, Traffic};
+use crate::open_loop::{self, ANSWERED, Column, P50, P99, Plan};
 use crate::runtimes::On;
 
 pub(super) const SUITE: Suite = Suite::new(
@@ -139,11 +139,9 @@ const REQUESTS_PER_S: u32 = 1_000;
 /// One measurement of a server and its load.
 fn measure(case: &'static Case, turn: Turn) -> Result<Measurement, String> {
     let plan = Plan {
-        traffic: Traffic::even_per_cpu(turn.cpus.of_server, REQUESTS_PER_S, 0),
-        handler: Handler::Compute,
-        job: Job::COMPUTE,
         tasks: 0,
         late: true,
+        ..Plan::per_cpu(turn.cpus.of_server, REQUESTS_PER_S, 0)
     };
     let outcome = open_loop::run(case, turn, &plan)?.checked()?;
     outcome.measurement(&columns(""))

@@ -127,15 +127,16 @@ impl SharedCores {
         let age_max = self.interval * AGE_MAX;
         let uses = self.last.as_ref().zip(sample.as_ref());
         let uses = uses.filter(|(last, now)| now.at - last.at < age_max && now.cpus == last.cpus);
+        let pins = pins(shared);
         match uses.map(|(last, now)| uses_between(last, now)) {
-            Some(uses) => (self.state).judge(&uses, pins(shared), shared.io.polls_are_short()),
+            Some(uses) => (self.state).judge(&uses, pins, shared.io.polls_are_short()),
             // Not known, so nobody is.
             None => self.state.reserve.fill(false),
         }
         for (worker, &reserve) in self.state.reserve.iter().enumerate() {
             shared.io.set_reserve(worker, reserve);
         }
-        let_go(shared, self.state.are_shared && pins(shared) == Pins::Auto);
+        let_go(shared, self.state.are_shared && pins == Pins::Auto);
         self.last = sample;
         self.interval = (start.elapsed() * REST_FACTOR).clamp(INTERVAL, INTERVAL_MAX);
         self.next = Instant::now() + self.interval;
