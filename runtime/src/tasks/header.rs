@@ -20,17 +20,23 @@ use std::ptr::{self, NonNull};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 /// The part of a task that does not depend on its type.
+///
+/// First comes what is seldom written, last what each wake and poll uses: so that lies a cache
+/// line's length away from the end of the task before this one in memory, which may be polled on
+/// another core. (Tasks that begin with a cache line would have the same, for 40 bytes more each,
+/// and the allocator takes 100 ns longer for them.)
+#[repr(C)]
 pub(super) struct Header {
-    pub(super) state: State,
-    pub(super) vtable: &'static Vtable,
-    meta: TaskMeta,
-    pub(super) spawned_at: &'static Location<'static>,
-    /// Link of the [`Inbox`](super::inbox::Inbox); belongs to the holder of the `Task`.
-    pub(super) queue_next: AtomicPtr<Header>,
     /// Links of the [`Registry`](super::registry::Registry); belong to the holder of its lock.
     pub(super) prev: AtomicPtr<Header>,
     pub(super) next: AtomicPtr<Header>,
+    pub(super) spawned_at: &'static Location<'static>,
     pub(super) join_waker: UnsafeCell<Option<JoinWaker>>,
+    /// Link of the [`Inbox`](super::inbox::Inbox); belongs to the holder of the `Task`.
+    pub(super) queue_next: AtomicPtr<Header>,
+    meta: TaskMeta,
+    pub(super) vtable: &'static Vtable,
+    pub(super) state: State,
 }
 
 /// The operations that need the future's type. Each may only be called on a task that has this
@@ -76,14 +82,14 @@ impl Header {
         spawned_at: &'static Location<'static>,
     ) -> Header {
         Header {
-            state: State::new(),
-            vtable,
-            meta: TaskMeta::new(id),
-            spawned_at,
-            queue_next: AtomicPtr::new(ptr::null_mut()),
             prev: AtomicPtr::new(ptr::null_mut()),
             next: AtomicPtr::new(ptr::null_mut()),
+            spawned_at,
             join_waker: UnsafeCell::new(None),
+            queue_next: AtomicPtr::new(ptr::null_mut()),
+            meta: TaskMeta::new(id),
+            vtable,
+            state: State::new(),
         }
     }
 
