@@ -40,13 +40,19 @@ pub fn thread_cpus(id: u32) -> Option<CpuSet> {
 /// stand still for the rest of each period. It is read at the first call; [`QuotaGroups`] says what
 /// it is now. The remark about pinned callers at [`allowed_cpus`] holds.
 pub fn parallelism() -> usize {
-    static QUOTA: OnceLock<usize> = OnceLock::new();
-    let whole_cpus = |quota: CpuQuota| (quota.cpus as usize).max(1);
-    let read = || {
-        let quota = QuotaGroups::of_process().quota();
-        quota.map_or(usize::MAX, whole_cpus)
-    };
-    allowed_cpus().len().min(*QUOTA.get_or_init(read))
+    allowed_cpus().len().min((quota_cpus() as usize).max(1))
+}
+
+/// The same with a part of a CPU counted as one: for threads that pause before a quota is used up.
+pub fn parallelism_rounded_up() -> usize {
+    allowed_cpus().len().min(quota_cpus().ceil() as usize)
+}
+
+/// Infinite without a quota.
+fn quota_cpus() -> f64 {
+    static QUOTA: OnceLock<Option<CpuQuota>> = OnceLock::new();
+    let quota = QUOTA.get_or_init(|| QuotaGroups::of_process().quota());
+    quota.map_or(f64::INFINITY, |quota| quota.cpus)
 }
 
 /// Pins the calling thread to `cpu`; says whether the system accepted.
@@ -98,7 +104,8 @@ mod tests {
 
     #[test]
     fn parallelism_is_within_the_allowed_cpus() {
-        assert!((1..=allowed_cpus().len()).contains(&parallelism()));
+        assert!((1..=parallelism_rounded_up()).contains(&parallelism()));
+        assert!((1..=allowed_cpus().len()).contains(&parallelism_rounded_up()));
     }
 
     #[cfg(target_os = "linux")]

@@ -45,14 +45,14 @@ mod topology;
 mod usage;
 
 pub use affinity::{
-    allowed_cpus, parallelism, pin_current_thread, set_thread_affinity, thread_cpus,
-    unpin_current_thread,
+    allowed_cpus, parallelism, parallelism_rounded_up, pin_current_thread, set_thread_affinity,
+    thread_cpus, unpin_current_thread,
 };
 pub use cpu_set::{CpuSet, ParseCpuSetError};
 pub use fence::{heavy_fence, light_fence, prepare_fences};
 pub use placement::{PinError, Pinning, Plan};
 pub use priority::{ComputePriority, current_priority, lower_current_thread, lower_thread};
-pub use quota::{CpuQuota, QuotaGroups};
+pub use quota::{CpuQuota, PeriodCount, QuotaGroups};
 pub use topology::{Distance, Topology};
 pub use usage::{
     busy_times, current_thread_id, process_cpu_time, thread_cpu_time, thread_is_asleep,

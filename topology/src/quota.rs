@@ -37,8 +37,44 @@ impl QuotaGroups {
 
     /// The tightest of the quotas that are set now.
     pub fn quota(&self) -> Option<CpuQuota> {
-        let quotas = self.folders.iter().filter_map(|folder| quota_of(folder));
-        quotas.min_by(|one, other| one.cpus.total_cmp(&other.cpus))
+        Some(self.tightest()?.0)
+    }
+
+    /// The same, and the count of its periods.
+    pub fn tightest(&self) -> Option<(CpuQuota, PeriodCount)> {
+        let quotas = self.folders.iter();
+        let quotas = quotas.filter_map(|folder| Some((quota_of(folder)?, folder)));
+        let (quota, folder) = quotas.min_by(|one, other| one.0.cpus.total_cmp(&other.0.cpus))?;
+        Some((quota, PeriodCount::new(folder.join("cpu.stat"))))
+    }
+}
+
+/// The kernel's count of a quota's periods. A period in which nothing was handed out of the quota is
+/// not counted; all begin whole periods apart.
+///
+/// ```
+/// use evenkeel_topology::QuotaGroups;
+///
+/// if let Some((quota, count)) = QuotaGroups::of_process().tightest() {
+///     println!("{:?} periods of {:?} so far", count.read(), quota.period);
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeriodCount(PathBuf);
+
+impl PeriodCount {
+    /// The count in a group's `cpu.stat`.
+    pub fn new(stat: impl Into<PathBuf>) -> PeriodCount {
+        PeriodCount(stat.into())
+    }
+
+    /// The number of periods. `None` if the kernel does not say, or the group is gone.
+    pub fn read(&self) -> Option<u64> {
+        let stat = fs::read_to_string(&self.0).ok()?;
+        let count = stat
+            .lines()
+            .find_map(|line| line.strip_prefix("nr_periods "));
+        count?.trim().parse().ok()
     }
 }
 
@@ -216,5 +252,10 @@ mod tests {
             kept.push(folder);
         }
         assert_eq!(groups.quota().map(|quota| quota.cpus), Some(0.2));
+        let (quota, count) = groups.tightest().unwrap();
+        assert_eq!((quota.cpus, count.read()), (0.2, None));
+        let stat = "nr_periods 17\nnr_throttled 4\nthrottled_time 5\n";
+        fs::write(groups.folders[4].join("cpu.stat"), stat).unwrap();
+        assert_eq!(count.read(), Some(17));
     }
 }

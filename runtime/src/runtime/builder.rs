@@ -19,7 +19,9 @@ use crate::timers::TimerShard;
 use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
 use evenkeel_sync::panics::Foreign;
-use evenkeel_topology::{ComputePriority, Pinning, Plan, Topology, parallelism, prepare_fences};
+use evenkeel_topology::{
+    ComputePriority, Pinning, Plan, Topology, parallelism, parallelism_rounded_up, prepare_fences,
+};
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -84,7 +86,9 @@ impl Builder {
         self
     }
 
-    /// The number of compute workers. By default as many as there are IO workers.
+    /// The number of compute workers. By default as many as there are IO workers; or, unless
+    /// [`worker_threads`](Builder::worker_threads) was called, one more if the CPU quota is not one
+    /// of whole CPUs: they pause before it is used up.
     ///
     /// Their threads are made when the compute lane is first used. If the system then refuses one,
     /// that is logged and tried again every 100 ms; meanwhile tasks are run by those that there
@@ -190,10 +194,9 @@ impl Builder {
         let parallelism = parallelism();
         let io_workers =
             at_least_one(self.worker_threads.unwrap_or(parallelism), "worker_threads")?;
-        let compute_workers = at_least_one(
-            self.compute_threads.unwrap_or(io_workers),
-            "compute_threads",
-        )?;
+        let beside_io = self.worker_threads.unwrap_or_else(parallelism_rounded_up);
+        let compute_workers =
+            at_least_one(self.compute_threads.unwrap_or(beside_io), "compute_threads")?;
         let workers_max = io_workers.max(compute_workers);
         if workers_max > WORKERS_MAX {
             return Err(io::Error::new(

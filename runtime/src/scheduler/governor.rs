@@ -9,11 +9,17 @@
 //! evenly; what compute workers use flows out. It holds very little, since a period in which
 //! nothing was used does not lend to the next.
 //!
+//! So much for the mean. A task that is long in comparison to the quota may still use up that of
+//! the period which it is begun in. Once it is known when [periods](super::period) begin, a task is
+//! begun if what is left of this period's quota will do for as long as recent ones took; or else so
+//! late that it goes on in the next.
+//!
 //! The lock is only ever tried: a compute thread may be stopped while it has it. Who does not get
 //! it goes by what was found out last.
 
+use super::period::Periods;
 use crate::timers::clock;
-use evenkeel_topology::CpuQuota;
+use evenkeel_topology::{CpuQuota, PeriodCount};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -31,6 +37,9 @@ const MEMORY_S: f64 = 1.0;
 /// The clocks are not read more often than this.
 const READ_INTERVAL_NS: u64 = 1_000_000;
 
+/// One part in this many of how long tasks are expected to be is forgotten with each.
+const FORGET: u32 = 8;
+
 /// After this a pause is looked at again: IO may use less by then, and the quota may be another.
 const PAUSE_MAX_NS: u64 = 100_000_000;
 
@@ -40,6 +49,15 @@ pub(super) struct Used {
     pub(super) at_ns: u64,
     pub(super) by_all: Duration,
     pub(super) by_compute: Duration,
+}
+
+/// What a compute worker says that asks whether it may begin a task.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Begins {
+    /// What the one before used of the CPU, if it has not said so yet.
+    pub(super) before: Option<Duration>,
+    /// How many other workers are in tasks.
+    pub(super) others: usize,
 }
 
 /// The governor of a compute lane.
@@ -61,15 +79,19 @@ impl Governor {
     }
 
     /// There is this quota from now on, or none. False if it is to be tried again.
-    pub(crate) fn set_quota(&self, quota: Option<CpuQuota>) -> bool {
+    pub(crate) fn set_quota(&self, quota: Option<(CpuQuota, PeriodCount)>) -> bool {
         let Some(mut bucket) = self.bucket.try_lock() else {
             return false;
         };
-        match (&mut *bucket, quota) {
-            (Some(bucket), Some(quota)) => bucket.quota = quota,
-            (bucket, quota) => *bucket = quota.map(Bucket::new),
-        }
         self.is_on.store(quota.is_some(), Ordering::Relaxed);
+        match (&mut *bucket, quota) {
+            (Some(bucket), Some((quota, count)))
+                if bucket.quota.period == quota.period && bucket.count == count =>
+            {
+                bucket.quota = quota;
+            }
+            (bucket, quota) => *bucket = quota.map(|(quota, count)| Bucket::new(quota, count)),
+        }
         true
     }
 
@@ -86,13 +108,19 @@ impl Governor {
         result
     }
 
-    /// How long compute workers have to pause before they begin anything more.
-    pub(super) fn pause(&self, used: impl FnOnce() -> Option<Used>) -> Option<Duration> {
+    /// How long compute workers have to pause before they begin anything more. For one that is in a
+    /// task, how long it has to if that is to be its end.
+    pub(super) fn pause(
+        &self,
+        begins: Option<Begins>,
+        used: impl FnOnce() -> Option<Used>,
+    ) -> Option<Duration> {
         let now_ns = clock::now_ns();
         if let Some(mut bucket) = self.bucket.try_lock()
             && let Some(bucket) = &mut *bucket
         {
-            let pause_ns = bucket.pause_ns(now_ns, used);
+            bucket.look_at_count(now_ns);
+            let pause_ns = bucket.pause_ns(now_ns, begins, used);
             self.until_ns.store(now_ns + pause_ns, Ordering::Relaxed);
         }
         let left_ns = self.until_ns.load(Ordering::Relaxed).saturating_sub(now_ns);
@@ -102,40 +130,107 @@ impl Governor {
 
 struct Bucket {
     quota: CpuQuota,
+    count: PeriodCount,
+    periods: Periods,
     /// What compute may use now, in seconds of CPU; less than 0 if it has used too much.
     left: f64,
     /// What is kept for the rest of the process, in CPUs: the most that it has used of late.
     kept: f64,
+    /// How long the longest tasks of late took, in seconds of CPU.
+    expected: f64,
     last: Option<Used>,
+    /// What had been used by the beginning of this period.
+    begun: Option<Used>,
     /// The start of the time over which it is found out what the rest of the process uses. A
     /// period, since the process's clock has what other threads use in steps of the kernel's tick.
     window: Option<Used>,
 }
 
 impl Bucket {
-    fn new(quota: CpuQuota) -> Bucket {
+    fn new(quota: CpuQuota, count: PeriodCount) -> Bucket {
         Bucket {
             quota,
+            count,
+            periods: Periods::new(quota.period),
             left: 0.0,
             kept: 0.0,
+            expected: 0.0,
             last: None,
+            begun: None,
             window: None,
         }
     }
 
-    fn pause_ns(&mut self, now_ns: u64, used: impl FnOnce() -> Option<Used>) -> u64 {
+    fn look_at_count(&mut self, now_ns: u64) {
+        if self.periods.is_look_due(now_ns)
+            && let Some(count) = self.count.read()
+        {
+            self.periods.look(now_ns, count);
+        }
+    }
+
+    fn pause_ns(
+        &mut self,
+        now_ns: u64,
+        begins: Option<Begins>,
+        used: impl FnOnce() -> Option<Used>,
+    ) -> u64 {
         let is_old = |last: Used| now_ns.saturating_sub(last.at_ns) >= READ_INTERVAL_NS;
         if self.last.is_none_or(is_old)
             && let Some(used) = used()
         {
             self.account(used);
         }
-        if self.left >= 0.0 {
+        // As much as can be expressed, where there is no rate.
+        let for_mean = (-self.left / self.rate() * 1e9) as u64;
+        let for_period = begins.map_or(0, |begins| self.until_it_fits(now_ns, begins));
+        let pause_ns = for_mean.max(for_period);
+        if pause_ns == 0 {
             return 0;
         }
-        // As much as can be expressed, where there is no rate.
-        let pause_ns = (-self.left / self.rate() * 1e9) as u64;
-        pause_ns.min(PAUSE_MAX_NS)
+        // No shorter than until the clocks may be read again, since each of many short pauses is a
+        // wake-up.
+        pause_ns.clamp(READ_INTERVAL_NS, PAUSE_MAX_NS)
+    }
+
+    /// How long until one more task uses no more of this period's quota than is left of it: none of
+    /// it, or as much as there is, at the period's end.
+    fn until_it_fits(&mut self, now_ns: u64, begins: Begins) -> u64 {
+        if let Some(before) = begins.before {
+            let kept = self.expected * (1.0 - 1.0 / f64::from(FORGET));
+            self.expected = kept.max(before.as_secs_f64());
+        }
+        let Some(next_ns) = self.periods.next_ns(now_ns) else {
+            return 0;
+        };
+        let rest = seconds(next_ns, now_ns);
+        let workers = (1 + begins.others) as f64;
+        let each = self.room(rest) / workers;
+        if self.expected <= each {
+            return 0;
+        }
+        // What the next period has for it.
+        let most = self.rate() * self.quota.period.as_secs_f64() / workers;
+        let least = self.expected - most;
+        let waits = if least <= each || least > most {
+            rest - each.max(0.0)
+        } else {
+            rest
+        };
+        (waits.max(0.0) * 1e9) as u64
+    }
+
+    /// What compute may use of this period's quota, in seconds, of which there is a `rest`.
+    fn room(&self, rest: f64) -> f64 {
+        let (Some(begun), Some(last)) = (self.begun, self.last) else {
+            return f64::INFINITY;
+        };
+        let CpuQuota { cpus, period } = self.quota;
+        let whole = cpus * period.as_secs_f64();
+        let by_all = last.by_all.saturating_sub(begun.by_all).as_secs_f64();
+        let by_compute = last.by_compute.saturating_sub(begun.by_compute);
+        let left = whole * (1.0 - MARGIN) - by_all - self.kept * rest;
+        left.max(whole * LEAST - by_compute.as_secs_f64())
     }
 
     /// CPUs' worth of time for compute.
@@ -144,17 +239,50 @@ impl Bucket {
         (cpus * (1.0 - MARGIN) - self.kept).max(cpus * LEAST)
     }
 
+    /// The most that the bucket holds, in seconds: a part of a period's quota; or a task more,
+    /// which had to wait for its period, as [`room`](Bucket::room) sees to what that leaves.
+    fn most(&self) -> f64 {
+        let CpuQuota { cpus, period } = self.quota;
+        let most = MARGIN * cpus * period.as_secs_f64();
+        if self.begun.is_some() {
+            return most.max(self.expected);
+        }
+        most
+    }
+
     fn account(&mut self, used: Used) {
         self.keep_for_others(used);
-        let Some(last) = self.last.replace(used) else {
+        let last = self.last.replace(used);
+        self.begin_period(last, used);
+        let Some(last) = last else {
             return;
         };
         let since = seconds(used.at_ns, last.at_ns);
         let by_compute = used.by_compute.saturating_sub(last.by_compute);
-        let CpuQuota { cpus, period } = self.quota;
-        let most = MARGIN * cpus * period.as_secs_f64();
         let left = self.left + since * self.rate() - by_compute.as_secs_f64();
-        self.left = left.min(most);
+        self.left = left.min(self.most());
+    }
+
+    /// What had been used at the beginning of a period, if one has begun since the `last` look: as
+    /// if it had been used evenly since.
+    fn begin_period(&mut self, last: Option<Used>, now: Used) {
+        let began_ns = self.periods.this_ns(now.at_ns);
+        let (Some(began_ns), Some(last)) = (began_ns, last) else {
+            self.begun = None;
+            return;
+        };
+        if self.begun.is_some_and(|begun| begun.at_ns >= began_ns) {
+            return;
+        }
+        let part = seconds(began_ns, last.at_ns) / seconds(now.at_ns, last.at_ns).max(1e-9);
+        let then = |before: Duration, now: Duration| {
+            before + now.saturating_sub(before).mul_f64(part.min(1.0))
+        };
+        self.begun = Some(Used {
+            at_ns: began_ns,
+            by_all: then(last.by_all, now.by_all),
+            by_compute: then(last.by_compute, now.by_compute),
+        });
     }
 
     fn keep_for_others(&mut self, used: Used) {
@@ -180,12 +308,15 @@ fn seconds(later_ns: u64, earlier_ns: u64) -> f64 {
 #[cfg(all(test, not(evenkeel_loom)))]
 mod tests {
     use super::*;
+    use std::mem;
 
     const PERIOD: Duration = Duration::from_millis(100);
     const STEP: Duration = Duration::from_micros(250);
     /// The clock of the process has what other threads use in such steps.
     const TICK: u32 = 16;
     const STEPS_IN_PERIOD: usize = 400;
+    /// When the first period begins.
+    const FIRST: u32 = 148;
 
     /// Compute workers with tasks of one length without end, beside IO, in small steps.
     struct World {
@@ -205,17 +336,20 @@ mod tests {
     struct Worker {
         /// What is left of the task that it is in.
         task: Duration,
+        last: Option<Duration>,
         pauses_until: u32,
         used: Duration,
+    }
+
+    fn bucket(cpus: f64) -> Bucket {
+        let period = PERIOD;
+        Bucket::new(CpuQuota { cpus, period }, PeriodCount::new("no such file"))
     }
 
     impl World {
         fn new(cpus: f64, io: f64, workers: usize) -> World {
             World {
-                bucket: Bucket::new(CpuQuota {
-                    cpus,
-                    period: PERIOD,
-                }),
+                bucket: bucket(cpus),
                 step: 0,
                 io,
                 by_io: Duration::ZERO,
@@ -260,21 +394,10 @@ mod tests {
         }
 
         fn work(&mut self, index: usize, task: Duration) -> Duration {
-            let now_used = Used {
-                at_ns: (STEP * self.step).as_nanos() as u64,
-                by_all: self.shown,
-                by_compute: self.by_compute(),
-            };
-            let worker = &mut self.workers[index];
-            if worker.task.is_zero() && self.step >= worker.pauses_until {
-                match self.bucket.pause_ns(now_used.at_ns, || Some(now_used)) {
-                    0 => worker.task = task,
-                    pause_ns => {
-                        let steps = pause_ns.div_ceil(STEP.as_nanos() as u64);
-                        worker.pauses_until = self.step + steps as u32;
-                    }
-                }
+            if self.workers[index].task.is_zero() && self.step >= self.workers[index].pauses_until {
+                self.begin(index, task);
             }
+            let worker = &mut self.workers[index];
             if worker.task.is_zero() {
                 return Duration::ZERO;
             }
@@ -283,10 +406,36 @@ mod tests {
             STEP
         }
 
+        /// A worker begins a task, if it may.
+        fn begin(&mut self, index: usize, task: Duration) {
+            let now_used = Used {
+                at_ns: (STEP * self.step).as_nanos() as u64,
+                by_all: self.shown,
+                by_compute: self.by_compute(),
+            };
+            let count = (self.step + STEPS_IN_PERIOD as u32 - FIRST) / STEPS_IN_PERIOD as u32;
+            self.bucket.periods.look(now_used.at_ns, count.into());
+            let busy = |worker: &&Worker| !worker.task.is_zero();
+            let others = self.workers.iter().filter(busy).count();
+            let worker = &mut self.workers[index];
+            let before = mem::take(&mut worker.last);
+            let begins = Some(Begins { before, others });
+            match self
+                .bucket
+                .pause_ns(now_used.at_ns, begins, || Some(now_used))
+            {
+                0 => (worker.task, worker.last) = (task, Some(task)),
+                pause_ns => {
+                    let steps = pause_ns.div_ceil(STEP.as_nanos() as u64);
+                    worker.pauses_until = self.step + steps as u32;
+                }
+            }
+        }
+
         /// How many of the last periods used the quota up.
         fn over(&self, periods: usize, cpus: f64) -> usize {
             let quota = PERIOD.mul_f64(cpus);
-            let last = self.used_by_step.len() - periods * STEPS_IN_PERIOD;
+            let last = self.used_by_step.len() - periods * STEPS_IN_PERIOD + FIRST as usize;
             let periods = self.used_by_step[last..].chunks(STEPS_IN_PERIOD);
             periods
                 .filter(|period| period.iter().sum::<Duration>() > quota)
@@ -307,6 +456,10 @@ mod tests {
             (2.0, 0.0, 2, 5 * MS, 0.85),
             (2.0, 0.2, 2, 5 * MS, 0.75),
             (4.0, 0.0, 4, 20 * MS, 0.85),
+            // A task is as long as a part of a period's quota, or all of it.
+            (0.5, 0.05, 1, 20 * MS, 0.8),
+            (0.2, 0.0, 1, 20 * MS, 0.8),
+            (1.5, 0.1, 2, 20 * MS, 0.8),
         ];
         for (cpus, io, workers, task, least) in table {
             let mut world = World::new(cpus, io, workers);
@@ -357,28 +510,22 @@ mod tests {
     fn without_a_quota_nobody_pauses() {
         let governor = Governor::default();
         assert!(!governor.is_on());
-        assert_eq!(governor.pause(|| unreachable!()), None);
-        let quota = CpuQuota {
-            cpus: 1.0,
-            period: PERIOD,
-        };
-        assert!(governor.set_quota(Some(quota)) && governor.is_on());
+        assert_eq!(governor.pause(None, || unreachable!()), None);
+        let Bucket { quota, count, .. } = bucket(1.0);
+        assert!(governor.set_quota(Some((quota, count))) && governor.is_on());
         assert!(governor.set_quota(None) && !governor.is_on());
     }
 
     #[test]
     fn whoever_does_not_get_the_lock_goes_by_what_was_found_out_last() {
         let governor = Governor::default();
-        let mut bucket = Bucket::new(CpuQuota {
-            cpus: 1.0,
-            period: PERIOD,
-        });
+        let mut bucket = bucket(1.0);
         bucket.left = -1.0;
         *governor.bucket.lock() = Some(bucket);
         let unknown = || None;
-        assert!(governor.pause(unknown).is_some());
+        assert!(governor.pause(None, unknown).is_some());
         let _lock = governor.bucket.lock();
-        let pause = governor.pause(|| unreachable!());
+        let pause = governor.pause(None, || unreachable!());
         assert!(pause.is_some_and(|pause| pause <= PAUSE_MAX));
     }
 

@@ -1,7 +1,7 @@
 //! A lane: the record that its workers, and whoever has a task for them, share.
 
 use super::driver_lock::DriverLock;
-use super::governor::{Governor, Used};
+use super::governor::{Begins, Governor, Used};
 use super::hooks::LaneHooks;
 use super::idle::Idle;
 use super::kind::Kind;
@@ -216,7 +216,17 @@ impl Lane {
         if !self.governor.is_on() {
             return None;
         }
-        self.governor.pause(|| self.used())
+        self.governor.pause(None, || self.used())
+    }
+
+    /// The same before a worker begins a task; the `last` one used so much.
+    pub(super) fn pause_before(&self, last: Option<Duration>) -> Option<Duration> {
+        let busy = |seat: &&Seat| seat.status.current().is_some();
+        let begins = Begins {
+            before: last,
+            others: self.seats().filter(busy).count(),
+        };
+        self.governor.pause(Some(begins), || self.used())
     }
 
     /// How far the workers have come.

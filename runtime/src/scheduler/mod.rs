@@ -33,6 +33,7 @@ pub(crate) mod model_driver;
 pub(crate) mod offload;
 pub(crate) mod park_state;
 pub(crate) mod parker;
+mod period;
 mod poll_time;
 pub(crate) mod progress;
 pub(crate) mod queue;

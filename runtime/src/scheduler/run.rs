@@ -6,7 +6,9 @@ use super::seat::FreeSeat;
 use super::worker::{Caller, Current, Worker, WorkerState};
 use crate::tasks::{Place, Task};
 use crate::timers::clock;
+use evenkeel_topology::thread_cpu_time;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A busy worker looks for IO events every 61 tasks. (tokio's number; prime, so that it does not
 /// beat with a program's own patterns.)
@@ -77,12 +79,19 @@ impl<'a> Worker<'a> {
         if !lane.governor.is_on() || !lane.has_work(self.index()) {
             return false;
         }
-        let pause = lane.pause();
+        let pause = lane.pause_before(self.used_by_last());
         if pause.is_some() {
             // A shutdown wakes it.
             lane.governor.pausing(|| self.seat().parker.park(pause));
         }
         pause.is_some()
+    }
+
+    /// What the last task used of the CPU, if that was not asked for before.
+    fn used_by_last(&self) -> Option<Duration> {
+        let now = (self.polls(), thread_cpu_time(self.thread().id())?);
+        let (polls, before) = self.used_before.replace(now);
+        (polls != now.0).then(|| now.1.saturating_sub(before))
     }
 
     /// Work is looked for where it is cheapest to get first: this worker's own places, then the

@@ -14,6 +14,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 const_thread_local! {
     static CURRENT: Cell<*const WorkerState> = Cell::new(ptr::null());
@@ -43,6 +44,9 @@ pub(crate) struct WorkerState {
     pub(super) measure: Measure,
     /// Polls are long enough for the clock to be looked at before each.
     pub(super) is_measuring: Cell<bool>,
+    /// How many polls there had been when it last asked whether to pause for the sake of a quota,
+    /// and what it had used of the CPU.
+    pub(super) used_before: Cell<(u64, Duration)>,
     /// When it last looked for events, or slept.
     pub(super) looked_ns: Cell<u64>,
 }
@@ -68,6 +72,7 @@ impl WorkerState {
             stretch: Stretch::new(now_ns, polls),
             measure: Measure::default(),
             is_measuring: Cell::new(false),
+            used_before: Cell::new((polls, Duration::MAX)),
             looked_ns: Cell::new(now_ns),
         }
     }

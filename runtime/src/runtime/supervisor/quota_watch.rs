@@ -29,7 +29,7 @@ impl QuotaWatch {
         }
         let groups = self.groups.get_or_insert_with(QuotaGroups::of_process);
         let cpus = allowed_cpus().len() as f64;
-        let quota = groups.quota().filter(|quota| quota.cpus < cpus);
+        let quota = groups.tightest().filter(|(quota, _)| quota.cpus < cpus);
         let is_set = look.shared.compute.governor.set_quota(quota);
         self.next = look.now + if is_set { INTERVAL } else { PATIENCE };
     }
