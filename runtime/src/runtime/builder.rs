@@ -19,7 +19,9 @@ use crate::timers::TimerShard;
 use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
 use evenkeel_sync::panics::Foreign;
-use evenkeel_topology::{ComputePriority, Pinning, Plan, Topology, parallelism, prepare_fences};
+use evenkeel_topology::{
+    ComputePriority, Pinning, Placement, Plan, Topology, parallelism, prepare_fences,
+};
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -128,8 +130,8 @@ impl Builder {
         self
     }
 
-    /// Which CPU each IO worker, and the compute worker beside it, is pinned to;
-    /// [`Pinning::Auto`] by default. Blocking threads and the supervisor are never pinned.
+    /// Which CPUs each IO worker, and the compute worker beside it, may run on; [`Pinning::Auto`] by
+    /// default. Blocking threads and the supervisor are never pinned.
     ///
     /// A CPU that the process may not use is an error of [`build`](Builder::build).
     pub fn pinning(&mut self, pinning: Pinning) -> &mut Self {
@@ -213,21 +215,8 @@ impl Builder {
         }
 
         let topology = Topology::detect();
-        let plan = Plan::new(&topology, parallelism, io_workers, &self.pinning)?;
-        let compute_plan = if plan.is_pinned() {
-            // Beside the IO workers, in the same order; more of them go round once more.
-            let cpus = (0..io_workers)
-                .filter_map(|worker| plan.cpu(worker))
-                .collect();
-            Plan::new(
-                &topology,
-                parallelism,
-                compute_workers,
-                &Pinning::Custom(cpus),
-            )?
-        } else {
-            Plan::new(&topology, parallelism, compute_workers, &Pinning::None)?
-        };
+        let workers = [io_workers, compute_workers];
+        let placement = Placement::new(&topology, parallelism, workers, &self.pinning)?;
 
         let driver = Driver::new()?;
         let io_driver = driver.handle();
@@ -252,7 +241,7 @@ impl Builder {
         let compute_idle = Arc::new(Idle::new(compute_workers));
         let io = Lane::new(LaneParts {
             kind: Kind::Io,
-            victims: victims(&plan, io_workers),
+            victims: victims(&placement.io, io_workers),
             idle: io_idle.clone(),
             partner: compute_idle.clone(),
             driver: Some(driver_lock.clone()),
@@ -262,7 +251,7 @@ impl Builder {
         });
         let compute = Lane::new(LaneParts {
             kind: Kind::Compute,
-            victims: victims(&compute_plan, compute_workers),
+            victims: victims(&placement.compute, compute_workers),
             idle: compute_idle,
             partner: io_idle,
             driver: None,
@@ -293,7 +282,7 @@ impl Builder {
             tokio_use: FirstUse::new(),
             max_blocking_threads: self.max_blocking_threads,
             tuning,
-            cpus: Cpus::new(plan, &self.pinning),
+            cpus: Cpus::new(placement, &self.pinning),
             compute_start: ComputeStart::new(self.compute_priority, alive.clone()),
             threads: Threads::new(
                 &self.thread_name,
@@ -303,6 +292,7 @@ impl Builder {
             shut_down: AtomicBool::new(false),
             process: process::id(),
         });
+        shared.cpus.log();
         let _ = runtime.set(Arc::downgrade(&shared));
         Runtime::start(shared, alive)
     }

@@ -26,7 +26,7 @@ pub use crate::scheduler::tuning::Tuning;
 pub use builder::Builder;
 pub use context::{EnterGuard, TryCurrentError};
 pub use dump::Dump;
-pub use evenkeel_topology::{ComputePriority, Pinning};
+pub use evenkeel_topology::{ComputePriority, Fence, Pinning};
 pub use handle::Handle;
 pub use metrics::RuntimeMetrics;
 pub use takeover_policy::TakeoverPolicy;
