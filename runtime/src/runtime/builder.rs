@@ -7,6 +7,7 @@ use super::supervisor::takeover::Takeover;
 use super::supervisor::watch::Watch;
 use super::takeover_policy::TakeoverPolicy;
 use super::threads::{Hooks, Threads};
+use super::unpinned::{Program, unpinned};
 use super::workers_alive::WorkersAlive;
 use super::{Runtime, context, hooks};
 use crate::scheduler::driver_lock::DriverLock;
@@ -180,7 +181,8 @@ impl Builder {
 
     /// Starts the runtime: its IO workers, and its supervisor, which makes all others when they are
     /// needed. Threads inherit the affinity and the priority of the caller where nothing else is
-    /// set, so build it from an ordinary thread.
+    /// set, so build it from an ordinary thread. (One of another runtime counts as such:
+    /// [`unpinned`](super::unpinned).)
     ///
     /// # Errors
     ///
@@ -189,6 +191,10 @@ impl Builder {
     ///   CPU that the process may not use; the message says which it may use.
     /// - What the system says when it refuses one of these threads, or a descriptor.
     pub fn build(&mut self) -> io::Result<Runtime> {
+        unpinned(|| self.build_here())
+    }
+
+    fn build_here(&mut self) -> io::Result<Runtime> {
         let parallelism = parallelism();
         let io_workers =
             at_least_one(self.worker_threads.unwrap_or(parallelism), "worker_threads")?;
@@ -283,6 +289,7 @@ impl Builder {
             max_blocking_threads: self.max_blocking_threads,
             tuning,
             cpus: Cpus::new(placement, &self.pinning),
+            program: Program::of_caller(),
             compute_start: ComputeStart::new(self.compute_priority, alive.clone()),
             threads: Threads::new(
                 &self.thread_name,
@@ -301,6 +308,9 @@ impl Builder {
         let runtime = runtime.clone();
         let on_thread_start = move || {
             if let Some(shared) = upgrade(&runtime) {
+                // Whoever makes a blocking call of tokio's makes this thread.
+                shared.unpin();
+                shared.program.restore_slack();
                 // The drop of the runtime on this thread must not wait for it.
                 shared.threads.adopt_current();
                 context::enter_for_good(shared);
@@ -336,6 +346,7 @@ impl Builder {
             let shared = upgrade(&runtime);
             move || {
                 if let Some(shared) = shared {
+                    shared.program.restore_slack();
                     shared.want_tokio();
                     shared.tokio.enter_for_good();
                     context::enter_for_good(shared);

@@ -18,6 +18,7 @@ mod supervisor;
 mod takeover_policy;
 mod threads;
 mod tokio_start;
+mod unpinned;
 mod workers;
 mod workers_alive;
 
@@ -30,6 +31,7 @@ pub use evenkeel_topology::{ComputePriority, Fence, Pinning};
 pub use handle::Handle;
 pub use metrics::RuntimeMetrics;
 pub use takeover_policy::TakeoverPolicy;
+pub use unpinned::unpinned;
 
 use crate::join::JoinHandle;
 use handle::Size;

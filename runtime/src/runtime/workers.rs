@@ -39,6 +39,7 @@ impl Shared {
             let (wanted, shared) = (*wanted, self.clone());
             let worker = NewWorker::new(self, &self.compute, index, alive);
             let body = move |worker: NewWorker| {
+                shared.program.restore_slack();
                 // First, for tokio takes a lock in it.
                 shared.tokio.inside(|| {
                     let in_force = lower_current_thread(wanted);

@@ -46,20 +46,16 @@ impl AffinityWatch {
                 continue;
             }
             for worker in 0..lane.workers() {
-                let Some(thread) = lane.thread_id(worker) else {
-                    continue;
-                };
                 let cpus = shared.cpus.of_worker_within(kind, worker, Some(&allowed));
                 let anywhere = [&allowed, &self.before];
-                let wanted = wanted(cpus, anywhere, thread_cpus(thread));
-                if let Some(cpus) = wanted {
-                    log_elsewhere(shared, {
-                        let cpus = cpus.clone();
-                        move || tracing::debug!(thread, %cpus, "a worker runs on other CPUs from now on")
-                    });
-                    // It may have ended meanwhile.
-                    let _ = set_thread_affinity(thread, &cpus);
-                }
+                lane.if_placeable(worker, |thread| {
+                    if let Some(cpus) = wanted(cpus, anywhere, thread_cpus(thread)) {
+                        let _ = set_thread_affinity(thread, &cpus);
+                        log_elsewhere(shared, move || {
+                            tracing::debug!(thread, %cpus, "a worker runs on other CPUs from now on");
+                        });
+                    }
+                });
             }
         }
         self.before = allowed;

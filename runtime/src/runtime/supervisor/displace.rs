@@ -88,7 +88,7 @@ impl Displaced {
     }
 
     fn set_affinity(&self, cpus: &CpuSet) {
-        self.thread.if_here(|id| set_thread_affinity(id, cpus));
+        self.thread.if_placeable(|id| set_thread_affinity(id, cpus));
     }
 }
 
