@@ -37,11 +37,13 @@ fn of_thread() -> Inherited {
     thread::spawn(own).join().unwrap()
 }
 
+/// Has a process say what it has inherited.
+const SCRIPT: &str = "cat /proc/self/stat; grep Cpus_allowed_list /proc/self/status; \
+    cat /proc/self/timerslack_ns";
+
 /// Of a process that the calling thread starts.
 fn of_process() -> Inherited {
-    let script = "cat /proc/self/stat; grep Cpus_allowed_list /proc/self/status; \
-        cat /proc/self/timerslack_ns";
-    let output = Command::new("sh").args(["-c", script]).output().unwrap();
+    let output = Command::new("sh").args(["-c", SCRIPT]).output().unwrap();
     parse(&String::from_utf8(output.stdout).unwrap())
 }
 
@@ -211,5 +213,30 @@ fn a_worker_that_is_replaced_meanwhile_stays_where_it_is() {
         // Whoever has its place is where it should be.
         let cpus = foreign_block_on(runtime.spawn(async { support::cpus_allowed() }));
         assert_eq!(cpus.unwrap(), support::some_cpu().to_string());
+    });
+}
+
+#[cfg(feature = "process")]
+#[test]
+fn processes_are_as_the_program_starts_them() {
+    on_built(pinned(), |runtime| {
+        let program = of_process();
+        let found = || async {
+            let script = ["-c", SCRIPT];
+            let output = evenkeel::process::Command::new("sh").args(script).output();
+            parse(&String::from_utf8(output.await.unwrap().stdout).unwrap())
+        };
+        let in_task = foreign_block_on(runtime.spawn(found()));
+        assert_eq!(in_task.unwrap(), program);
+        let _entered = runtime.enter();
+        let in_compute = foreign_block_on(evenkeel::compute::spawn(found()));
+        assert_eq!(in_compute.unwrap(), program);
+        let in_closure = foreign_block_on(runtime.spawn_compute(move || {
+            // Another executor, on a thread of the compute lane.
+            foreign_block_on(found())
+        }));
+        assert_eq!(in_closure.unwrap(), program);
+        let blocking = foreign_block_on(runtime.spawn_blocking(move || foreign_block_on(found())));
+        assert_eq!(blocking.unwrap(), program);
     });
 }
