@@ -184,6 +184,11 @@ impl Builder {
     /// set, so build it from an ordinary thread. (One of another runtime counts as such:
     /// [`unpinned`](super::unpinned).)
     ///
+    /// With the feature `rayon` this builds rayon's global pool as well, unless there is one: with a
+    /// thread for each CPU of the program's (or as `RAYON_NUM_THREADS` has it), on all of them, at
+    /// the program's priority. A task that uses rayon first would build it on its worker's CPU, with
+    /// one thread for good.
+    ///
     /// # Errors
     ///
     /// - [`InvalidInput`](io::ErrorKind::InvalidInput): a number of threads is zero or too large,
@@ -299,6 +304,8 @@ impl Builder {
             shut_down: AtomicBool::new(false),
             process: process::id(),
         });
+        #[cfg(feature = "rayon")]
+        super::rayon_pool::build();
         shared.cpus.log();
         let _ = runtime.set(Arc::downgrade(&shared));
         Runtime::start(shared, alive)

@@ -12,6 +12,8 @@ pub(crate) mod handle;
 mod hooks;
 pub(crate) mod look_ups;
 mod metrics;
+#[cfg(feature = "rayon")]
+mod rayon_pool;
 pub(crate) mod shared;
 mod shutdown;
 mod supervisor;
