@@ -3,7 +3,7 @@
 //!
 //! | what the work does | how to spawn it | where it runs |
 //! |---|---|---|
-//! | waits for IO and time | [`spawn`] | IO lane: a pinned worker a core, normal priority |
+//! | waits for IO and time | [`spawn`] | IO lane: a [pinned](runtime::pinning) worker a core |
 //! | computes | [`spawn_compute`], [`compute::spawn`] | compute lane: one worker a core |
 //! | blocks in the system | [`spawn_blocking`] | blocking pool: a thread a call, up to a cap |
 //!

@@ -132,7 +132,8 @@ impl Builder {
     }
 
     /// Which CPUs each IO worker, and the compute worker beside it, may run on; [`Pinning::Auto`] by
-    /// default. Blocking threads and the supervisor are never pinned.
+    /// default. Blocking threads and the supervisor are never pinned. What that does to what tasks
+    /// start is in [`pinning`](super::pinning).
     ///
     /// A CPU that the process may not use is an error of [`build`](Builder::build).
     pub fn pinning(&mut self, pinning: Pinning) -> &mut Self {

@@ -85,9 +85,19 @@ impl Cpus {
         worker: usize,
         allowed: Option<&CpuSet>,
     ) -> Option<CpuSet> {
-        if lane == Kind::Io && self.let_io_go() {
-            return None;
-        }
+        let is_let_go = lane == Kind::Io && self.let_io_go();
+        (!is_let_go)
+            .then(|| self.planned_within(lane, worker, allowed))
+            .flatten()
+    }
+
+    /// The same, also while IO workers are let go of.
+    pub(super) fn planned_within(
+        &self,
+        lane: Kind,
+        worker: usize,
+        allowed: Option<&CpuSet>,
+    ) -> Option<CpuSet> {
         let mask = self.plan(lane).mask(worker)?;
         let cpus = allowed.map_or_else(|| mask.clone(), |allowed| mask.intersection(allowed));
         (!cpus.is_empty()).then_some(cpus)

@@ -12,6 +12,7 @@ pub(crate) mod handle;
 mod hooks;
 pub(crate) mod look_ups;
 mod metrics;
+pub mod pinning;
 #[cfg(feature = "rayon")]
 mod rayon_pool;
 pub(crate) mod shared;

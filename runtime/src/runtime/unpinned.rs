@@ -16,7 +16,7 @@ use std::thread;
 /// Runs `f` with the CPUs, the priority and the timer slack that the program has, which the threads
 /// and the processes that it starts inherit.
 ///
-/// A worker is kept to a CPU, or to a few ([`Pinning`](super::Pinning)); one of the compute lane
+/// A worker is kept to a CPU, or to a few ([`pinning`](super::pinning)); one of the compute lane
 /// has the lowest priority; and one of the IO lane wakes from sleep without the 50 us of slack that
 /// Linux gives to others. What a task or a closure starts inherits all of that, for good. In here
 /// it is what the thread that built the runtime had; or the CPUs that the process may use by now,

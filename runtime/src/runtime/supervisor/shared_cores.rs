@@ -184,9 +184,9 @@ impl SharedCores {
         }
         let allowed = shared.cpus.allowed();
         let of_group = |group: &Group| {
-            // Those of the compute worker beside the first, which stays where it is.
+            // Also while they are let go of: the compute workers beside them stay there.
             let first = *group.workers.first()?;
-            let cpus = (shared.cpus).of_worker_within(Kind::Compute, first, allowed.as_ref())?;
+            let cpus = (shared.cpus).planned_within(Kind::Io, first, allowed.as_ref())?;
             Some(cpus.iter().collect())
         };
         self.state.groups.iter().map(of_group).collect()
