@@ -131,9 +131,9 @@ impl Builder {
         self
     }
 
-    /// Which CPUs each IO worker, and the compute worker beside it, may run on; [`Pinning::Auto`] by
-    /// default. Blocking threads and the supervisor are never pinned. What that does to what tasks
-    /// start is in [`pinning`](super::pinning).
+    /// Which CPUs each IO worker, and the compute worker beside it, may run on;
+    /// [`Pinning::Auto`] by default. Blocking threads and the supervisor are never pinned. What
+    /// that does to what tasks start is in [`pinning`](super::pinning).
     ///
     /// A CPU that the process may not use is an error of [`build`](Builder::build).
     pub fn pinning(&mut self, pinning: Pinning) -> &mut Self {
@@ -185,10 +185,10 @@ impl Builder {
     /// set, so build it from an ordinary thread. (One of another runtime counts as such:
     /// [`unpinned`](super::unpinned).)
     ///
-    /// With the feature `rayon` this builds rayon's global pool as well, unless there is one: with a
-    /// thread for each CPU of the program's (or as `RAYON_NUM_THREADS` has it), on all of them, at
-    /// the program's priority. A task that uses rayon first would build it on its worker's CPU, with
-    /// one thread for good.
+    /// With the feature `rayon` this builds rayon's global pool as well, unless there is one: with
+    /// a thread for each CPU of the program's (or as `RAYON_NUM_THREADS` has it), on all of them,
+    /// at the program's priority. A task that uses rayon first would build it on its worker's CPU,
+    /// with one thread for good.
     ///
     /// # Errors
     ///

@@ -122,10 +122,8 @@ struct Unpinned<'a> {
 impl<'a> Unpinned<'a> {
     fn begin(shared: &'a Shared) -> Self {
         // Not if it is inside of another already.
-        let workplace = workplace().filter(|workplace| workplace.thread.set_elsewhere(true, || {}));
-        if workplace.is_some() {
-            shared.unpin();
-        }
+        let goes = |workplace: &Workplace| workplace.thread.set_elsewhere(true, || shared.unpin());
+        let workplace = workplace().filter(goes);
         let slack = timer_slack().filter(|_| shared.program.slack.is_some());
         shared.program.restore_slack();
         Unpinned {

@@ -317,10 +317,11 @@ pub(crate) struct WorkerThread {
     pub(super) counted: Counted,
     /// The thread's priority was lowered.
     lowered: AtomicBool,
-    /// It has gone to other CPUs than its worker's by itself, for a while.
-    is_elsewhere: AtomicBool,
-    /// It works, or is still in the poll in which it lost its seat. The thread itself locks this at
-    /// the end, and to go elsewhere; whoever acts on the thread only tries to.
+    /// It has gone to other CPUs than its worker's by itself, for a while. The thread itself locks
+    /// this to go, and to come back; who moves the thread only tries to.
+    is_elsewhere: Mutex<bool>,
+    /// It works, or is still in the poll in which it lost its seat. The thread itself locks this
+    /// once, at the end, and whoever acts on the thread only tries to.
     is_here: Mutex<bool>,
 }
 
@@ -336,7 +337,7 @@ impl WorkerThread {
             verdict: AtomicU8::new(0),
             counted: Counted::new(),
             lowered: AtomicBool::new(false),
-            is_elsewhere: AtomicBool::new(false),
+            is_elsewhere: Mutex::new(false),
             is_here: Mutex::new(true),
         }
     }
@@ -363,18 +364,17 @@ impl WorkerThread {
 
     /// As [`if_here`](WorkerThread::if_here), if it is not elsewhere: for who moves the thread.
     pub(crate) fn if_placeable<R>(&self, f: impl FnOnce(u32) -> R) -> Option<R> {
-        let is_here = self.is_here.try_lock()?;
-        let is_placeable = *is_here && !self.is_elsewhere.load(Ordering::Relaxed);
-        is_placeable.then(|| f(self.id))
+        let is_elsewhere = self.is_elsewhere.try_lock()?;
+        (!*is_elsewhere).then(|| self.if_here(f)).flatten()
     }
 
     /// For the thread itself, which moves in `f`, when nobody else moves it. False if it was so
     /// already, and `f` was not called.
     pub(crate) fn set_elsewhere(&self, is_elsewhere: bool, f: impl FnOnce()) -> bool {
-        let _is_here = self.is_here.lock();
-        let before = self.is_elsewhere.swap(is_elsewhere, Ordering::Relaxed);
-        let has_changed = before != is_elsewhere;
+        let mut before = self.is_elsewhere.lock();
+        let has_changed = *before != is_elsewhere;
         if has_changed {
+            *before = is_elsewhere;
             f();
         }
         has_changed
