@@ -20,9 +20,9 @@ pub(super) struct Strategy {
 const NONE: &str = "evenkeel:none";
 const PER_CORE: &str = "evenkeel:per-core";
 
-/// All of them, in the table's order: a line each. Evenkeel's default comes first. What that comes
-/// to may change while it runs, so it is no other one's twin. Of two that put each worker to the
-/// same place on this machine, one is measured.
+/// All of them, in the table's order: an entry each. Evenkeel's default comes first. What that
+/// comes to may change while it runs, so it is no other one's twin. Of two that put each worker to
+/// the same place on this machine, one is measured.
 pub(super) const STRATEGIES: &[Strategy] = &[
     evenkeel(EVENKEEL, || Pinning::Auto),
     evenkeel(NONE, || Pinning::None),
