@@ -107,6 +107,19 @@ fn what_is_started_unpinned_is_as_the_program_starts_it() {
     });
 }
 
+/// The first task may run before all threads of the runtime have started.
+#[test]
+fn the_first_task_of_a_new_runtime_is_no_exception() {
+    on_built(pinned(), |_| {
+        let program = own();
+        for _ in 0..200 {
+            let runtime = pinned().build().unwrap();
+            let found = foreign_block_on(runtime.spawn(async { unpinned(own) }));
+            assert_eq!(found.unwrap(), program);
+        }
+    });
+}
+
 #[test]
 fn a_program_that_has_other_slack_gets_that() {
     on_built(pinned(), |_| {
@@ -114,6 +127,18 @@ fn a_program_that_has_other_slack_gets_that() {
         let runtime = pinned().build().unwrap();
         for (place, found) in in_each(&runtime, || unpinned(of_thread)) {
             assert_eq!(found.slack, 7_000, "{place}");
+        }
+    });
+}
+
+#[test]
+fn closures_have_the_slack_of_the_program_and_start_threads_with_it() {
+    on_built(pinned(), |runtime| {
+        let slack = own().slack;
+        for (place, found) in in_each(runtime, || [own(), of_thread()]) {
+            // Tasks wake on time; what they start is for `unpinned`.
+            let expected = if place == "spawn" { 1 } else { slack };
+            assert_eq!(found.map(|found| found.slack), [expected; 2], "{place}");
         }
     });
 }

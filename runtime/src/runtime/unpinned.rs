@@ -5,7 +5,8 @@ use super::shared::Shared;
 use crate::scheduler::worker::{Workplace, workplace};
 use crate::timers::clock::{set_timer_slack, timer_slack};
 use evenkeel_topology::{
-    confine_current_thread, current_priority, thread_priority, unpin_current_thread,
+    ComputePriority, CpuSet, allowed_cpus, confine_current_thread, current_priority,
+    thread_priority, unpin_current_thread,
 };
 use std::mem;
 use std::num::NonZeroU64;
@@ -70,8 +71,11 @@ where
     }
 }
 
-/// What the thread that built the runtime had, as far as threads do not inherit it unchanged.
+/// What the thread that built the runtime had. Where the system can tell what the supervisor has by
+/// now, that counts; but a task may run before the supervisor does.
 pub(crate) struct Program {
+    cpus: CpuSet,
+    priority: ComputePriority,
     slack: Option<NonZeroU64>,
 }
 
@@ -79,6 +83,8 @@ impl Program {
     /// That of the calling thread.
     pub(super) fn of_caller() -> Self {
         Program {
+            cpus: allowed_cpus(),
+            priority: current_priority(),
             slack: timer_slack(),
         }
     }
@@ -95,7 +101,7 @@ impl Shared {
     /// The calling thread has a lower priority than the program.
     fn is_lowered(&self) -> bool {
         let of_program = self.cpus.supervisor().map(thread_priority);
-        of_program.is_some_and(|of_program| current_priority() != of_program)
+        current_priority() != of_program.unwrap_or(self.program.priority)
     }
 
     fn unpinned_here<R>(&self, f: impl FnOnce() -> R) -> R {
@@ -105,9 +111,10 @@ impl Shared {
 
     /// The calling thread, made by a pinned one, runs where the program may.
     pub(super) fn unpin(&self) {
-        if let Some(allowed) = self.cpus.allowed() {
+        if self.cpus.are_pinned() {
+            let allowed = self.cpus.allowed();
             // Refused, it stays where it is.
-            let _ = unpin_current_thread(&allowed);
+            let _ = unpin_current_thread(allowed.as_ref().unwrap_or(&self.program.cpus));
         }
     }
 }
