@@ -7,12 +7,19 @@ use std::fs;
 use common::{harness, json_path};
 use serde_json::Value;
 
-const STRATEGIES: [&str; 5] = [
-    "evenkeel",
-    "evenkeel:none",
-    "evenkeel:per-core",
-    "tokio",
-    "tokio:pinned",
+/// With whether a thread is pinned, if that does not depend on the machine.
+const STRATEGIES: [(&str, Option<bool>); 11] = [
+    ("evenkeel", None),
+    ("evenkeel:none", Some(false)),
+    ("evenkeel:per-core", Some(true)),
+    ("evenkeel:compact", Some(true)),
+    ("evenkeel:scatter", Some(true)),
+    ("evenkeel:cluster", None),
+    ("evenkeel:l3", None),
+    ("evenkeel:node", None),
+    ("evenkeel:compute-only", None),
+    ("tokio", Some(false)),
+    ("tokio:pinned", Some(true)),
 ];
 const WORKLOADS: [&str; 8] = [
     "light",
@@ -42,9 +49,9 @@ fn assert_sane(case: &Value) {
     let contenders = case["contenders"].as_object().unwrap();
     assert_eq!(contenders.len(), STRATEGIES.len(), "{case}");
     let judged = case["metrics"][0]["name"].as_str().unwrap();
-    for who in STRATEGIES {
+    for (who, _) in STRATEGIES {
         let measured = &contenders[who];
-        if measured.get("not_installed").is_some() {
+        if ["not_installed", "same_as"].map(|why| measured.get(why)) != [None; 2] {
             continue;
         }
         let values = &measured["rounds"][0]["values"];
@@ -55,10 +62,14 @@ fn assert_sane(case: &Value) {
     }
 }
 
-/// Whether a thread of the contender was pinned in the case.
-fn is_pinned(case: &Value, who: &str) -> bool {
-    let pinned = &case["contenders"][who]["rounds"][0]["details"]["pinned"];
-    pinned.as_bool().unwrap_or_else(|| panic!("{who}: {case}"))
+/// Whether a thread of the contender was pinned in the case, if it was measured.
+fn is_pinned(case: &Value, who: &str) -> Option<bool> {
+    let contender = &case["contenders"][who];
+    if contender.get("same_as").is_some() {
+        return None;
+    }
+    let pinned = contender["rounds"][0]["details"]["pinned"].as_bool();
+    Some(pinned.unwrap_or_else(|| panic!("{who}: {case}")))
 }
 
 #[test]
@@ -77,8 +88,21 @@ fn every_workload_is_measured_with_every_strategy() {
         let workload = case["workload"].as_str();
         ["light", "echo", "strangers"].map(Some).contains(&workload)
     }) {
-        let pinned = STRATEGIES[1..].iter().map(|who| is_pinned(case, who));
-        assert!(pinned.eq([false, true, false, true]), "{case}");
+        for (who, expected) in STRATEGIES {
+            let (pinned, who) = (is_pinned(case, who), format!("{who}: {case}"));
+            assert!(
+                pinned.is_none() || expected.is_none() || pinned == expected,
+                "{who}"
+            );
+        }
+        for who in [
+            "evenkeel:none",
+            "evenkeel:per-core",
+            "tokio",
+            "tokio:pinned",
+        ] {
+            assert!(is_pinned(case, who).is_some(), "{who}: {case}");
+        }
     }
     for shown in ["alone: ", "neighbours  operations /s", "advice: ", "rule: "] {
         assert!(text.contains(shown), "no {shown:?} in {text}");

@@ -16,21 +16,41 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) enum Pinning {
-    Auto,
-    None,
-    PerCore,
+    /// A variant of `evenkeel::runtime::Pinning`.
+    Variant(&'static str),
+    /// `Fence` with a variant of `evenkeel::runtime::Fence`.
+    Fence(&'static str),
     Custom(Vec<usize>),
 }
 
-/// The end of a path to a variant of `evenkeel::runtime::Pinning`.
-impl ToTokens for Pinning {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        tokens.extend(match self {
-            Self::Auto => quote!(Auto),
-            Self::None => quote!(None),
-            Self::PerCore => quote!(PerCore),
+/// The strategies by the names that `evenkeel::runtime::Pinning` is parsed from.
+const NAMES: [(&str, Pinning); 9] = [
+    ("auto", Pinning::Variant("Auto")),
+    ("none", Pinning::NONE),
+    ("per_core", Pinning::Variant("PerCore")),
+    ("compact", Pinning::Variant("Compact")),
+    ("scatter", Pinning::Variant("Scatter")),
+    ("compute_only", Pinning::Variant("ComputeOnly")),
+    ("fence_cluster", Pinning::Fence("Cluster")),
+    ("fence_l3", Pinning::Fence("L3")),
+    ("fence_node", Pinning::Fence("Node")),
+];
+
+impl Pinning {
+    pub(crate) const NONE: Self = Self::Variant("None");
+
+    /// As an expression, with the path of the `evenkeel` crate.
+    pub(crate) fn expression(&self, krate: &TokenStream) -> TokenStream {
+        let ident = |name: &str| Ident::new(name, Span::call_site());
+        let pinning = match self {
+            Self::Variant(name) => ident(name).into_token_stream(),
+            Self::Fence(name) => {
+                let name = ident(name);
+                quote!(Fence(#krate::runtime::Fence::#name))
+            }
             Self::Custom(cpus) => quote!(Custom(::std::vec![#(#cpus),*])),
-        });
+        };
+        quote!(#krate::runtime::Pinning::#pinning)
     }
 }
 
@@ -97,8 +117,8 @@ fn worker_threads(input: ParseStream<'_>) -> Result<usize> {
 }
 
 fn pinning(input: ParseStream<'_>) -> Result<Pinning> {
-    const EXPECTED: &str =
-        "`pinning` takes \"auto\", \"none\", \"per_core\" or a list of CPUs such as `[0, 1]`";
+    const EXPECTED: &str = "`pinning` takes \"auto\", \"none\", \"per_core\", \"compact\", \"scatter\", \
+        \"compute_only\", \"fence_cluster\", \"fence_l3\", \"fence_node\" or a list of CPUs such as `[0, 1]`";
     if input.peek(token::Bracket) {
         let list;
         let brackets = bracketed!(list in input);
@@ -111,12 +131,11 @@ fn pinning(input: ParseStream<'_>) -> Result<Pinning> {
         return Ok(Pinning::Custom(cpus.into_iter().collect()));
     }
     let name: LitStr = expect(input, EXPECTED)?;
-    match name.value().as_str() {
-        "auto" => Ok(Pinning::Auto),
-        "none" => Ok(Pinning::None),
-        "per_core" => Ok(Pinning::PerCore),
-        _ => Err(Error::new(name.span(), EXPECTED)),
-    }
+    let text = name.value();
+    let known = NAMES.into_iter().find(|(known, _)| *known == text);
+    known
+        .map(|(_, pinning)| pinning)
+        .ok_or_else(|| Error::new(name.span(), EXPECTED))
 }
 
 fn krate(input: ParseStream<'_>) -> Result<TokenStream> {

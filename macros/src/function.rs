@@ -155,10 +155,11 @@ impl Function {
         if kind == Kind::Test {
             attribute = Some(quote!(#[::core::prelude::v1::test]));
             threads = threads.or(Some(2));
-            pinning = pinning.or(Some(Pinning::None));
+            pinning = pinning.or(Some(Pinning::NONE));
         }
         let threads = threads.map(|threads| quote!(.worker_threads(#threads)));
-        let pinning = pinning.map(|pinning| quote!(.pinning(#krate::runtime::Pinning::#pinning)));
+        let pinning = pinning.map(|pinning| pinning.expression(&krate));
+        let pinning = pinning.map(|pinning| quote!(.pinning(#pinning)));
         quote! {
             #attribute
             #(#attributes)*

@@ -43,8 +43,9 @@ use function::Kind;
 /// All are optional; what is left out is as in the runtime's `Builder`.
 ///
 /// - `worker_threads = 4`: the number of workers of the IO lane, at least 1.
-/// - `pinning = "auto"`, `"none"` or `"per_core"`: where the workers run. `pinning = [0, 2]` names
-///   the CPUs.
+/// - `pinning = "auto"`: where the workers run, by the name of a strategy: `"none"`, `"per_core"`,
+///   `"compact"`, `"scatter"`, `"compute_only"`, `"fence_cluster"`, `"fence_l3"` or `"fence_node"`.
+///   `pinning = [0, 2]` names the CPUs.
 /// - `crate = some::path`: where to find the `evenkeel` crate if it goes by another name, or is
 ///   reached through another crate. A string is accepted as well.
 ///

@@ -83,6 +83,18 @@ async fn pinning_can_be_auto() {
     assert!(run_at_once(2).await);
 }
 
+#[evenkeel::test(pinning = "fence_node")]
+async fn pinning_can_be_a_fence() {
+    let dump = evenkeel::runtime::Handle::current().dump().to_string();
+    assert!(dump.starts_with("pinning: fence_node\n"), "{dump}");
+}
+
+#[evenkeel::test(pinning = "compute_only")]
+async fn pinning_can_be_of_the_compute_lane_alone() {
+    let dump = evenkeel::runtime::Handle::current().dump().to_string();
+    assert!(dump.starts_with("pinning: compute_only\n"), "{dump}");
+}
+
 #[evenkeel::test]
 #[should_panic = "the test's own"]
 async fn other_attributes_are_kept() {

@@ -3,7 +3,7 @@
 //!
 //! | what the work does | how to spawn it | where it runs |
 //! |---|---|---|
-//! | waits for IO and time | [`spawn`] | IO lane: a pinned worker a core, normal priority |
+//! | waits for IO and time | [`spawn`] | IO lane: a [pinned](runtime::pinning) worker a core |
 //! | computes | [`spawn_compute`], [`compute::spawn`] | compute lane: one worker a core |
 //! | blocks in the system | [`spawn_blocking`] | blocking pool: a thread a call, up to a cap |
 //!
@@ -51,10 +51,13 @@
 //! - `tokio-io` (default): tokio's `AsyncRead` and `AsyncWrite` for the sockets of [`net`].
 //! - `futures-io`: futures-io's traits of the same names for them.
 //! - `hyper`: hyper 1's `rt` traits, in [`mod@hyper`].
+//! - `process`: child processes, in [`process`].
+//! - `rayon`: the first runtime builds rayon's global pool, with as many threads as there are CPUs
+//!   for the program, on all of them. See [`Builder::build`](runtime::Builder::build).
 
 #![cfg_attr(evenkeel_loom, allow(dead_code, unused_imports, unreachable_pub))]
 #![cfg_attr(
-    not(all(feature = "hyper", feature = "macros")),
+    not(all(feature = "hyper", feature = "macros", feature = "process")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 
@@ -86,6 +89,8 @@ pub mod io;
 mod join;
 #[cfg(not(evenkeel_loom))]
 pub mod net;
+#[cfg(all(unix, feature = "process", not(evenkeel_loom)))]
+pub mod process;
 #[cfg(not(evenkeel_loom))]
 pub mod runtime;
 #[cfg(not(evenkeel_loom))]

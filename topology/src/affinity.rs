@@ -67,6 +67,18 @@ pub fn pin_current_thread(cpu: usize) -> bool {
     sys::set_affinity(sys::CALLING_THREAD, &iter::once(cpu).collect())
 }
 
+/// Keeps the calling thread to `cpus`; says whether the system accepted.
+///
+/// To one CPU wherever there is [`pin_current_thread`], and to several on Linux and Android.
+/// Threads that it starts afterwards inherit it.
+#[must_use = "a refusal leaves the thread where it was"]
+pub fn confine_current_thread(cpus: &CpuSet) -> bool {
+    match cpus.as_slice() {
+        [cpu] => pin_current_thread(*cpu),
+        _ => sys::set_affinity(sys::CALLING_THREAD, cpus),
+    }
+}
+
 /// CPUs in the affinity masks of the [`core_affinity`] crate.
 const MASK_BITS: usize = if cfg!(windows) { 64 } else { 1024 };
 

@@ -36,6 +36,12 @@ impl CpuSet {
         self.0.binary_search(&cpu).is_ok()
     }
 
+    /// Those that are in `other` as well.
+    #[must_use]
+    pub fn intersection(&self, other: &CpuSet) -> CpuSet {
+        self.iter().filter(|cpu| other.contains(*cpu)).collect()
+    }
+
     /// The CPUs, ascending.
     pub fn as_slice(&self) -> &[usize] {
         &self.0

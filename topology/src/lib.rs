@@ -4,9 +4,9 @@
 //!
 //! 1. [`Topology`] says which CPUs the process may use and what they share: a core, an L3 cache, a
 //!    NUMA node.
-//! 2. [`Plan`] gives each worker its CPU, from a [`Pinning`] strategy. It is pure: it takes a
-//!    topology and numbers and touches no thread, so it can be tried on the description of any
-//!    machine.
+//! 2. [`Plan`] gives each worker its CPU, or a group of CPUs, from a [`Pinning`] strategy, and
+//!    [`Placement`] does that for the two lanes of a runtime. They are pure: they take a topology
+//!    and numbers and touch no thread, so they can be tried on the description of any machine.
 //! 3. [`pin_current_thread`] and [`lower_current_thread`] act on the calling thread.
 //!
 //! ```
@@ -37,6 +37,7 @@
 mod affinity;
 mod cpu_set;
 mod fence;
+mod pinning;
 mod placement;
 mod priority;
 mod quota;
@@ -45,13 +46,16 @@ mod topology;
 mod usage;
 
 pub use affinity::{
-    allowed_cpus, parallelism, parallelism_rounded_up, pin_current_thread, set_thread_affinity,
-    thread_cpus, unpin_current_thread,
+    allowed_cpus, confine_current_thread, parallelism, parallelism_rounded_up, pin_current_thread,
+    set_thread_affinity, thread_cpus, unpin_current_thread,
 };
 pub use cpu_set::{CpuSet, ParseCpuSetError};
 pub use fence::{heavy_fence, light_fence, prepare_fences};
-pub use placement::{PinError, Pinning, Plan};
-pub use priority::{ComputePriority, current_priority, lower_current_thread, lower_thread};
+pub use pinning::{Fence, ParsePinningError, PinError, Pinning};
+pub use placement::{Placement, Plan, Reason};
+pub use priority::{
+    ComputePriority, current_priority, lower_current_thread, lower_thread, thread_priority,
+};
 pub use quota::{CpuQuota, PeriodCount, QuotaGroups};
 pub use topology::{Distance, Topology};
 pub use usage::{

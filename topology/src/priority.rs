@@ -76,6 +76,13 @@ pub fn current_priority() -> ComputePriority {
     priority(sys::CALLING_THREAD)
 }
 
+/// As [`current_priority`], of another thread of this process.
+///
+/// `id` is from [`current_thread_id`](crate::current_thread_id) on that thread.
+pub fn thread_priority(id: u32) -> ComputePriority {
+    priority(id)
+}
+
 fn priority(thread: u32) -> ComputePriority {
     if sys::is_idle(thread) {
         ComputePriority::Idle

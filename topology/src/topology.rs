@@ -34,6 +34,8 @@ pub struct Topology {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) core: usize,
+    /// Never less than a core.
+    pub(crate) cluster: usize,
     pub(crate) l3: usize,
     pub(crate) node: usize,
     package: usize,
@@ -58,6 +60,7 @@ impl Topology {
     pub fn flat(allowed: &CpuSet) -> Self {
         let places = allowed.iter().map(|cpu| Place {
             core: cpu,
+            cluster: cpu,
             l3: 0,
             node: 0,
             package: 0,
@@ -203,9 +206,10 @@ fn read_place(dir: &Path, cpu: usize, nodes: &BTreeMap<usize, CpuSet>) -> io::Re
         dir,
         ["topology/package_cpus_list", "topology/core_siblings_list"],
     )?;
+    let cluster = read_cluster(dir)?;
     let node = nodes.iter().find(|(_, cpus)| cpus.contains(cpu));
     let in_node = |other: &usize| node.is_none_or(|(_, cpus)| cpus.contains(*other));
-    let l3 = match read_l3(&dir.join("cache"))? {
+    let l3 = match read_cache(&dir.join("cache"), "3")? {
         Some(cpus) => cpus.iter().next(),
         None => match &package {
             Some(cpus) => cpus.iter().find(in_node),
@@ -213,7 +217,11 @@ fn read_place(dir: &Path, cpu: usize, nodes: &BTreeMap<usize, CpuSet>) -> io::Re
         },
     };
     let first = |cpus: Option<CpuSet>| cpus.and_then(|cpus| cpus.iter().next());
+    // A kernel that knows of no clusters says that a CPU is one by itself.
+    let is_larger = |cluster: &CpuSet| cluster.len() > core.as_ref().map_or(1, CpuSet::len);
+    let cluster = cluster.filter(is_larger).or_else(|| core.clone());
     Ok(Place {
+        cluster: first(cluster).unwrap_or(cpu),
         core: first(core).unwrap_or(cpu),
         l3: l3.unwrap_or(0),
         node: node.map_or(0, |(node, _)| *node),
@@ -221,10 +229,19 @@ fn read_place(dir: &Path, cpu: usize, nodes: &BTreeMap<usize, CpuSet>) -> io::Re
     })
 }
 
-/// The CPUs that share the cache of level 3.
-fn read_l3(dir: &Path) -> io::Result<Option<CpuSet>> {
+/// The CPUs of a cluster, which Linux tells since 5.16; before that, those that share the cache of
+/// level 2.
+fn read_cluster(dir: &Path) -> io::Result<Option<CpuSet>> {
+    match read_list(&dir.join("topology/cluster_cpus_list"))? {
+        None => read_cache(&dir.join("cache"), "2"),
+        cluster => Ok(cluster),
+    }
+}
+
+/// The CPUs that share the cache of a level.
+fn read_cache(dir: &Path, level: &str) -> io::Result<Option<CpuSet>> {
     for (_, index) in numbered(dir, "index")? {
-        if read(&index.join("level"))?.is_some_and(|level| level.trim() == "3") {
+        if read(&index.join("level"))?.is_some_and(|of_index| of_index.trim() == level) {
             return read_list(&index.join("shared_cpu_list"));
         }
     }

@@ -7,6 +7,7 @@ use super::supervisor::takeover::Takeover;
 use super::supervisor::watch::Watch;
 use super::takeover_policy::TakeoverPolicy;
 use super::threads::{Hooks, Threads};
+use super::unpinned::{Program, unpinned};
 use super::workers_alive::WorkersAlive;
 use super::{Runtime, context, hooks};
 use crate::scheduler::driver_lock::DriverLock;
@@ -20,7 +21,8 @@ use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
 use evenkeel_sync::panics::Foreign;
 use evenkeel_topology::{
-    ComputePriority, Pinning, Plan, Topology, parallelism, parallelism_rounded_up, prepare_fences,
+    ComputePriority, Pinning, Placement, Plan, Topology, parallelism, parallelism_rounded_up,
+    prepare_fences,
 };
 use parking_lot::Mutex;
 use std::fmt;
@@ -132,8 +134,9 @@ impl Builder {
         self
     }
 
-    /// Which CPU each IO worker, and the compute worker beside it, is pinned to;
-    /// [`Pinning::Auto`] by default. Blocking threads and the supervisor are never pinned.
+    /// Which CPUs each IO worker, and the compute worker beside it, may run on;
+    /// [`Pinning::Auto`] by default. Blocking threads and the supervisor are never pinned. What
+    /// that does to what tasks start is in [`pinning`](super::pinning).
     ///
     /// A CPU that the process may not use is an error of [`build`](Builder::build).
     pub fn pinning(&mut self, pinning: Pinning) -> &mut Self {
@@ -182,7 +185,13 @@ impl Builder {
 
     /// Starts the runtime: its IO workers, and its supervisor, which makes all others when they are
     /// needed. Threads inherit the affinity and the priority of the caller where nothing else is
-    /// set, so build it from an ordinary thread.
+    /// set, so build it from an ordinary thread. (One of another runtime counts as such:
+    /// [`unpinned`](super::unpinned).)
+    ///
+    /// With the feature `rayon` this builds rayon's global pool as well, unless there is one: with
+    /// a thread for each CPU of the program's (or as `RAYON_NUM_THREADS` has it), on all of them,
+    /// at the program's priority. A task that uses rayon first would build it on its worker's CPU,
+    /// with one thread for good.
     ///
     /// # Errors
     ///
@@ -191,6 +200,10 @@ impl Builder {
     ///   CPU that the process may not use; the message says which it may use.
     /// - What the system says when it refuses one of these threads, or a descriptor.
     pub fn build(&mut self) -> io::Result<Runtime> {
+        unpinned(|| self.build_here())
+    }
+
+    fn build_here(&mut self) -> io::Result<Runtime> {
         let parallelism = parallelism();
         let io_workers =
             at_least_one(self.worker_threads.unwrap_or(parallelism), "worker_threads")?;
@@ -216,21 +229,8 @@ impl Builder {
         }
 
         let topology = Topology::detect();
-        let plan = Plan::new(&topology, parallelism, io_workers, &self.pinning)?;
-        let compute_plan = if plan.is_pinned() {
-            // Beside the IO workers, in the same order; more of them go round once more.
-            let cpus = (0..io_workers)
-                .filter_map(|worker| plan.cpu(worker))
-                .collect();
-            Plan::new(
-                &topology,
-                parallelism,
-                compute_workers,
-                &Pinning::Custom(cpus),
-            )?
-        } else {
-            Plan::new(&topology, parallelism, compute_workers, &Pinning::None)?
-        };
+        let workers = [io_workers, compute_workers];
+        let placement = Placement::new(&topology, parallelism, workers, &self.pinning)?;
 
         let driver = Driver::new()?;
         let io_driver = driver.handle();
@@ -255,7 +255,7 @@ impl Builder {
         let compute_idle = Arc::new(Idle::new(compute_workers));
         let io = Lane::new(LaneParts {
             kind: Kind::Io,
-            victims: victims(&plan, io_workers),
+            victims: victims(&placement.io, io_workers),
             idle: io_idle.clone(),
             partner: compute_idle.clone(),
             driver: Some(driver_lock.clone()),
@@ -265,7 +265,7 @@ impl Builder {
         });
         let compute = Lane::new(LaneParts {
             kind: Kind::Compute,
-            victims: victims(&compute_plan, compute_workers),
+            victims: victims(&placement.compute, compute_workers),
             idle: compute_idle,
             partner: io_idle,
             driver: None,
@@ -296,7 +296,8 @@ impl Builder {
             tokio_use: FirstUse::new(),
             max_blocking_threads: self.max_blocking_threads,
             tuning,
-            cpus: Cpus::new(plan, &self.pinning),
+            cpus: Cpus::new(placement, &self.pinning),
+            program: Program::of_caller(),
             compute_start: ComputeStart::new(self.compute_priority, alive.clone()),
             threads: Threads::new(
                 &self.thread_name,
@@ -306,6 +307,9 @@ impl Builder {
             shut_down: AtomicBool::new(false),
             process: process::id(),
         });
+        #[cfg(feature = "rayon")]
+        super::rayon_pool::build();
+        shared.cpus.log();
         let _ = runtime.set(Arc::downgrade(&shared));
         Runtime::start(shared, alive)
     }
@@ -314,6 +318,9 @@ impl Builder {
         let runtime = runtime.clone();
         let on_thread_start = move || {
             if let Some(shared) = upgrade(&runtime) {
+                // Whoever makes a blocking call of tokio's makes this thread.
+                shared.unpin();
+                shared.program.restore_slack();
                 // The drop of the runtime on this thread must not wait for it.
                 shared.threads.adopt_current();
                 context::enter_for_good(shared);
@@ -349,6 +356,7 @@ impl Builder {
             let shared = upgrade(&runtime);
             move || {
                 if let Some(shared) = shared {
+                    shared.program.restore_slack();
                     shared.want_tokio();
                     shared.tokio.enter_for_good();
                     context::enter_for_good(shared);

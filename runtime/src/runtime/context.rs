@@ -86,6 +86,16 @@ pub(crate) fn try_current() -> Option<Arc<Shared>> {
     runtime.ok().flatten().map(CachePadded::into_inner)
 }
 
+/// The runtime whose thread this is, or that this thread was in before it entered any other.
+pub(crate) fn try_own() -> Option<Arc<Shared>> {
+    let own = |context: &Context| match context.entered.borrow().first() {
+        Some(first) => first.before.as_deref().cloned(),
+        None => context.runtime.borrow().as_deref().cloned(),
+    };
+    let own = CONTEXT.try_with(own).ok().flatten();
+    own.map(CachePadded::into_inner)
+}
+
 /// As [`try_current`], for what is kept by something that is made and dropped often.
 pub(crate) fn try_current_shared() -> Option<ThreadShared> {
     CONTEXT

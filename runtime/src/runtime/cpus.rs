@@ -1,15 +1,16 @@
 //! Where the threads of a runtime may run.
 
 use crate::scheduler::kind::Kind;
-use evenkeel_topology::{CpuSet, Pinning, Plan, current_thread_id, thread_cpus};
+use evenkeel_sync::panics::log;
+use evenkeel_topology::{CpuSet, Pinning, Placement, Plan, current_thread_id, thread_cpus};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// The plan of who is pinned where, and what has become of it: the CPUs of a process may be changed
-/// while it runs (`taskset`, a cpuset), and others may use them.
+/// The plan of who is kept to which CPUs, and what has become of it: the CPUs of a process may be
+/// changed while it runs (`taskset`, a cpuset), and others may use them.
 pub(crate) struct Cpus {
-    plan: Plan,
-    /// The pins are the runtime's own choice, so it may let go of them.
-    is_auto: bool,
+    pinning: Pinning,
+    placement: Placement,
     /// The IO workers are not pinned for now, because others use their CPUs.
     lets_io_go: AtomicBool,
     /// The supervisor, which is pinned nowhere, so that it may run where the process may. Zero
@@ -18,10 +19,10 @@ pub(crate) struct Cpus {
 }
 
 impl Cpus {
-    pub(super) fn new(plan: Plan, pinning: &Pinning) -> Self {
+    pub(super) fn new(placement: Placement, pinning: &Pinning) -> Self {
         Cpus {
-            plan,
-            is_auto: *pinning == Pinning::Auto,
+            pinning: pinning.clone(),
+            placement,
             lets_io_go: AtomicBool::new(false),
             supervisor: AtomicU32::new(0),
         }
@@ -33,14 +34,25 @@ impl Cpus {
             .store(current_thread_id(), Ordering::Relaxed);
     }
 
-    /// Workers are pinned, where they may be.
+    /// The thread that runs where, and as, the program does. `None` until it has started.
+    pub(super) fn supervisor(&self) -> Option<u32> {
+        let supervisor = self.supervisor.load(Ordering::Relaxed);
+        (supervisor != 0).then_some(supervisor)
+    }
+
+    /// Workers of either lane are kept to some of the CPUs, where they may be.
     pub(super) fn are_pinned(&self) -> bool {
-        self.plan.is_pinned()
+        [Kind::Io, Kind::Compute].map(|lane| self.is_pinned(lane)) != [false; 2]
+    }
+
+    /// The workers of a lane are.
+    pub(super) fn is_pinned(&self, lane: Kind) -> bool {
+        self.plan(lane).is_pinned()
     }
 
     /// Who is pinned where is the runtime's own choice.
     pub(super) fn are_auto(&self) -> bool {
-        self.is_auto
+        self.pinning == Pinning::Auto
     }
 
     /// IO workers are not pinned for now.
@@ -53,9 +65,16 @@ impl Cpus {
         self.lets_io_go.store(lets_io_go, Ordering::Relaxed);
     }
 
-    /// The CPU of a worker. `None` if the workers of its lane are not pinned now, or the process
-    /// may not use that CPU.
-    pub(super) fn of_worker(&self, lane: Kind, worker: usize) -> Option<usize> {
+    pub(super) fn plan(&self, lane: Kind) -> &Plan {
+        match lane {
+            Kind::Io => &self.placement.io,
+            Kind::Compute => &self.placement.compute,
+        }
+    }
+
+    /// The CPUs of a worker. `None` if the workers of its lane are not pinned now, or the process
+    /// may use none of them.
+    pub(super) fn of_worker(&self, lane: Kind, worker: usize) -> Option<CpuSet> {
         self.of_worker_within(lane, worker, self.allowed().as_ref())
     }
 
@@ -65,14 +84,23 @@ impl Cpus {
         lane: Kind,
         worker: usize,
         allowed: Option<&CpuSet>,
-    ) -> Option<usize> {
-        if lane == Kind::Io && self.let_io_go() {
-            return None;
-        }
-        let cpu = self.plan.cpu(worker % self.plan.workers())?;
-        allowed
-            .is_none_or(|allowed| allowed.contains(cpu))
-            .then_some(cpu)
+    ) -> Option<CpuSet> {
+        let is_let_go = lane == Kind::Io && self.let_io_go();
+        (!is_let_go)
+            .then(|| self.planned_within(lane, worker, allowed))
+            .flatten()
+    }
+
+    /// The same, also while IO workers are let go of.
+    pub(super) fn planned_within(
+        &self,
+        lane: Kind,
+        worker: usize,
+        allowed: Option<&CpuSet>,
+    ) -> Option<CpuSet> {
+        let mask = self.plan(lane).mask(worker)?;
+        let cpus = allowed.map_or_else(|| mask.clone(), |allowed| mask.intersection(allowed));
+        (!cpus.is_empty()).then_some(cpus)
     }
 
     /// What the process may use now. `None` if nobody is pinned, or it cannot be told.
@@ -80,9 +108,27 @@ impl Cpus {
         if !self.are_pinned() {
             return None;
         }
-        match self.supervisor.load(Ordering::Relaxed) {
-            0 => None,
-            supervisor => thread_cpus(supervisor),
+        self.supervisor().and_then(thread_cpus)
+    }
+
+    /// Says what was chosen, once the runtime is built.
+    pub(super) fn log(&self) {
+        log(|| tracing::debug!("{self}"));
+    }
+}
+
+/// What was chosen and why, in a sentence.
+impl fmt::Display for Cpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pinning: {}", self.pinning)?;
+        if let Some(reason) = self.placement.reason {
+            let is_pinned = self.is_pinned(Kind::Io);
+            let choice = if is_pinned { "per_core" } else { "none" };
+            write!(f, ", which is {choice} here: {}", reason.as_str())?;
         }
+        if self.let_io_go() {
+            f.write_str("; IO workers are not pinned for now, since others use the CPUs")?;
+        }
+        Ok(())
     }
 }

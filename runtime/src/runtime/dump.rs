@@ -1,12 +1,15 @@
 use super::shared::Shared;
 use super::supervisor::takeover::DisplacedReport;
 use crate::scheduler::lane::{Lane, SeatReport};
+use evenkeel_topology::CpuSet;
 use std::fmt;
 
 /// What every thread of a runtime was doing at a moment, as [`Handle::dump`](super::Handle::dump)
 /// found it. Made to be printed.
 #[derive(Debug)]
 pub struct Dump {
+    /// What was chosen, and why.
+    pinning: String,
     io: LaneDump,
     compute: LaneDump,
     blocking: BlockingDump,
@@ -25,6 +28,8 @@ struct LaneDump {
     /// How many tasks wait for a core that is free of long polls, and how many are in such a poll.
     long: (usize, usize),
     workers: Vec<SeatReport>,
+    /// What each worker is kept to, if it is.
+    cpus: Vec<Option<CpuSet>>,
 }
 
 #[derive(Debug)]
@@ -37,8 +42,9 @@ struct BlockingDump {
 impl Dump {
     pub(super) fn of(shared: &Shared) -> Dump {
         Dump {
-            io: LaneDump::of(&shared.io),
-            compute: LaneDump::of(&shared.compute),
+            pinning: shared.cpus.to_string(),
+            io: LaneDump::of(shared, &shared.io),
+            compute: LaneDump::of(shared, &shared.compute),
             blocking: BlockingDump {
                 threads: shared.blocking.threads(),
                 idle: shared.blocking.idle_threads(),
@@ -54,11 +60,17 @@ impl Dump {
 }
 
 impl LaneDump {
-    fn of(lane: &Lane) -> LaneDump {
+    fn of(shared: &Shared, lane: &Lane) -> LaneDump {
+        let allowed = shared.cpus.allowed();
+        let cpus = |worker| {
+            let cpus = &shared.cpus;
+            cpus.of_worker_within(lane.kind, worker, allowed.as_ref())
+        };
         LaneDump {
             injected: lane.has_injected(),
             long: lane.long_polls(),
             workers: lane.report(),
+            cpus: (0..lane.workers()).map(cpus).collect(),
         }
     }
 
@@ -75,8 +87,12 @@ impl LaneDump {
                 writeln!(f, "; {running} in long polls, {waiting} wait for one")?;
             }
         }
-        for (index, worker) in self.workers.iter().enumerate() {
-            write!(f, "  worker {index}: ")?;
+        for (index, (worker, cpus)) in self.workers.iter().zip(&self.cpus).enumerate() {
+            write!(f, "  worker {index}")?;
+            if let Some(cpus) = cpus {
+                write!(f, " (CPU {cpus})")?;
+            }
+            f.write_str(": ")?;
             match (worker.task, worker.asleep) {
                 (Some((id, spawned_at)), _) => {
                     write!(f, "polls task {id}, spawned at {spawned_at}")?;
@@ -100,6 +116,7 @@ impl fmt::Display for Dump {
         if self.shut_down {
             writeln!(f, "the runtime has been shut down")?;
         }
+        writeln!(f, "{}", self.pinning)?;
         self.io.fmt("IO", f)?;
         self.compute.fmt("compute", f)?;
         let BlockingDump {

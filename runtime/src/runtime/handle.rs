@@ -9,7 +9,7 @@ use crate::scheduler::lane::Lane;
 use crate::scheduler::queue::LaneRef;
 use crate::scheduler::worker::Caller;
 use crate::tasks::{self, Id, Schedule, Task, budget};
-use evenkeel_topology::ComputePriority;
+use evenkeel_topology::{ComputePriority, CpuSet};
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -160,14 +160,20 @@ impl Handle {
         start.wait_for_priority()
     }
 
-    /// The CPU of each IO worker, or `None` for a worker that is not pinned, or not any more:
-    /// because the CPUs that the process may use were changed, or, with
-    /// [`Pinning::Auto`](crate::runtime::Pinning::Auto), because others use them.
+    /// The CPU of each IO worker, or `None` for a worker that may run on several: because it is not
+    /// pinned to one, or not any more, since the CPUs that the process may use were changed, or,
+    /// with [`Pinning::Auto`](crate::runtime::Pinning::Auto), since others use them.
+    /// [`dump`](Handle::dump) says which CPUs all workers are kept to.
     pub fn pinned_cpus(&self) -> Vec<Option<usize>> {
         let cpus = &self.shared.cpus;
         let allowed = cpus.allowed();
+        let of_worker = |worker| cpus.of_worker_within(Kind::Io, worker, allowed.as_ref());
+        let only = |cpus: CpuSet| match cpus.as_slice() {
+            [cpu] => Some(*cpu),
+            _ => None,
+        };
         (0..self.shared.io.workers())
-            .map(|worker| cpus.of_worker_within(Kind::Io, worker, allowed.as_ref()))
+            .map(|worker| of_worker(worker).and_then(only))
             .collect()
     }
 

@@ -12,12 +12,16 @@ pub(crate) mod handle;
 mod hooks;
 pub(crate) mod look_ups;
 mod metrics;
+pub mod pinning;
+#[cfg(feature = "rayon")]
+mod rayon_pool;
 pub(crate) mod shared;
 mod shutdown;
 mod supervisor;
 mod takeover_policy;
 mod threads;
 mod tokio_start;
+mod unpinned;
 mod workers;
 mod workers_alive;
 
@@ -26,10 +30,11 @@ pub use crate::scheduler::tuning::Tuning;
 pub use builder::Builder;
 pub use context::{EnterGuard, TryCurrentError};
 pub use dump::Dump;
-pub use evenkeel_topology::{ComputePriority, Pinning};
+pub use evenkeel_topology::{ComputePriority, Fence, Pinning};
 pub use handle::Handle;
 pub use metrics::RuntimeMetrics;
 pub use takeover_policy::TakeoverPolicy;
+pub use unpinned::unpinned;
 
 use crate::join::JoinHandle;
 use handle::Size;

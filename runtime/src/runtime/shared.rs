@@ -6,6 +6,7 @@ use super::first_use::FirstUse;
 use super::supervisor::takeover::Takeover;
 use super::supervisor::watch::Watch;
 use super::threads::Threads;
+use super::unpinned::Program;
 use super::workers_alive::WorkersAlive;
 use crate::scheduler::driver_lock::DriverLock;
 use crate::scheduler::lane::Lane;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     /// The blocking pool asks the supervisor for threads.
     pub(super) threads_wanted: Arc<AtomicBool>,
     pub(super) cpus: Cpus,
+    pub(super) program: Program,
     pub(super) compute_start: ComputeStart,
     pub(super) takeover: Takeover,
     pub(super) tokio: Arc<TokioContext>,

@@ -15,6 +15,7 @@ impl Shared {
     pub(super) fn start_tokio(self: &Arc<Self>) -> io::Result<()> {
         let shared = self.clone();
         self.threads.start("tokio", move || {
+            shared.program.restore_slack();
             context::enter_for_good(shared.clone());
             context::become_worker();
             shared.tokio.run();

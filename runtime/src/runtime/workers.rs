@@ -10,7 +10,7 @@ use crate::scheduler::run::run;
 use crate::scheduler::seat::FreeSeat;
 use crate::tokio_context::outside;
 use evenkeel_sync::panics::log;
-use evenkeel_topology::{ComputePriority, lower_current_thread, pin_current_thread};
+use evenkeel_topology::{ComputePriority, confine_current_thread, lower_current_thread};
 use std::io;
 use std::sync::Arc;
 
@@ -39,6 +39,7 @@ impl Shared {
             let (wanted, shared) = (*wanted, self.clone());
             let worker = NewWorker::new(self, &self.compute, index, alive);
             let body = move |worker: NewWorker| {
+                shared.program.restore_slack();
                 // First, for tokio takes a lock in it.
                 shared.tokio.inside(|| {
                     let in_force = lower_current_thread(wanted);
@@ -68,10 +69,10 @@ impl Shared {
 
     /// Pins the calling thread, a worker, to where it may be by now.
     fn pin(&self, lane: Kind, worker: usize) {
-        if let Some(cpu) = self.cpus.of_worker(lane, worker)
-            && !pin_current_thread(cpu)
+        if let Some(cpus) = self.cpus.of_worker(lane, worker)
+            && !confine_current_thread(&cpus)
         {
-            log(|| tracing::warn!(cpu, "a worker could not be pinned and goes on without"));
+            log(|| tracing::warn!(%cpus, "a worker could not be pinned and goes on without"));
         }
     }
 }

@@ -181,6 +181,13 @@ impl Lane {
         self.seat(worker).thread()
     }
 
+    /// Calls `f` with the id of the worker's thread, if that may be moved now.
+    pub(crate) fn if_placeable(&self, worker: usize, f: impl FnOnce(u32)) {
+        if let Some(thread) = self.seat(worker).try_thread() {
+            thread.if_placeable(f);
+        }
+    }
+
     pub(crate) fn timers(&self, worker: usize) -> &Arc<TimerShard> {
         &self.seat(worker).timers
     }

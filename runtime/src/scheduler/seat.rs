@@ -101,6 +101,11 @@ impl Seat {
         self.thread.lock().clone()
     }
 
+    /// As [`thread`](Seat::thread), if that takes no waiting.
+    pub(super) fn try_thread(&self) -> Option<Arc<WorkerThread>> {
+        self.thread.try_lock()?.clone()
+    }
+
     /// The id of the thread in the seat, once one has started.
     pub(super) fn thread_id(&self) -> Option<u32> {
         let id = self.thread_id.load(Ordering::Relaxed);
@@ -312,6 +317,9 @@ pub(crate) struct WorkerThread {
     pub(super) counted: Counted,
     /// The thread's priority was lowered.
     lowered: AtomicBool,
+    /// It has gone to other CPUs than its worker's by itself, for a while. The thread itself locks
+    /// this to go, and to come back; who moves the thread only tries to.
+    is_elsewhere: Mutex<bool>,
     /// It works, or is still in the poll in which it lost its seat. The thread itself locks this
     /// once, at the end, and whoever acts on the thread only tries to.
     is_here: Mutex<bool>,
@@ -329,6 +337,7 @@ impl WorkerThread {
             verdict: AtomicU8::new(0),
             counted: Counted::new(),
             lowered: AtomicBool::new(false),
+            is_elsewhere: Mutex::new(false),
             is_here: Mutex::new(true),
         }
     }
@@ -337,7 +346,7 @@ impl WorkerThread {
         self.id
     }
 
-    pub(super) fn has_lost_seat(&self) -> bool {
+    pub(crate) fn has_lost_seat(&self) -> bool {
         self.lease.is_lost()
     }
 
@@ -351,6 +360,24 @@ impl WorkerThread {
     pub(crate) fn if_here<R>(&self, f: impl FnOnce(u32) -> R) -> Option<R> {
         let is_here = self.is_here.try_lock()?;
         is_here.then(|| f(self.id))
+    }
+
+    /// As [`if_here`](WorkerThread::if_here), if it is not elsewhere: for who moves the thread.
+    pub(crate) fn if_placeable<R>(&self, f: impl FnOnce(u32) -> R) -> Option<R> {
+        let is_elsewhere = self.is_elsewhere.try_lock()?;
+        (!*is_elsewhere).then(|| self.if_here(f)).flatten()
+    }
+
+    /// For the thread itself, which moves in `f`, when nobody else moves it. False if it was so
+    /// already, and `f` was not called.
+    pub(crate) fn set_elsewhere(&self, is_elsewhere: bool, f: impl FnOnce()) -> bool {
+        let mut before = self.is_elsewhere.lock();
+        let has_changed = *before != is_elsewhere;
+        if has_changed {
+            *before = is_elsewhere;
+            f();
+        }
+        has_changed
     }
 
     pub(crate) fn is_lowered(&self) -> bool {

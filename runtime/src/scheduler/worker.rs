@@ -288,6 +288,25 @@ pub(crate) fn become_supervisor() {
     clock::wake_on_time();
 }
 
+/// Where a worker's thread works, or did until it was displaced.
+pub(crate) struct Workplace {
+    pub(crate) lane: Kind,
+    pub(crate) worker: usize,
+    pub(crate) thread: Arc<WorkerThread>,
+}
+
+/// That of the calling thread, if it is a worker's.
+pub(crate) fn workplace() -> Option<Workplace> {
+    WorkerState::of_thread(|state| {
+        let state = state?;
+        Some(Workplace {
+            lane: state.kind(),
+            worker: state.index(),
+            thread: state.thread().clone(),
+        })
+    })
+}
+
 /// Has another thread take the place of the calling one, if that is an IO worker in a poll. False
 /// if the thread is still one whose tasks will have to wait if it blocks.
 pub(crate) fn leave_seat() -> bool {

@@ -3,6 +3,7 @@
 use super::wheel::NEVER;
 #[cfg(target_os = "linux")]
 use evenkeel_sync::panics::log;
+use std::num::NonZeroU64;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -41,17 +42,28 @@ pub(crate) fn timeout(deadline_ns: u64) -> Option<Duration> {
 }
 
 /// Turns off the timer slack of this thread, by which Linux may let it sleep up to 50 us longer, to
-/// wake it along with others. Threads that it makes inherit this, those of the blocking pool among
-/// them, where it does no harm.
+/// wake it along with others. Threads and processes that it makes inherit this.
 pub(crate) fn wake_on_time() {
+    // Zero would mean the default.
+    set_timer_slack(NonZeroU64::MIN);
+}
+
+/// The timer slack of this thread, in nanoseconds. `None` where there is no such thing.
+pub(crate) fn timer_slack() -> Option<NonZeroU64> {
     #[cfg(target_os = "linux")]
-    {
-        // Zero would mean the default.
-        let slack = Some(std::num::NonZeroU64::MIN);
-        if let Err(error) = rustix::thread::set_current_timer_slack(slack) {
-            log(|| tracing::debug!(%error, "the slack of timers could not be set"));
-        }
+    let slack = rustix::thread::current_timer_slack().ok();
+    #[cfg(not(target_os = "linux"))]
+    let slack = None;
+    slack.and_then(NonZeroU64::new)
+}
+
+pub(crate) fn set_timer_slack(nanoseconds: NonZeroU64) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::set_current_timer_slack(Some(nanoseconds)) {
+        log(|| tracing::debug!(%error, "the slack of timers could not be set"));
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = nanoseconds;
 }
 
 #[cfg(all(test, not(evenkeel_loom)))]

@@ -5,7 +5,6 @@
 use super::look::{Look, log_elsewhere};
 use crate::scheduler::kind::Kind;
 use evenkeel_topology::{CpuSet, set_thread_affinity, thread_cpus};
-use std::iter;
 use std::mem;
 use std::time::{Duration, Instant};
 
@@ -43,21 +42,20 @@ impl AffinityWatch {
             return;
         };
         for (kind, lane) in [(Kind::Io, &shared.io), (Kind::Compute, &shared.compute)] {
+            if !shared.cpus.is_pinned(kind) {
+                continue;
+            }
             for worker in 0..lane.workers() {
-                let Some(thread) = lane.thread_id(worker) else {
-                    continue;
-                };
-                let cpu = shared.cpus.of_worker_within(kind, worker, Some(&allowed));
+                let cpus = shared.cpus.of_worker_within(kind, worker, Some(&allowed));
                 let anywhere = [&allowed, &self.before];
-                let wanted = wanted(cpu, anywhere, thread_cpus(thread));
-                if let Some(cpus) = wanted {
-                    log_elsewhere(shared, {
-                        let cpus = cpus.clone();
-                        move || tracing::debug!(thread, %cpus, "a worker runs on other CPUs from now on")
-                    });
-                    // It may have ended meanwhile.
-                    let _ = set_thread_affinity(thread, &cpus);
-                }
+                lane.if_placeable(worker, |thread| {
+                    if let Some(cpus) = wanted(cpus, anywhere, thread_cpus(thread)) {
+                        let _ = set_thread_affinity(thread, &cpus);
+                        log_elsewhere(shared, move || {
+                            tracing::debug!(thread, %cpus, "a worker runs on other CPUs from now on");
+                        });
+                    }
+                });
             }
         }
         self.before = allowed;
@@ -67,14 +65,14 @@ impl AffinityWatch {
 /// Where a worker's thread is to run, if that is not where it may now. Unpinned it runs where the
 /// process may, or might until now. A part of that which somebody has chosen for it stays.
 fn wanted(
-    cpu: Option<usize>,
+    cpus: Option<CpuSet>,
     [allowed, before]: [&CpuSet; 2],
     now: Option<CpuSet>,
 ) -> Option<CpuSet> {
     let now = now?;
     let runs_anywhere = now == *allowed || now == *before;
-    match cpu {
-        Some(cpu) if runs_anywhere => Some(iter::once(cpu).collect()),
+    match cpus {
+        Some(cpus) if runs_anywhere => Some(cpus),
         None => Some(allowed.clone()),
         _ => None,
     }
@@ -89,25 +87,30 @@ mod tests {
     fn a_pin_that_was_lost_is_put_back_and_one_that_may_not_be_is_let_go() {
         let cpus = |list: &str| -> CpuSet { list.parse().unwrap() };
         let table = [
-            (Some(1), "0-3", "0-3", "0-3", Some("1")),
-            (Some(1), "0-3", "0-3", "1", None),
-            (Some(1), "1", "1", "1", None),
+            (Some("1"), "0-3", "0-3", "0-3", Some("1")),
+            (Some("1"), "0-3", "0-3", "1", None),
+            (Some("1"), "1", "1", "1", None),
+            (Some("0-1"), "0-3", "0-3", "0-3", Some("0-1")),
+            (Some("0-1"), "0-3", "0-3", "0-1", None),
+            // A fence that is as large as what the process may use.
+            (Some("0-3"), "0-3", "0-3", "0-3", None),
             // Its thread was unpinned while the process might use less.
-            (Some(3), "0-3", "0-1", "0-1", Some("3")),
+            (Some("3"), "0-3", "0-1", "0-1", Some("3")),
             (None, "0", "0-1", "1", Some("0")),
             (None, "0-3", "0-3", "0-3", None),
             // Somebody has chosen that.
-            (Some(1), "0-3", "0-3", "2-3", None),
+            (Some("1"), "0-3", "0-3", "2-3", None),
         ];
-        for (cpu, allowed, before, now, expected) in table {
-            let found = wanted(cpu, [&cpus(allowed), &cpus(before)], Some(cpus(now)));
+        for (mask, allowed, before, now, expected) in table {
+            let anywhere = [&cpus(allowed), &cpus(before)];
+            let found = wanted(mask.map(cpus), anywhere, Some(cpus(now)));
             assert_eq!(
                 found,
                 expected.map(cpus),
-                "{cpu:?} {allowed} {before} {now}"
+                "{mask:?} {allowed} {before} {now}"
             );
         }
         let all = cpus("0-3");
-        assert_eq!(wanted(Some(1), [&all, &all], None), None);
+        assert_eq!(wanted(Some(cpus("1")), [&all, &all], None), None);
     }
 }

@@ -22,7 +22,6 @@ use evenkeel_topology::{
     ComputePriority, CpuSet, lower_thread, set_thread_affinity, thread_cpu_time, thread_is_asleep,
 };
 use std::io;
-use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -82,14 +81,14 @@ impl Displaced {
     /// It stays on its core, or moves to that of another worker.
     pub(super) fn pin(&self, shared: &Shared, worker: usize) {
         if worker != self.worker
-            && let Some(cpu) = shared.cpus.of_worker(Kind::Io, worker)
+            && let Some(cpus) = shared.cpus.of_worker(Kind::Io, worker)
         {
-            self.set_affinity(&iter::once(cpu).collect());
+            self.set_affinity(&cpus);
         }
     }
 
     fn set_affinity(&self, cpus: &CpuSet) {
-        self.thread.if_here(|id| set_thread_affinity(id, cpus));
+        self.thread.if_placeable(|id| set_thread_affinity(id, cpus));
     }
 }
 
@@ -170,10 +169,10 @@ impl Shared {
         let alive = self.takeover.alive.upgrade();
         let alive = alive.unwrap_or_else(|| self.workers_alive());
         // While it sleeps, so that it wakes up where it belongs.
-        if let (Some(cpu), Some(thread)) =
+        if let (Some(cpus), Some(thread)) =
             (self.cpus.of_worker(Kind::Io, seat.index()), spare.thread())
         {
-            let _ = set_thread_affinity(thread, &iter::once(cpu).collect());
+            let _ = set_thread_affinity(thread, &cpus);
         }
         spare.call(Call { seat, alive });
     }

@@ -8,7 +8,8 @@
 //! - While others use a large part of all CPUs, and the IO workers much of the rest in short polls,
 //!   the workers are let go of, if the runtime has pinned them by its own choice, and as many of
 //!   them as others have CPUs are in [reserve](crate::scheduler).
-//! - Else those pinned workers are in reserve on whose CPU others are.
+//! - Else those pinned workers are in reserve on whose CPU others are; and of workers that share a
+//!   group of CPUs (a fence), as many as others have CPUs of that group.
 //!
 //! "Others" is everything but the workers, by the kernel's own count: other processes, and threads
 //! of this one that are no workers.
@@ -18,7 +19,6 @@ use crate::runtime::shared::Shared;
 use crate::scheduler::kind::Kind;
 use crate::scheduler::lane::Lane;
 use evenkeel_topology::{busy_times, current_thread_id, thread_cpu_time, thread_cpus};
-use std::collections::HashMap;
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -70,8 +70,18 @@ pub(super) struct SharedCores {
 struct State {
     /// Others use a large part of all CPUs.
     are_shared: bool,
+    groups: Vec<Group>,
     /// For each IO worker.
     reserve: Vec<bool>,
+}
+
+/// IO workers that are kept to the same CPUs.
+struct Group {
+    workers: Vec<usize>,
+    /// Others use a large part of these CPUs,
+    are_shared: bool,
+    /// or nothing is left of them.
+    is_contended: bool,
 }
 
 /// How the IO workers are pinned.
@@ -87,15 +97,17 @@ enum Pins {
 /// The time that CPUs were busy until now: with anything, and with workers of the lanes.
 struct Sample {
     at: Instant,
-    /// The CPU of each IO worker; or, if they are not pinned, all that the process may use, on
-    /// which the workers are in any order.
+    /// The CPUs of each [`Group`], one group after the other; or, if nobody is pinned, all that the
+    /// process may use. Within a group the workers are on them in any order.
     cpus: Vec<usize>,
+    /// How many of these are of each group.
+    sizes: Vec<usize>,
     busy: Vec<Duration>,
     io: Vec<Duration>,
     compute: Vec<Duration>,
 }
 
-/// The shares of a CPU, or of all, between two samples.
+/// The shares of a CPU, or of several, between two samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Use {
     io: f64,
@@ -105,10 +117,7 @@ struct Use {
 impl SharedCores {
     pub(super) fn new(shared: &Shared) -> Self {
         SharedCores {
-            state: State {
-                are_shared: false,
-                reserve: vec![false; shared.io.workers()],
-            },
+            state: State::new(groups(shared)),
             takeovers: 0,
             last: None,
             interval: INTERVAL,
@@ -126,10 +135,15 @@ impl SharedCores {
         let sample = self.sample(shared);
         let age_max = self.interval * AGE_MAX;
         let uses = self.last.as_ref().zip(sample.as_ref());
-        let uses = uses.filter(|(last, now)| now.at - last.at < age_max && now.cpus == last.cpus);
+        let uses = uses.filter(|(last, now)| {
+            now.at - last.at < age_max && now.cpus == last.cpus && now.sizes == last.sizes
+        });
         let pins = pins(shared);
-        match uses.map(|(last, now)| uses_between(last, now)) {
-            Some(uses) => (self.state).judge(&uses, pins, shared.io.polls_are_short()),
+        match uses.map(|(last, now)| (uses_between(last, now), &now.sizes)) {
+            Some((uses, sizes)) => {
+                let polls_are_short = shared.io.polls_are_short();
+                self.state.judge(&uses, sizes, pins, polls_are_short);
+            }
             // Not known, so nobody is.
             None => self.state.reserve.fill(false),
         }
@@ -150,47 +164,78 @@ impl SharedCores {
         if takeovers != before || counts.displaced.load(Ordering::Relaxed) > 0 {
             return None;
         }
-        let cpus = cpus(shared)?;
+        let of_groups = self.cpus_of_groups(shared)?;
+        let cpus = of_groups.concat();
         let busy = busy_times(&cpus)?;
         Some(Sample {
             at: Instant::now(),
-            io: times(&shared.io, &cpus),
-            compute: times(&shared.compute, &cpus),
+            io: self.times(&shared.io, &of_groups),
+            compute: self.times(&shared.compute, &of_groups),
             busy,
             cpus,
+            sizes: of_groups.iter().map(Vec::len).collect(),
         })
+    }
+
+    /// See [`Sample::cpus`].
+    fn cpus_of_groups(&self, shared: &Shared) -> Option<Vec<Vec<usize>>> {
+        if !shared.cpus.is_pinned(Kind::Io) {
+            return Some(vec![thread_cpus(current_thread_id())?.iter().collect()]);
+        }
+        let allowed = shared.cpus.allowed();
+        let of_group = |group: &Group| {
+            // Also while they are let go of: the compute workers beside them stay there.
+            let first = *group.workers.first()?;
+            let cpus = (shared.cpus).planned_within(Kind::Io, first, allowed.as_ref())?;
+            Some(cpus.iter().collect())
+        };
+        self.state.groups.iter().map(of_group).collect()
+    }
+
+    /// What the workers of a lane have used of each CPU, on which there may be several.
+    fn times(&self, lane: &Lane, of_groups: &[Vec<usize>]) -> Vec<Duration> {
+        let io_workers = self.state.reserve.len();
+        let of_group = |(group, cpus): (&Group, &Vec<usize>)| {
+            let mut times = vec![Duration::ZERO; cpus.len()];
+            // Compute workers go round the CPUs of the IO workers.
+            let is_of_group = |worker: &usize| group.workers.contains(&(worker % io_workers));
+            let workers = (0..lane.workers()).filter(is_of_group);
+            for (worker, cpu) in workers.zip((0..cpus.len()).cycle()) {
+                let time = lane.thread_id(worker).and_then(thread_cpu_time);
+                times[cpu] += time.unwrap_or_default();
+            }
+            times
+        };
+        self.state
+            .groups
+            .iter()
+            .zip(of_groups)
+            .flat_map(of_group)
+            .collect()
     }
 }
 
 fn pins(shared: &Shared) -> Pins {
     match &shared.cpus {
-        cpus if !cpus.are_pinned() => Pins::None,
+        cpus if !cpus.is_pinned(Kind::Io) => Pins::None,
         cpus if cpus.are_auto() => Pins::Auto,
         _ => Pins::Wanted,
     }
 }
 
-/// See [`Sample::cpus`].
-fn cpus(shared: &Shared) -> Option<Vec<usize>> {
-    if !shared.cpus.are_pinned() {
-        return Some(thread_cpus(current_thread_id())?.iter().collect());
+/// The IO workers by the CPUs that they are kept to. All are one group if nobody is pinned.
+fn groups(shared: &Shared) -> Vec<Vec<usize>> {
+    let plan = shared.cpus.plan(Kind::Io);
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for worker in 0..plan.workers() {
+        let mask = plan.mask(worker);
+        let mut known = groups.iter_mut();
+        match known.find(|group| plan.mask(group[0]) == mask) {
+            Some(group) => group.push(worker),
+            None => groups.push(vec![worker]),
+        }
     }
-    let allowed = shared.cpus.allowed();
-    // That of the compute worker beside it, which stays where it is.
-    let cpu = |worker| (shared.cpus).of_worker_within(Kind::Compute, worker, allowed.as_ref());
-    (0..shared.io.workers()).map(cpu).collect()
-}
-
-/// What the workers of a lane have used of each CPU, on which there may be several.
-fn times(lane: &Lane, cpus: &[usize]) -> Vec<Duration> {
-    let mut times = HashMap::<usize, Duration>::new();
-    // Compute workers go round the CPUs of the IO workers.
-    for (worker, &cpu) in (0..lane.workers()).zip(cpus.iter().cycle()) {
-        let time = lane.thread_id(worker).and_then(thread_cpu_time);
-        *times.entry(cpu).or_default() += time.unwrap_or_default();
-    }
-    let time = |cpu| times.get(cpu).copied().unwrap_or_default();
-    cpus.iter().map(time).collect()
+    groups
 }
 
 /// Has the IO workers let go of, or pinned again.
@@ -223,25 +268,78 @@ fn uses_between(from: &Sample, to: &Sample) -> Vec<Use> {
 }
 
 impl State {
-    /// By what each CPU is used for.
-    fn judge(&mut self, uses: &[Use], pins: Pins, polls_are_short: bool) {
-        let all = uses.iter().fold(Use::default(), |all, of_cpu| Use {
-            io: all.io + of_cpu.io,
-            others: all.others + of_cpu.others,
-        });
-        let cpus = uses.len();
-        self.are_shared = are_shared(self.are_shared, all, cpus as f64, polls_are_short);
-        match pins {
-            Pins::None | Pins::Auto if self.are_shared => {
-                let kept = self.reserve.len() - in_reserve(all.others, cpus, self.reserve.len());
-                for (worker, reserve) in self.reserve.iter_mut().enumerate() {
-                    *reserve = worker >= kept;
-                }
-            }
-            Pins::None => self.reserve.fill(false),
-            Pins::Wanted | Pins::Auto => judge_each(&mut self.reserve, uses),
+    fn new(groups: Vec<Vec<usize>>) -> Self {
+        let workers = groups.iter().map(Vec::len).sum();
+        let group = |workers| Group {
+            workers,
+            are_shared: false,
+            is_contended: false,
+        };
+        State {
+            are_shared: false,
+            groups: groups.into_iter().map(group).collect(),
+            reserve: vec![false; workers],
         }
     }
+
+    /// By what each CPU is used for, of which each group has so many.
+    fn judge(&mut self, uses: &[Use], sizes: &[usize], pins: Pins, polls_are_short: bool) {
+        let (all, cpus) = (sum(uses), uses.len());
+        self.are_shared = are_shared(self.are_shared, all, cpus as f64, polls_are_short);
+        if self.are_shared && pins != Pins::Wanted {
+            let kept = self.reserve.len() - in_reserve(all.others, cpus, self.reserve.len());
+            for (worker, reserve) in self.reserve.iter_mut().enumerate() {
+                *reserve = worker >= kept;
+            }
+            return;
+        }
+        self.judge_groups(&split(uses, sizes), polls_are_short);
+    }
+
+    /// Each group for itself, and those as a whole of whose CPUs nothing is left.
+    fn judge_groups(&mut self, uses: &[&[Use]], polls_are_short: bool) {
+        let mean = |uses: &&[Use]| {
+            let (all, cpus) = (sum(uses), uses.len() as f64);
+            Use {
+                io: all.io / cpus,
+                others: all.others / cpus,
+            }
+        };
+        let mut contended: Vec<_> = self.groups.iter().map(|group| group.is_contended).collect();
+        judge_each(&mut contended, &uses.iter().map(mean).collect::<Vec<_>>());
+        for ((group, uses), is_contended) in self.groups.iter_mut().zip(uses).zip(contended) {
+            let (all, cpus, workers) = (sum(uses), uses.len(), group.workers.len());
+            let are_shared = are_shared(group.are_shared, all, cpus as f64, polls_are_short);
+            // On one CPU there is nowhere to make way to.
+            group.are_shared = cpus > 1 && are_shared;
+            group.is_contended = is_contended;
+            let kept = match (is_contended, group.are_shared) {
+                (true, _) => 0,
+                (false, true) => workers - in_reserve(all.others, cpus, workers),
+                (false, false) => workers,
+            };
+            for (index, worker) in group.workers.iter().enumerate() {
+                self.reserve[*worker] = index >= kept;
+            }
+        }
+    }
+}
+
+fn sum(uses: &[Use]) -> Use {
+    uses.iter().fold(Use::default(), |all, of_cpu| Use {
+        io: all.io + of_cpu.io,
+        others: all.others + of_cpu.others,
+    })
+}
+
+/// One after another, so many each.
+fn split<'a>(mut uses: &'a [Use], sizes: &[usize]) -> Vec<&'a [Use]> {
+    let next = |size: &usize| {
+        let (first, rest) = uses.split_at(*size);
+        uses = rest;
+        first
+    };
+    sizes.iter().map(next).collect()
 }
 
 /// Whether others use a large part of all CPUs, by whether they did before.
@@ -259,8 +357,8 @@ fn in_reserve(others: f64, cpus: usize, workers: usize) -> usize {
     workers.saturating_sub(left)
 }
 
-/// Who is in reserve of workers that are pinned. Never all: somebody has to do the work, on the CPU
-/// where others take the least.
+/// Which groups of workers are in reserve as a whole, by what is used of a CPU of theirs; a pinned
+/// worker is a group. Never all: somebody has to do the work, where others take the least.
 fn judge_each(reserve: &mut [bool], uses: &[Use]) {
     for (reserve, Use { io, others }) in reserve.iter_mut().zip(uses) {
         *reserve = if *reserve {
@@ -289,6 +387,7 @@ mod tests {
         let from = Sample {
             at,
             cpus: vec![0, 1],
+            sizes: vec![1, 1],
             busy: seconds([10.0, 20.0]),
             io: seconds([1.0, 2.0]),
             compute: seconds([0.0, 7.0]),
@@ -296,6 +395,7 @@ mod tests {
         let to = Sample {
             at: at + Duration::from_secs(2),
             cpus: vec![0, 1],
+            sizes: vec![1, 1],
             busy: seconds([12.0, 22.0]),
             io: seconds([1.5, 3.0]),
             compute: seconds([0.0, 8.0]),
@@ -384,17 +484,42 @@ mod tests {
     #[test]
     fn pins_that_the_user_wants_are_kept() {
         let uses = [of(0.3, 0.6), of(0.9, 0.1)];
-        let after = |pins| {
-            let mut state = State {
-                are_shared: false,
-                reserve: vec![false; 2],
-            };
-            state.judge(&uses, pins, true);
+        let after = |pins, groups, sizes: &[usize]| {
+            let mut state = State::new(groups);
+            state.judge(&uses, sizes, pins, true);
             assert!(state.are_shared);
             state.reserve
         };
-        assert_eq!(after(Pins::Wanted), [false, false]);
-        assert_eq!(after(Pins::Auto), [false, true]);
-        assert_eq!(after(Pins::None), [false, true]);
+        let each = || vec![vec![0], vec![1]];
+        assert_eq!(after(Pins::Wanted, each(), &[1, 1]), [false, false]);
+        assert_eq!(after(Pins::Auto, each(), &[1, 1]), [false, true]);
+        assert_eq!(after(Pins::None, vec![vec![0, 1]], &[2]), [false, true]);
+    }
+
+    #[test]
+    fn workers_of_a_fence_are_in_reserve_where_others_are() {
+        // Two fences of two CPUs, whose workers take turns.
+        let after = |uses: [Use; 4]| {
+            let mut state = State::new(vec![vec![0, 2], vec![1, 3]]);
+            state.judge(&uses, &[2, 2], Pins::Wanted, true);
+            state.reserve
+        };
+        let (busy, free) = (of(0.9, 0.0), of(0.1, 0.0));
+        let none = [false; 4];
+        assert_eq!(after([busy, busy, busy, busy]), none);
+        // One of the CPUs of the second fence is somebody else's: one worker is left there.
+        assert_eq!(
+            after([free, free, of(0.0, 1.0), of(0.5, 0.0)]),
+            [false, false, false, true]
+        );
+        // Both are.
+        let others = of(0.2, 0.8);
+        assert_eq!(
+            after([free, free, others, others]),
+            [false, true, false, true]
+        );
+        // All are: somebody is left.
+        let reserve = after([others, others, of(0.0, 1.0), of(0.0, 1.0)]);
+        assert_eq!(reserve, [false, true, true, true]);
     }
 }

@@ -21,6 +21,7 @@ use super::poll_watch::have_somebody_poll;
 use super::stuck::{Beside, Decision, LOWER_AFTER, Stuck, Verdict, decide};
 use super::takeover::{CpuUse, Displaced};
 use crate::runtime::shared::Shared;
+use crate::scheduler::kind::Kind;
 use crate::scheduler::progress::Progress;
 use crate::scheduler::seat::{Poll, WorkerThread};
 use crate::tasks::Place;
@@ -323,7 +324,7 @@ impl Sysmon {
         };
         let place = place_of(verdict);
         let (io, poll) = (&shared.io, seen.poll);
-        let may_move = shared.cpus.are_pinned() && !shared.cpus.let_io_go();
+        let may_move = shared.cpus.is_pinned(Kind::Io) && !shared.cpus.let_io_go();
         let taken = io.try_take_seat(caller, worker, &thread, poll, place, may_move);
         let Some((seat, core)) = taken else {
             shared.put_back(spare);
