@@ -1,6 +1,8 @@
 use super::shared::Shared;
 use super::supervisor::takeover::DisplacedReport;
 use crate::scheduler::lane::{Lane, SeatReport};
+use crate::scheduler::latency::LatencyHistogram;
+use crate::scheduler::wake_ups::WakeToRun;
 use std::fmt;
 
 /// What every thread of a runtime was doing at a moment, as [`Handle::dump`](super::Handle::dump)
@@ -9,6 +11,7 @@ use std::fmt;
 pub struct Dump {
     io: LaneDump,
     compute: LaneDump,
+    wake_to_run: [(&'static str, LatencyHistogram); 2],
     blocking: BlockingDump,
     /// `None` if somebody else was at the list.
     displaced: Option<Vec<DisplacedReport>>,
@@ -36,9 +39,14 @@ struct BlockingDump {
 
 impl Dump {
     pub(super) fn of(shared: &Shared) -> Dump {
+        let WakeToRun {
+            alone,
+            beside_compute,
+        } = shared.io.wake_to_run();
         Dump {
             io: LaneDump::of(&shared.io),
             compute: LaneDump::of(&shared.compute),
+            wake_to_run: [("alone", alone), ("beside compute", beside_compute)],
             blocking: BlockingDump {
                 threads: shared.blocking.threads(),
                 idle: shared.blocking.idle_threads(),
@@ -95,6 +103,19 @@ impl LaneDump {
     }
 }
 
+fn fmt_wake_to_run(
+    name: &str,
+    latencies: &LatencyHistogram,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let count = latencies.count();
+    write!(f, "IO workers woken {name}: {count}")?;
+    match [0.5, 0.99].map(|part| latencies.quantile(part)) {
+        [Some(p50), Some(p99)] => writeln!(f, "; ran within {p50:.3?} (p50), {p99:.3?} (p99)"),
+        _ => writeln!(f),
+    }
+}
+
 impl fmt::Display for Dump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.shut_down {
@@ -102,6 +123,9 @@ impl fmt::Display for Dump {
         }
         self.io.fmt("IO", f)?;
         self.compute.fmt("compute", f)?;
+        for (name, latencies) in &self.wake_to_run {
+            fmt_wake_to_run(name, latencies, f)?;
+        }
         let BlockingDump {
             threads,
             idle,

@@ -21,6 +21,7 @@ mod tokio_start;
 mod workers;
 mod workers_alive;
 
+pub use crate::scheduler::latency::LatencyHistogram;
 #[doc(hidden)]
 pub use crate::scheduler::tuning::Tuning;
 pub use builder::Builder;

@@ -39,6 +39,14 @@ pub(crate) struct ToWake {
     pub(crate) driver: bool,
 }
 
+impl ToWake {
+    /// The thread sleeps, and nobody else is about to wake it.
+    pub(crate) fn is_first(&self) -> bool {
+        // Whoever comes after the first does not know where it sleeps.
+        self.futex != self.driver
+    }
+}
+
 pub(crate) struct ParkState(AtomicU32);
 
 impl ParkState {

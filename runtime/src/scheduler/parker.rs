@@ -56,7 +56,16 @@ impl Parker {
 
     /// `driver` is the one that the sleeper may be polling.
     pub(crate) fn unpark(&self, driver: Option<&Handle>) {
+        self.unpark_noting(driver, || {});
+    }
+
+    /// The same. If the thread sleeps, and this is the first to wake it, calls `note` before that.
+    /// True if so.
+    pub(crate) fn unpark_noting(&self, driver: Option<&Handle>, note: impl FnOnce()) -> bool {
         let to_wake = self.state.notify();
+        if to_wake.is_first() {
+            note();
+        }
         if to_wake.futex {
             self.wake();
         }
@@ -65,6 +74,7 @@ impl Parker {
         {
             driver.wake();
         }
+        to_wake.is_first()
     }
 }
 

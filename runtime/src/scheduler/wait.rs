@@ -26,12 +26,12 @@ impl Worker<'_> {
     /// Steps 1 to 5 of the worker that found nothing (see [`idle`](super::idle)).
     pub(super) fn wait(&self) {
         yield_in_model();
-        let now_ns = clock::now_ns();
-        self.end_stretch(now_ns);
-        let Some(deadline_ns) = self.prepare_sleep(now_ns) else {
+        let slept_ns = clock::now_ns();
+        self.end_stretch(slept_ns);
+        let Some(deadline_ns) = self.prepare_sleep(slept_ns) else {
             return;
         };
-        if self.spin(now_ns, deadline_ns) {
+        if self.spin(slept_ns, deadline_ns) {
             self.stretch.begin(clock::now_ns(), self.polls());
             return;
         }
@@ -50,6 +50,9 @@ impl Worker<'_> {
             lane.hooks.worker_awake();
         }
         let now_ns = clock::now_ns();
+        if let Some(wake_ups) = lane.wake_ups.get(self.index()) {
+            wake_ups.record(slept_ns, now_ns);
+        }
         self.stretch.begin(now_ns, self.polls());
         self.looked_ns.set(now_ns);
         if unpolled && self.look_for_events() > 0 {

@@ -7,6 +7,7 @@ use super::lane::Lane;
 use super::seat::WorkerThread;
 use super::tuning::Tuning;
 use super::worker::{Caller, Origin};
+use crate::timers::clock;
 
 impl Lane {
     /// To be called after about so many tasks were put where any worker of the lane can find them.
@@ -66,6 +67,10 @@ impl Lane {
     /// The one place where a worker is woken.
     pub(super) fn unpark(&self, worker: usize) {
         let driver = self.driver.as_ref().map(|driver| driver.handle());
-        self.seat(worker).parker.unpark(driver);
+        self.seat(worker).parker.unpark_noting(driver, || {
+            if let Some(wake_ups) = self.wake_ups.get(worker) {
+                wake_ups.stamp(clock::now_ns(), self.partner_is_awake(worker));
+            }
+        });
     }
 }
