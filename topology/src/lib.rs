@@ -37,6 +37,7 @@
 mod affinity;
 mod cpu_set;
 mod fence;
+mod kick;
 mod placement;
 mod priority;
 mod quota;
@@ -50,6 +51,7 @@ pub use affinity::{
 };
 pub use cpu_set::{CpuSet, ParseCpuSetError};
 pub use fence::{heavy_fence, light_fence, prepare_fences};
+pub use kick::{current_cpu, kick, prepare_kicks};
 pub use placement::{PinError, Pinning, Plan};
 pub use priority::{ComputePriority, current_priority, lower_current_thread, lower_thread};
 pub use quota::{CpuQuota, QuotaGroups};
