@@ -12,6 +12,7 @@ pub struct Dump {
     io: LaneDump,
     compute: LaneDump,
     wake_to_run: [(&'static str, LatencyHistogram); 2],
+    wake_up_kicks: u64,
     blocking: BlockingDump,
     /// `None` if somebody else was at the list.
     displaced: Option<Vec<DisplacedReport>>,
@@ -47,6 +48,7 @@ impl Dump {
             io: LaneDump::of(&shared.io),
             compute: LaneDump::of(&shared.compute),
             wake_to_run: [("alone", alone), ("beside compute", beside_compute)],
+            wake_up_kicks: shared.io.kick.count(),
             blocking: BlockingDump {
                 threads: shared.blocking.threads(),
                 idle: shared.blocking.idle_threads(),
@@ -125,6 +127,13 @@ impl fmt::Display for Dump {
         self.compute.fmt("compute", f)?;
         for (name, latencies) in &self.wake_to_run {
             fmt_wake_to_run(name, latencies, f)?;
+        }
+        if self.wake_up_kicks > 0 {
+            writeln!(
+                f,
+                "CPUs kicked after a wake-up: {} times",
+                self.wake_up_kicks
+            )?;
         }
         let BlockingDump {
             threads,

@@ -60,6 +60,13 @@ impl RuntimeMetrics {
         self.shared.io.wake_to_run().beside_compute
     }
 
+    /// How often a CPU was interrupted so that an IO worker that was woken there ran at once. Only
+    /// on kernels that leave it waiting beside compute (lazy preemption, the default of Linux from
+    /// 7.0 on), and only once that was seen to help.
+    pub fn wake_up_kicks(&self) -> u64 {
+        self.shared.io.kick.count()
+    }
+
     /// How many polls have lost their worker: they took long, and another thread took its place,
     /// for the sake of others. No sign that something is wrong, where long and short polls are
     /// mixed. See [`TakeoverPolicy`](super::TakeoverPolicy).
@@ -116,6 +123,7 @@ impl fmt::Debug for RuntimeMetrics {
                 "wake_to_run_beside_compute",
                 &self.wake_to_run_beside_compute(),
             )
+            .field("wake_up_kicks", &self.wake_up_kicks())
             .field("takeovers", &self.takeovers())
             .field("takeovers_refused", &self.takeovers_refused())
             .field("num_displaced_threads", &self.num_displaced_threads())

@@ -4,6 +4,7 @@ use super::driver_lock::DriverLock;
 use super::governor::{Governor, Used};
 use super::hooks::LaneHooks;
 use super::idle::Idle;
+use super::kick::Kick;
 use super::kind::Kind;
 use super::long_queue::LongQueue;
 use super::measure::Prior;
@@ -45,6 +46,8 @@ pub(crate) struct Lane {
     pub(super) driver: Option<Arc<DriverLock>>,
     /// How often a worker on standby has found events that nobody had looked for.
     pub(super) rescues: AtomicU64,
+    /// Whether the CPUs of IO workers that are woken beside compute are kicked.
+    pub(crate) kick: Kick,
     /// For each worker of the IO lane, how soon it ran when it was woken. Those of the compute lane
     /// wait for their CPU by design.
     pub(super) wake_ups: Box<[CachePadded<WakeUps>]>,
@@ -124,6 +127,7 @@ impl Lane {
             partner: parts.partner,
             driver: parts.driver,
             rescues: AtomicU64::new(0),
+            kick: Kick::default(),
             wake_ups: wake_ups.collect(),
             offloaded: AtomicUsize::new(0),
             all_stuck: Watching::new(),

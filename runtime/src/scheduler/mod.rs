@@ -23,6 +23,7 @@ pub(crate) mod governor;
 pub(crate) mod hooks;
 pub(crate) mod idle;
 mod idle_policy;
+pub(crate) mod kick;
 pub(crate) mod kind;
 pub(crate) mod lane;
 pub(crate) mod latency;

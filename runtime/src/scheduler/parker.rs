@@ -60,8 +60,7 @@ impl Parker {
     }
 
     /// The same. If the thread sleeps, and this is the first to wake it, calls `note` before that.
-    /// True if so.
-    pub(crate) fn unpark_noting(&self, driver: Option<&Handle>, note: impl FnOnce()) -> bool {
+    pub(crate) fn unpark_noting(&self, driver: Option<&Handle>, note: impl FnOnce()) {
         let to_wake = self.state.notify();
         if to_wake.is_first() {
             note();
@@ -74,7 +73,6 @@ impl Parker {
         {
             driver.wake();
         }
-        to_wake.is_first()
     }
 }
 

@@ -42,6 +42,7 @@ impl Worker<'_> {
         if !lane.has_work(self.index()) && !lane.is_shut_down() {
             // What it has sorted just now, and may not begin.
             self.tell_of_long();
+            lane.note_cpu(self.index());
             unpolled = self.sleep(deadline_ns);
         }
         lane.idle.wake_up(self.index());

@@ -67,10 +67,15 @@ impl Lane {
     /// The one place where a worker is woken.
     pub(super) fn unpark(&self, worker: usize) {
         let driver = self.driver.as_ref().map(|driver| driver.handle());
+        let mut beside_compute = false;
         self.seat(worker).parker.unpark_noting(driver, || {
             if let Some(wake_ups) = self.wake_ups.get(worker) {
-                wake_ups.stamp(clock::now_ns(), self.partner_is_awake(worker));
+                beside_compute = self.partner_is_awake(worker);
+                wake_ups.stamp(clock::now_ns(), beside_compute);
             }
         });
+        if beside_compute && self.kick.is_on() {
+            self.kick(worker);
+        }
     }
 }

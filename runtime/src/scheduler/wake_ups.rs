@@ -7,7 +7,7 @@
 //! the worker's last sleep is not counted.
 
 use super::latency::{Latencies, LatencyHistogram};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Set in a stamp if the compute worker of that core was awake. (The time loses that bit.)
 const BESIDE_COMPUTE: u64 = 1;
@@ -17,6 +17,8 @@ pub(super) struct WakeUps {
     /// When the last waker began to wake it, in nanoseconds, and [`BESIDE_COMPUTE`]. Zero if nobody
     /// has.
     stamp: AtomicU64,
+    /// On which CPU it fell asleep, and one more, while somebody may have to know; otherwise zero.
+    cpu: AtomicUsize,
     alone: Latencies,
     beside_compute: Latencies,
 }
@@ -34,6 +36,7 @@ impl WakeUps {
     pub(super) fn new() -> Self {
         WakeUps {
             stamp: AtomicU64::new(0),
+            cpu: AtomicUsize::new(0),
             alone: Latencies::new(),
             beside_compute: Latencies::new(),
         }
@@ -60,6 +63,16 @@ impl WakeUps {
         latencies.record(now_ns.saturating_sub(stamp));
     }
 
+    /// For the worker.
+    pub(super) fn set_cpu(&self, cpu: Option<usize>) {
+        self.cpu
+            .store(cpu.map_or(0, |cpu| cpu + 1), Ordering::Relaxed);
+    }
+
+    pub(super) fn cpu(&self) -> Option<usize> {
+        self.cpu.load(Ordering::Relaxed).checked_sub(1)
+    }
+
     pub(super) fn add_to(&self, sum: &mut WakeToRun) {
         self.alone.add_to(&mut sum.alone);
         self.beside_compute.add_to(&mut sum.beside_compute);
@@ -71,6 +84,14 @@ impl WakeToRun {
         WakeToRun {
             alone: LatencyHistogram::new(),
             beside_compute: LatencyHistogram::new(),
+        }
+    }
+
+    /// What has been counted since it was `before`.
+    pub(crate) fn since(&self, before: &WakeToRun) -> WakeToRun {
+        WakeToRun {
+            alone: self.alone.since(&before.alone),
+            beside_compute: self.beside_compute.since(&before.beside_compute),
         }
     }
 }

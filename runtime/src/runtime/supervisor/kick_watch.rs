@@ -1,0 +1,179 @@
+//! Whether workers that are woken beside compute need a kick on this kernel.
+//!
+//! What tells is how soon they run. If that takes long where a compute thread had the CPU, and not
+//! where none had, a hundred or more of them are kicked, and that is kept if it helps. (Whether a
+//! kernel preempts lazily can be chosen when it boots, and in a file that only root may read.)
+
+use super::look::{Look, log_elsewhere};
+use crate::scheduler::kick::Kick;
+use crate::scheduler::wake_ups::WakeToRun;
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// So many wake-ups tell.
+const ENOUGH: u64 = 100;
+
+/// This one in ten wake-ups must take for a kick to be tried. A kernel that preempts at once takes
+/// some ten microseconds.
+const SLOW: Duration = Duration::from_micros(200);
+
+/// What did not help is tried again after this, and each time after twice as long.
+const RETRY: Duration = Duration::from_secs(60);
+const RETRY_MAX: Duration = Duration::from_secs(3_600);
+
+/// What is counted as long in either state, since a median says little of waiting for a tick.
+const PART: f64 = 0.9;
+
+pub(super) struct KickWatch {
+    phase: Phase,
+    /// What had been counted when the phase began.
+    before: WakeToRun,
+    next: Instant,
+    retry: Duration,
+}
+
+enum Phase {
+    Watching,
+    /// The system is asked. These are the wake-ups before.
+    Asking(WakeToRun),
+    Trying(WakeToRun),
+    /// It helps, or there is none.
+    Over,
+}
+
+impl KickWatch {
+    pub(super) fn new() -> Self {
+        KickWatch {
+            phase: Phase::Watching,
+            before: WakeToRun::new(),
+            next: Instant::now() + INTERVAL,
+            retry: RETRY,
+        }
+    }
+
+    /// Looks, if it is time to.
+    pub(super) fn look(&mut self, look: Look<'_>) {
+        let Look { shared, now, .. } = look;
+        if now < self.next || matches!(self.phase, Phase::Over) || !shared.tuning.kick {
+            return;
+        }
+        self.next = now + INTERVAL;
+        let counted = shared.io.wake_to_run();
+        let since = counted.since(&self.before);
+        let is_enough = since.beside_compute.count() >= ENOUGH;
+        let kick = &shared.io.kick;
+        match &self.phase {
+            Phase::Watching if is_enough && is_slow(&since) => {
+                let io = shared.io.clone();
+                // Refused only when the runtime shuts down.
+                let _ = shared.blocking.execute(move || io.kick.turn_on());
+                self.phase = Phase::Asking(since);
+            }
+            Phase::Watching if is_enough => self.before = counted,
+            Phase::Asking(_) if kick.is_refused() => self.phase = Phase::Over,
+            Phase::Asking(without) if kick.is_on() => {
+                self.phase = Phase::Trying(without.clone());
+                self.before = counted;
+            }
+            Phase::Trying(without) if is_enough => {
+                let (without, with) = (without.clone(), since);
+                self.decide(look, kick, &without, &with);
+                self.before = counted;
+            }
+            Phase::Watching | Phase::Asking(_) | Phase::Trying(_) | Phase::Over => {}
+        }
+    }
+
+    fn decide(&mut self, look: Look<'_>, kick: &Kick, without: &WakeToRun, with: &WakeToRun) {
+        let helps = helps(without, with);
+        let times = [without, with].map(|counted| counted.beside_compute.quantile(PART));
+        log_elsewhere(look.shared, move || {
+            tracing::debug!(
+                helps,
+                without = ?times[0],
+                with = ?times[1],
+                "workers ran late beside compute, so their CPUs were kicked"
+            );
+        });
+        if helps {
+            self.phase = Phase::Over;
+        } else {
+            kick.turn_off();
+            self.phase = Phase::Watching;
+            self.next = look.now + self.retry;
+            self.retry = (self.retry * 2).min(RETRY_MAX);
+        }
+    }
+}
+
+/// Workers run late beside compute, and not elsewhere as far as is known.
+fn is_slow(without: &WakeToRun) -> bool {
+    let beside = without.beside_compute.quantile(PART);
+    let is_like_alone = without.alone.count() >= ENOUGH
+        && beside < without.alone.quantile(PART).map(|alone| alone * 2);
+    beside >= Some(SLOW) && !is_like_alone
+}
+
+/// They run in half of the time with kicks.
+fn helps(without: &WakeToRun, with: &WakeToRun) -> bool {
+    let [without, with] = [without, with].map(|counted| counted.beside_compute.quantile(PART));
+    with.map(|with| with * 2) <= without
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::latency::LatencyHistogram;
+
+    /// Times that lie evenly between zero and so many microseconds.
+    fn up_to(us: u64) -> LatencyHistogram {
+        let times = (1..=ENOUGH).map(|part| Duration::from_nanos(1_000 * us * part / ENOUGH));
+        times.collect()
+    }
+
+    fn counted(alone_us: u64, beside_us: u64) -> WakeToRun {
+        WakeToRun {
+            alone: if alone_us == 0 {
+                LatencyHistogram::new()
+            } else {
+                up_to(alone_us)
+            },
+            beside_compute: up_to(beside_us),
+        }
+    }
+
+    #[test]
+    fn what_is_late_beside_compute_alone_is_worth_a_try() {
+        let table = [
+            // 250 ticks a second, 1,000 of them.
+            ((20, 4_000), true),
+            ((20, 1_000), true),
+            ((20, 60), false),
+            // The machine is slow for everybody.
+            ((2_000, 2_500), false),
+            ((2_000, 8_000), true),
+            // Nobody sleeps without compute beside it.
+            ((0, 4_000), true),
+            ((0, 60), false),
+        ];
+        for ((alone, beside), expected) in table {
+            assert_eq!(
+                is_slow(&counted(alone, beside)),
+                expected,
+                "{alone} {beside}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_kick_is_kept_that_halves_the_time() {
+        for (without, with, expected) in
+            [(4_000, 30, true), (4_000, 3_000, false), (900, 400, true)]
+        {
+            let helps = helps(&counted(20, without), &counted(20, with));
+            assert_eq!(helps, expected, "{without} {with}");
+        }
+    }
+}
