@@ -1,7 +1,7 @@
 //! Whether workers that are woken beside compute need a kick on this kernel.
 //!
 //! What tells is how soon they run. If that takes long where a compute thread had the CPU, and not
-//! where none had, a hundred or more of them are kicked, and that is kept if it helps. (Whether a
+//! where none had, some hundred of them are kicked, and that is kept if it helps. (Whether a
 //! kernel preempts lazily can be chosen when it boots, and in a file that only root may read.)
 
 use super::look::{Look, log_elsewhere};
@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// So many wake-ups tell.
-const ENOUGH: u64 = 100;
+const ENOUGH: u64 = 200;
 
 /// This one in ten wake-ups must take for a kick to be tried. A kernel that preempts at once takes
 /// some ten microseconds.
 const SLOW: Duration = Duration::from_micros(200);
 
 /// What did not help is tried again after this, and each time after twice as long.
-const RETRY: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_secs(10);
 const RETRY_MAX: Duration = Duration::from_secs(3_600);
 
 /// What is counted as long in either state, since a median says little of waiting for a tick.
