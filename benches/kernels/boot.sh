@@ -31,7 +31,8 @@ kernel=$1
 shift
 commands=("$*")
 if [ $# -eq 0 ]; then
-    commands=(wake_ups "evenkeel-bench --only light/evenkeel,busy/evenkeel --secs 10")
+    mixed="light/evenkeel,light/evenkeel-alone,busy/evenkeel,busy/evenkeel-alone"
+    commands=(wake_ups "EVENKEEL_SLOWNESS=8 evenkeel-bench --only $mixed --secs 10")
 fi
 
 work=$(mktemp -d)
