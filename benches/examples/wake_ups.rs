@@ -4,11 +4,14 @@
 //! `kernels/boot.sh` runs it on other kernels than this machine's. It needs two CPUs.
 
 use std::hint::black_box;
+use std::net::UdpSocket as StdUdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use evenkeel::net::UdpSocket;
 use evenkeel::runtime::{Builder, Pinning, Runtime, Tuning};
+use evenkeel::task::JoinHandle;
 use evenkeel_topology::{ComputePriority, allowed_cpus, kick, lower_current_thread};
 use evenkeel_topology::{pin_current_thread, prepare_kicks};
 use tokio::sync::mpsc;
@@ -22,7 +25,7 @@ const PAUSE: Duration = Duration::from_micros(2_130);
 const JOBS: usize = 8;
 const JOB: Duration = Duration::from_millis(20);
 
-/// For so long nothing is measured: what a runtime learns of the kernel, it learns then.
+/// So many come before, where a runtime may kick: what it learns of the kernel, it learns then.
 const WARM_UP: usize = 2_000;
 
 fn main() {
@@ -51,13 +54,13 @@ fn main() {
     } else {
         println!("the same, kicked: refused by the system");
     }
-    print("a task, alone", &of_task(far, 0, true).0);
-    print(
-        "a task beside CPU jobs, never kicked",
-        &of_task(far, JOBS, false).0,
-    );
-    let (times, kicks) = of_task(far, JOBS, true);
-    print("a task beside CPU jobs", &times);
+    let never = |woken, jobs| of_task(far, woken, jobs, false).0;
+    print("a task, by a thread, alone", &never(by_thread, 0));
+    print("beside CPU jobs, never kicked", &never(by_thread, JOBS));
+    let (times, kicks) = of_task(far, by_thread, JOBS, true);
+    print("beside CPU jobs", &times);
+    print("a task, by a socket, alone", &never(by_kernel, 0));
+    print("beside CPU jobs", &never(by_kernel, JOBS));
     println!("kicks: {kicks}");
 }
 
@@ -86,13 +89,7 @@ fn of_thread(near: usize, far: usize, beside: Beside, is_kicked: bool) -> Vec<Du
             Beside::Idle => &[near, far],
         };
         for &cpu in loops {
-            scope.spawn(move || {
-                pin(cpu);
-                lower_current_thread(ComputePriority::Idle);
-                while !end.load(Ordering::Relaxed) {
-                    black_box(());
-                }
-            });
+            scope.spawn(move || idle_loop(cpu, end));
         }
         let sleeper = scope.spawn(move || {
             pin(near);
@@ -126,37 +123,88 @@ fn of_thread(near: usize, far: usize, beside: Beside, is_kicked: bool) -> Vec<Du
     })
 }
 
-/// A task, whose worker is pinned to some other CPU, is woken from `far`. Also returns how often
-/// the runtime has kicked.
-fn of_task(far: usize, jobs: usize, may_kick: bool) -> (Vec<Duration>, u64) {
+fn idle_loop(cpu: usize, end: &AtomicBool) {
+    pin(cpu);
+    lower_current_thread(ComputePriority::Idle);
+    while !end.load(Ordering::Relaxed) {
+        black_box(());
+    }
+}
+
+/// A task that takes so many wake-ups and says how long each took, and what wakes it.
+type Woken = (JoinHandle<Vec<Duration>>, Box<dyn FnMut() + Send>);
+
+/// By a thread, with a channel.
+fn by_thread(runtime: &Runtime, wake_ups: usize) -> Woken {
+    let (send, mut receive) = mpsc::channel::<Instant>(1);
+    let task = runtime.spawn(async move {
+        let mut times = Vec::with_capacity(wake_ups);
+        while times.len() < wake_ups {
+            let sent = receive.recv().await.expect("the sender");
+            times.push(sent.elapsed());
+        }
+        times
+    });
+    let wake = move || send.blocking_send(Instant::now()).expect("the task");
+    (task, Box::new(wake))
+}
+
+/// By the kernel, with a datagram.
+fn by_kernel(runtime: &Runtime, wake_ups: usize) -> Woken {
+    let _entered = runtime.enter();
+    let socket = StdUdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let address = socket.local_addr().expect("an address");
+    socket.set_nonblocking(true).expect("a socket of ours");
+    let socket = UdpSocket::from_std(socket).expect("a place in the driver");
+    let start = Instant::now();
+    let task = runtime.spawn(async move {
+        let mut times = Vec::with_capacity(wake_ups);
+        while times.len() < wake_ups {
+            let mut sent_ns = [0; 8];
+            socket.recv(&mut sent_ns).await.expect("a datagram");
+            times.push(start.elapsed() - Duration::from_nanos(u64::from_le_bytes(sent_ns)));
+        }
+        times
+    });
+    let sender = StdUdpSocket::bind("127.0.0.1:0").expect("another socket");
+    let wake = move || {
+        let sent_ns = (start.elapsed().as_nanos() as u64).to_le_bytes();
+        sender.send_to(&sent_ns, address).expect("loopback");
+    };
+    (task, Box::new(wake))
+}
+
+/// A task, whose one worker is pinned to the first CPU, is woken from `far`. While there are jobs,
+/// both of them compute. Also returns how often the runtime has kicked.
+fn of_task(
+    far: usize,
+    woken: fn(&Runtime, usize) -> Woken,
+    jobs: usize,
+    may_kick: bool,
+) -> (Vec<Duration>, u64) {
     let runtime = runtime(may_kick);
     for _ in 0..jobs {
         runtime.spawn(async { while evenkeel::spawn_compute(job).await.is_ok() {} });
     }
-    let (send, mut receive) = mpsc::channel::<Instant>(1);
-    let task = runtime.spawn(async move {
-        let mut times = Vec::with_capacity(WAKE_UPS);
-        let mut warm_up = WARM_UP;
-        while let Some(sent) = receive.recv().await {
-            let time = sent.elapsed();
-            match warm_up.checked_sub(1) {
-                Some(left) => warm_up = left,
-                None => times.push(time),
-            }
-        }
-        times
-    });
+    let warm_up = if may_kick { WARM_UP } else { 0 };
+    let wake_ups = warm_up + WAKE_UPS;
+    let (task, mut wake) = woken(&runtime, wake_ups);
+    let end = AtomicBool::new(false);
     thread::scope(|scope| {
+        if jobs > 0 {
+            scope.spawn(|| idle_loop(far, &end));
+        }
         scope.spawn(|| {
             pin(far);
-            for _ in 0..WARM_UP + WAKE_UPS {
+            for _ in 0..wake_ups {
                 thread::sleep(PAUSE);
-                send.blocking_send(Instant::now()).expect("the task");
+                wake();
             }
-            drop(send);
+            end.store(true, Ordering::Relaxed);
         });
     });
-    let times = runtime.block_on(task).expect("the task");
+    let mut times = runtime.block_on(task).expect("the task");
+    times.drain(..warm_up);
     (times, runtime.metrics().wake_up_kicks())
 }
 
@@ -166,6 +214,7 @@ fn runtime(may_kick: bool) -> Runtime {
         tuning.switch_off("kick");
     }
     let mut builder = Builder::new();
+    builder.worker_threads(1).compute_threads(1);
     builder.pinning(Pinning::PerCore).tuning(tuning);
     builder.build().expect("a runtime")
 }

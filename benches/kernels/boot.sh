@@ -2,7 +2,7 @@
 # Boots a kernel in qemu and measures there. Needs qemu-system-x86_64, a static busybox, cpio, and
 # what `cargo build --release -p evenkeel-bench --bins --examples` has built.
 #
-#   boot.sh [-p full|lazy|none|voluntary] [-b FOLDER] KERNEL [COMMAND...]
+#   boot.sh [-p full|lazy|none|voluntary] [-b FOLDER] [-x PROGRAM]... KERNEL [COMMAND...]
 #
 # KERNEL is a bzImage, or a Debian package with one (linux-image-*.deb; from 7.0 on
 # linux-binary-*.deb). COMMAND runs inside, with `wake_ups` and `evenkeel-bench` in its path;
@@ -10,18 +10,21 @@
 #
 #   -p MODE     how the kernel preempts, as far as it leaves that open; by default as it pleases
 #   -b FOLDER   where the programs are [target/release]
+#   -x PROGRAM  one more, such as a test; in the path by its name without what cargo adds
 #
 # Without a faster accelerator (QEMU_ACCEL) all is emulated, and slow: compare what was measured in
-# the same way.
+# the same way. qemu 7.2 now and then lets one CPU see code that another is in the midst of patching
+# (`Oops: int3`): the fault is the emulator's, and the next run will do.
 set -euo pipefail
 
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 2; }
 
-preempt= bin=target/release
-while getopts p:b: option; do
+preempt= bin=target/release programs=()
+while getopts p:b:x: option; do
     case $option in
         p) preempt=$OPTARG ;;
         b) bin=$OPTARG ;;
+        x) programs+=("$OPTARG") ;;
         *) usage ;;
     esac
 done
@@ -48,12 +51,15 @@ fi
 # The programs, and the libraries that they are linked with, where they look for them.
 root=$work/root
 mkdir -p "$root"/{bin,proc,sys,dev,tmp,root}
-cp "$(command -v busybox)" "$root/bin/busybox"
-cp "$bin/evenkeel-bench" "$bin/examples/wake_ups" "$root/bin/"
-ldd "$root/bin/evenkeel-bench" "$root/bin/wake_ups" | grep -o '/[^ ]*\.so[^ ]*' | sort -u |
+for program in "$bin/evenkeel-bench" "$bin/examples/wake_ups" "${programs[@]}"; do
+    name=$(basename "$program" | sed 's/-[0-9a-f]\{16\}$//')
+    cp "$program" "$root/bin/$name"
+done
+ldd "$root"/bin/* | grep -o '/[^ ]*\.so[^ ]*' | sort -u |
     while read -r library; do
         install -D "$library" "$root$library"
     done
+cp "$(command -v busybox)" "$root/bin/busybox"
 
 {
     cat <<'INIT'
@@ -69,7 +75,8 @@ ip link set lo up
 echo "== $(uname -r), preempt: $(cat /sys/kernel/debug/sched/preempt 2>/dev/null || uname -v)"
 INIT
     for command in "${commands[@]}"; do
-        printf 'echo "-- %s"\n%s\n' "$command" "$command"
+        # The console counts as a terminal, and is a slow one.
+        printf 'cat <<"END"\n-- %s\nEND\n{ %s\n} 2>&1 | cat\n' "$command" "$command"
     done
     printf 'poweroff -f\n'
 } >"$root/init"
@@ -80,4 +87,8 @@ accel=${QEMU_ACCEL:-tcg,thread=multi}
 qemu-system-x86_64 -accel "$accel" -cpu max -smp 2 -m 2048 -nographic -no-reboot \
     -kernel "$kernel" -initrd "$work/initramfs" \
     -append "console=ttyS0 quiet panic=-1 ${preempt:+preempt=$preempt}" |
-    tr -d '\r' | sed -n '/== /,$p' | sed 's/^.*== /== /'
+    tr -d '\r' | sed -n '/== \|panic/,$p' | sed 's/^.*== /== /' | tee "$work/output"
+if ! grep -q 'reboot: Power down' "$work/output"; then
+    echo "boot.sh: the kernel came to no good end" >&2
+    exit 1
+fi

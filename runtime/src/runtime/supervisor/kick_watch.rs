@@ -125,7 +125,13 @@ fn helps(without: &WakeToRun, with: &WakeToRun) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::{Builder, Pinning};
     use crate::scheduler::latency::LatencyHistogram;
+    use evenkeel_topology::{allowed_cpus, pin_current_thread};
+    use std::hint;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
 
     /// Times that lie evenly between zero and so many microseconds.
     fn up_to(us: u64) -> LatencyHistogram {
@@ -175,5 +181,42 @@ mod tests {
             let helps = helps(&counted(20, without), &counted(20, with));
             assert_eq!(helps, expected, "{without} {with}");
         }
+    }
+
+    #[test]
+    fn a_worker_that_is_woken_beside_compute_is_kicked_from_another_cpu() {
+        let mut builder = Builder::new();
+        builder.worker_threads(1).compute_threads(1);
+        let runtime = builder.pinning(Pinning::PerCore).build().unwrap();
+        let Some(cpu) = runtime.handle().pinned_cpus()[0] else {
+            return println!("skipped: no CPU of its own");
+        };
+        let Some(other) = allowed_cpus().iter().find(|&other| other != cpu) else {
+            return println!("skipped: one CPU");
+        };
+        let kick = &runtime.handle().shared.io.kick;
+        kick.turn_on();
+        if kick.is_refused() {
+            return println!("skipped: the system refuses it");
+        }
+        let (start, limit) = (Instant::now(), Duration::from_secs(60));
+        let end = Arc::new(AtomicBool::new(false));
+        let until = end.clone();
+        let job = runtime.spawn_compute(move || {
+            while !until.load(Ordering::Relaxed) && start.elapsed() < limit {
+                hint::spin_loop();
+            }
+        });
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                assert!(pin_current_thread(other));
+                while kick.count() == 0 {
+                    assert!(start.elapsed() < limit, "nobody kicks");
+                    runtime.block_on(runtime.spawn(async {})).unwrap();
+                }
+                end.store(true, Ordering::Relaxed);
+            });
+        });
+        runtime.block_on(job).unwrap();
     }
 }
