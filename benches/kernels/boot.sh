@@ -55,7 +55,8 @@ for program in "$bin/evenkeel-bench" "$bin/examples/wake_ups" "${programs[@]}"; 
     name=$(basename "$program" | sed 's/-[0-9a-f]\{16\}$//')
     cp "$program" "$root/bin/$name"
 done
-ldd "$root"/bin/* | grep -o '/[^ ]*\.so[^ ]*' | sort -u |
+# One that is linked statically has none, which is an error to ldd.
+{ ldd "$root"/bin/* 2>/dev/null || true; } | grep -o '/[^ ]*\.so[^ ]*' | sort -u |
     while read -r library; do
         install -D "$library" "$root$library"
     done

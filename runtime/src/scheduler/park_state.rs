@@ -69,6 +69,11 @@ impl ParkState {
         self.0.load(Ordering::Acquire) == PARKED
     }
 
+    /// True if there has been a wake-up since [`begin`](ParkState::begin).
+    pub(crate) fn is_notified(&self) -> bool {
+        self.0.load(Ordering::Acquire) == NOTIFIED
+    }
+
     /// True if there was a wake-up.
     pub(crate) fn end(&self) -> bool {
         self.0.swap(EMPTY, Ordering::AcqRel) == NOTIFIED

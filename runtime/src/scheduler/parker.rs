@@ -54,6 +54,11 @@ impl Parker {
         polled
     }
 
+    /// For the thread that is parked in the driver: somebody has woken it since.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.state.is_notified()
+    }
+
     /// `driver` is the one that the sleeper may be polling.
     pub(crate) fn unpark(&self, driver: Option<&Handle>) {
         self.unpark_noting(driver, || {});

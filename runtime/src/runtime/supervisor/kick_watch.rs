@@ -122,13 +122,17 @@ fn helps(without: &WakeToRun, with: &WakeToRun) -> bool {
     with.map(|with| with * 2) <= without
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(evenkeel_loom)))]
 mod tests {
     use super::*;
-    use crate::runtime::{Builder, Pinning};
+    use crate::net::UnixStream;
+    use crate::runtime::{Builder, Pinning, Runtime};
     use crate::scheduler::latency::LatencyHistogram;
+    use crate::time::sleep;
     use evenkeel_topology::{allowed_cpus, pin_current_thread};
     use std::hint;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream as StdUnixStream;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
@@ -184,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_is_woken_beside_compute_is_kicked_from_another_cpu() {
+    fn beside_compute_a_worker_is_kicked_from_another_cpu_and_sees_to_events_between_naps() {
         let mut builder = Builder::new();
         builder.worker_threads(1).compute_threads(1);
         let runtime = builder.pinning(Pinning::PerCore).build().unwrap();
@@ -214,9 +218,24 @@ mod tests {
                     assert!(start.elapsed() < limit, "nobody kicks");
                     runtime.block_on(runtime.spawn(async {})).unwrap();
                 }
+                for _ in 0..20 {
+                    one_event_and_one_timer(&runtime);
+                }
                 end.store(true, Ordering::Relaxed);
             });
         });
         runtime.block_on(job).unwrap();
+    }
+
+    fn one_event_and_one_timer(runtime: &Runtime) {
+        let (mut writer, reader) = StdUnixStream::pair().unwrap();
+        reader.set_nonblocking(true).unwrap();
+        let task = runtime.spawn(async move {
+            let reader = UnixStream::from_std(reader).unwrap();
+            sleep(Duration::from_millis(1)).await;
+            reader.readable().await.unwrap();
+        });
+        writer.write_all(&[1]).unwrap();
+        runtime.block_on(task).unwrap();
     }
 }
