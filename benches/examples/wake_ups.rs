@@ -26,7 +26,7 @@ const JOBS: usize = 8;
 const JOB: Duration = Duration::from_millis(20);
 
 /// So many come before, where a runtime may kick: what it learns of the kernel, it learns then.
-const WARM_UP: usize = 2_000;
+const WARM_UP: usize = 5_000;
 
 fn main() {
     let cpus: Vec<_> = allowed_cpus().iter().collect();
@@ -199,14 +199,9 @@ fn of_task(
         }
         scope.spawn(|| {
             pin(far);
-            for turn in 0..wake_ups {
+            for _ in 0..wake_ups {
                 thread::sleep(PAUSE);
                 wake();
-                if turn < warm_up {
-                    // What a runtime learns, it learns of wake-ups by threads.
-                    thread::sleep(PAUSE);
-                    runtime.spawn(async {});
-                }
             }
             end.store(true, Ordering::Relaxed);
         });

@@ -8,6 +8,7 @@ use super::seat::WorkerThread;
 use super::tuning::Tuning;
 use super::worker::{Caller, Origin};
 use crate::timers::clock;
+use std::sync::atomic::Ordering;
 
 impl Lane {
     /// To be called after about so many tasks were put where any worker of the lane can find them.
@@ -62,6 +63,18 @@ impl Lane {
         if self.long.leave(&thread.counted) {
             self.notify_long(caller.origin());
         }
+    }
+
+    /// Wakes a worker, if there is one that sleeps beside a compute worker that does not, and beside
+    /// nobody else. Claimed by nobody, it looks, and sleeps again.
+    pub(crate) fn wake_beside_compute(&self) -> bool {
+        let is_beside_compute = |worker| {
+            let in_reserve = self.seat(worker).reserve.load(Ordering::Relaxed);
+            self.is_asleep(worker) && self.partner_is_awake(worker) && !in_reserve
+        };
+        let worker = (0..self.workers()).find(|&worker| is_beside_compute(worker));
+        worker.into_iter().for_each(|worker| self.unpark(worker));
+        worker.is_some()
     }
 
     /// The one place where a worker is woken.

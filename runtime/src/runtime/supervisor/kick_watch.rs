@@ -1,6 +1,7 @@
 //! Whether workers that are woken beside compute need a kick on this kernel.
 //!
-//! What tells is how soon they run. If that takes long where a compute thread had the CPU, and not
+//! What tells is how soon they run, those included that are woken for that, some hundred times in
+//! all: where workers wait for sockets, nobody else may. If that takes long where a compute thread had the CPU, and not
 //! where none had, some hundred of them are kicked, and that is kept if it helps. (Whether a
 //! kernel preempts lazily can be chosen when it boots, and in a file that only root may read.)
 
@@ -14,6 +15,12 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// So many wake-ups tell.
 const ENOUGH: u64 = 200;
+
+/// Between two wake-ups that are made to find out.
+const PROBE_INTERVAL: Duration = Duration::from_millis(10);
+
+/// So many are made at most: for wake-ups without kicks, and with them.
+const PROBES: u64 = 2 * ENOUGH;
 
 /// This one in ten wake-ups must take for a kick to be tried. A kernel that preempts at once takes
 /// some ten microseconds.
@@ -32,6 +39,8 @@ pub(super) struct KickWatch {
     before: WakeToRun,
     next: Instant,
     retry: Duration,
+    probes_left: u64,
+    next_probe: Instant,
 }
 
 enum Phase {
@@ -50,13 +59,19 @@ impl KickWatch {
             before: WakeToRun::new(),
             next: Instant::now() + INTERVAL,
             retry: RETRY,
+            probes_left: PROBES,
+            next_probe: Instant::now() + INTERVAL,
         }
     }
 
     /// Looks, if it is time to.
     pub(super) fn look(&mut self, look: Look<'_>) {
         let Look { shared, now, .. } = look;
-        if now < self.next || matches!(self.phase, Phase::Over) || !shared.tuning.kick {
+        if matches!(self.phase, Phase::Over) || !shared.tuning.kick {
+            return;
+        }
+        self.probe(look);
+        if now < self.next {
             return;
         }
         self.next = now + INTERVAL;
@@ -83,6 +98,14 @@ impl KickWatch {
                 self.before = counted;
             }
             Phase::Watching | Phase::Asking(_) | Phase::Trying(_) | Phase::Over => {}
+        }
+    }
+
+    /// Wakes a worker beside compute, if it is time to.
+    fn probe(&mut self, look: Look<'_>) {
+        if self.probes_left > 0 && look.now >= self.next_probe {
+            self.next_probe = look.now + PROBE_INTERVAL;
+            self.probes_left -= u64::from(look.shared.io.wake_beside_compute());
         }
     }
 
