@@ -1,5 +1,5 @@
-//! How long a wake-up from another CPU takes, in microseconds: of a plain thread, with and without a
-//! `SCHED_IDLE` loop on each CPU, and of a task of Evenkeel's beside CPU jobs.
+//! How long a wake-up from another CPU takes, in microseconds: of a plain thread, with and without
+//! `SCHED_IDLE` loops on both CPUs, and of a task of Evenkeel's beside CPU jobs.
 //!
 //! `kernels/boot.sh` runs it on other kernels than this machine's. It needs two CPUs.
 

@@ -231,9 +231,9 @@ impl Worker<'_> {
         }
     }
 
-    /// Polls the driver until there are events, somebody wakes this worker, or `timeout` is over. In
-    /// naps where the kernel would leave it waiting when it has an event ([`kick`](super::kick)):
-    /// the end of each interrupts its CPU.
+    /// Polls the driver until there are events, somebody wakes this worker, or `timeout` is over.
+    /// In naps where the kernel would leave it waiting when it has an event
+    /// ([`kick`](super::kick)): the end of each interrupts its CPU.
     fn poll_in_naps(&self, driver: &mut DriverGuard<'_>, timeout: Option<Duration>) {
         let mut left = timeout;
         if self.has_to_nap() {

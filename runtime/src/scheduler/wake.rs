@@ -65,8 +65,8 @@ impl Lane {
         }
     }
 
-    /// Wakes a worker, if there is one that sleeps beside a compute worker that does not, and beside
-    /// nobody else. Claimed by nobody, it looks, and sleeps again.
+    /// Wakes a worker, if there is one that sleeps beside a compute worker that does not, and
+    /// beside nobody else. Claimed by nobody, it looks, and sleeps again.
     pub(crate) fn wake_beside_compute(&self) -> bool {
         let is_beside_compute = |worker| {
             let in_reserve = self.seat(worker).reserve.load(Ordering::Relaxed);
