@@ -8,8 +8,8 @@
 //!
 //! The kernel itself wakes a worker for an event, and nobody can kick then. So where kicks help,
 //! the worker at the driver sleeps in naps while a compute thread has its core: the timer that ends
-//! a nap is an interrupt on that CPU. (A timer that fires periodically without waking anybody cannot
-//! be had: a timerfd that is not read fires once.)
+//! a nap is an interrupt on that CPU. (A timer that fires periodically without waking anybody
+//! cannot be had: a timerfd that is not read fires once.)
 //!
 //! Only those kick who are not kept from their CPU: in the kernel, kicks wait for each other. A
 //! compute thread wakes the IO worker of its own CPU first, which needs no kick, since the kernel
