@@ -67,6 +67,7 @@ Options:
 
 Environment:
   EVENKEEL_TAKEOVER=off  measure Evenkeel without the replacing of workers that are stuck
+  EVENKEEL_SLOWNESS=N    send `mixed` one in N of its requests, on a machine that is emulated
 ";
 
 /// How long a case may be measured.

@@ -37,6 +37,7 @@
 mod affinity;
 mod cpu_set;
 mod fence;
+mod kick;
 mod pinning;
 mod placement;
 mod priority;
@@ -51,6 +52,7 @@ pub use affinity::{
 };
 pub use cpu_set::{CpuSet, ParseCpuSetError};
 pub use fence::{heavy_fence, light_fence, prepare_fences};
+pub use kick::{current_cpu, kick, may_preempt_lazily, prepare_kicks};
 pub use pinning::{Fence, ParsePinningError, PinError, Pinning};
 pub use placement::{Placement, Plan, Reason};
 pub use priority::{

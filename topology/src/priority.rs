@@ -12,6 +12,16 @@ use crate::sys;
 /// weights, whatever their threads are: a program in another group gets half of a core beside a
 /// compute thread of this process, not all of it. Where that matters, give the groups weights
 /// (`cpu.weight`, `systemctl set-property`).
+///
+/// # The end of a process
+///
+/// A thread has to run once more before it ends. While other programs leave no CPU idle, one at
+/// [`Idle`](ComputePriority::Idle) waits for that for about a second, as long as its share of a CPU
+/// takes to come round: so long a process is still there that was killed or has called `exit`, and
+/// so long a runtime takes to shut down. `setuid` and its like, which the C library has each thread
+/// do, take as long if compute threads compute meanwhile. With [`Low`](ComputePriority::Low) it is
+/// about a tenth of a second. Nothing that a process may do without privileges makes it shorter:
+/// choose `Low` where processes have to end at once on machines that others use up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ComputePriority {
     /// `SCHED_IDLE`: runs when no normal thread of the group wants the CPU, and gives way to one as

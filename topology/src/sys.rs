@@ -8,13 +8,15 @@ pub(crate) const CALLING_THREAD: u32 = 0;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use linux::{
-    affinity, clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, process_cpu_time,
-    register_membarrier, set_affinity, set_idle, thread_cpu_time, thread_id,
+    affinity, clock_ticks_per_second, current_cpu, is_idle, kick, lower_nice, membarrier, nice,
+    process_cpu_time, register_kicks, register_membarrier, set_affinity, set_idle, thread_cpu_time,
+    thread_id,
 };
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use other::{
-    affinity, clock_ticks_per_second, is_idle, lower_nice, membarrier, nice, process_cpu_time,
-    register_membarrier, set_affinity, set_idle, thread_cpu_time, thread_id,
+    affinity, clock_ticks_per_second, current_cpu, is_idle, kick, lower_nice, membarrier, nice,
+    process_cpu_time, register_kicks, register_membarrier, set_affinity, set_idle, thread_cpu_time,
+    thread_id,
 };
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -28,6 +30,8 @@ mod linux {
     use crate::cpu_set::CPU_MAX;
 
     const WORD_BITS: usize = c_ulong::BITS as usize;
+    /// As in `linux/membarrier.h`; libc has no name for it.
+    const MEMBARRIER_CMD_FLAG_CPU: c_int = 1;
 
     /// Whether the thread is now SCHED_IDLE.
     pub(crate) fn set_idle(thread: u32) -> bool {
@@ -165,18 +169,50 @@ mod linux {
 
     /// Whether [`membarrier`] may be used from now on.
     pub(crate) fn register_membarrier() -> bool {
-        call_membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+        call_membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, None)
     }
 
     /// Every running thread of the process makes a full fence; says whether they have.
     pub(crate) fn membarrier() -> bool {
-        call_membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+        call_membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED, None)
     }
 
-    fn call_membarrier(command: c_int) -> bool {
-        // SAFETY: no pointers; neither command changes anything but the order of memory accesses.
-        let result = unsafe { libc::syscall(libc::SYS_membarrier, c_long::from(command), 0, 0) };
+    /// Whether [`kick`] may be used from now on.
+    pub(crate) fn register_kicks() -> bool {
+        call_membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, None)
+    }
+
+    /// Interrupts the CPU if a thread of this process runs there; says whether that is possible.
+    pub(crate) fn kick(cpu: usize) -> bool {
+        let Ok(cpu) = c_int::try_from(cpu) else {
+            return false;
+        };
+        call_membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, Some(cpu))
+    }
+
+    fn call_membarrier(command: c_int, cpu: Option<c_int>) -> bool {
+        let flags = match cpu {
+            None => 0,
+            Some(_) => MEMBARRIER_CMD_FLAG_CPU,
+        };
+        // SAFETY: no pointers; no command changes anything but the order of memory accesses, and
+        // sequences that may be restarted at any time.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_membarrier,
+                c_long::from(command),
+                c_long::from(flags),
+                c_long::from(cpu.unwrap_or_default()),
+            )
+        };
         result == 0
+    }
+
+    /// The CPU that the calling thread runs on.
+    pub(crate) fn current_cpu() -> Option<usize> {
+        // SAFETY: no pointers; the call only reads where the thread runs.
+        let cpu = unsafe { libc::sched_getcpu() };
+        usize::try_from(cpu).ok()
     }
 }
 
@@ -232,5 +268,17 @@ mod other {
 
     pub(crate) fn membarrier() -> bool {
         false
+    }
+
+    pub(crate) fn register_kicks() -> bool {
+        false
+    }
+
+    pub(crate) fn kick(_cpu: usize) -> bool {
+        false
+    }
+
+    pub(crate) fn current_cpu() -> Option<usize> {
+        None
     }
 }

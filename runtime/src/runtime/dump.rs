@@ -1,6 +1,8 @@
 use super::shared::Shared;
 use super::supervisor::takeover::DisplacedReport;
 use crate::scheduler::lane::{Lane, SeatReport};
+use crate::scheduler::latency::LatencyHistogram;
+use crate::scheduler::wake_ups::WakeToRun;
 use evenkeel_topology::CpuSet;
 use std::fmt;
 
@@ -12,6 +14,8 @@ pub struct Dump {
     pinning: String,
     io: LaneDump,
     compute: LaneDump,
+    wake_to_run: [(&'static str, LatencyHistogram); 2],
+    wake_up_kicks: u64,
     blocking: BlockingDump,
     /// `None` if somebody else was at the list.
     displaced: Option<Vec<DisplacedReport>>,
@@ -41,10 +45,16 @@ struct BlockingDump {
 
 impl Dump {
     pub(super) fn of(shared: &Shared) -> Dump {
+        let WakeToRun {
+            alone,
+            beside_compute,
+        } = shared.io.wake_to_run();
         Dump {
             pinning: shared.cpus.to_string(),
             io: LaneDump::of(shared, &shared.io),
             compute: LaneDump::of(shared, &shared.compute),
+            wake_to_run: [("alone", alone), ("beside compute", beside_compute)],
+            wake_up_kicks: shared.io.kick.count(),
             blocking: BlockingDump {
                 threads: shared.blocking.threads(),
                 idle: shared.blocking.idle_threads(),
@@ -111,6 +121,19 @@ impl LaneDump {
     }
 }
 
+fn fmt_wake_to_run(
+    name: &str,
+    latencies: &LatencyHistogram,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let count = latencies.count();
+    write!(f, "IO workers woken {name}: {count}")?;
+    match [0.5, 0.99].map(|part| latencies.quantile(part)) {
+        [Some(p50), Some(p99)] => writeln!(f, "; ran within {p50:.3?} (p50), {p99:.3?} (p99)"),
+        _ => writeln!(f),
+    }
+}
+
 impl fmt::Display for Dump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.shut_down {
@@ -119,6 +142,16 @@ impl fmt::Display for Dump {
         writeln!(f, "{}", self.pinning)?;
         self.io.fmt("IO", f)?;
         self.compute.fmt("compute", f)?;
+        for (name, latencies) in &self.wake_to_run {
+            fmt_wake_to_run(name, latencies, f)?;
+        }
+        if self.wake_up_kicks > 0 {
+            writeln!(
+                f,
+                "CPUs kicked after a wake-up: {} times",
+                self.wake_up_kicks
+            )?;
+        }
         let BlockingDump {
             threads,
             idle,

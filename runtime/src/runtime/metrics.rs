@@ -1,4 +1,5 @@
 use super::shared::Shared;
+use crate::scheduler::latency::LatencyHistogram;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +40,31 @@ impl RuntimeMetrics {
     /// How many calls wait for a thread of the blocking pool.
     pub fn blocking_queue_depth(&self) -> usize {
         self.shared.blocking.queued()
+    }
+
+    /// How long after they were woken IO workers ran, by whatever thread of the process they were
+    /// woken: what a wake-up on another thread costs here, where the compute worker of the IO
+    /// worker's core slept. Events that the system itself wakes a worker for are not among them.
+    ///
+    /// This includes waiting for a CPU that other programs use, or the host of a virtual machine.
+    pub fn wake_to_run(&self) -> LatencyHistogram {
+        self.shared.io.wake_to_run().alone
+    }
+
+    /// The same where the compute worker of that core was awake, so that it had to give way. That
+    /// CPU-bound work leaves the latency of IO as it was is seen here: the two should be alike.
+    ///
+    /// If this one is about as long as a tick of the system's timer (1 to 10 ms), the system does
+    /// not let a thread that wakes up take the CPU at once.
+    pub fn wake_to_run_beside_compute(&self) -> LatencyHistogram {
+        self.shared.io.wake_to_run().beside_compute
+    }
+
+    /// How often a CPU was interrupted so that an IO worker that was woken there ran at once. Only
+    /// on kernels that leave it waiting beside compute (lazy preemption, the default of Linux from
+    /// 7.0 on), and only once that was seen to help.
+    pub fn wake_up_kicks(&self) -> u64 {
+        self.shared.io.kick.count()
     }
 
     /// How many polls have lost their worker: they took long, and another thread took its place,
@@ -92,6 +118,12 @@ impl fmt::Debug for RuntimeMetrics {
                 &self.num_idle_blocking_threads(),
             )
             .field("blocking_queue_depth", &self.blocking_queue_depth())
+            .field("wake_to_run", &self.wake_to_run())
+            .field(
+                "wake_to_run_beside_compute",
+                &self.wake_to_run_beside_compute(),
+            )
+            .field("wake_up_kicks", &self.wake_up_kicks())
             .field("takeovers", &self.takeovers())
             .field("takeovers_refused", &self.takeovers_refused())
             .field("num_displaced_threads", &self.num_displaced_threads())

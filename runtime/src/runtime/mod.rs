@@ -25,6 +25,7 @@ mod unpinned;
 mod workers;
 mod workers_alive;
 
+pub use crate::scheduler::latency::LatencyHistogram;
 #[doc(hidden)]
 pub use crate::scheduler::tuning::Tuning;
 pub use builder::Builder;

@@ -4,6 +4,7 @@ use super::driver_lock::DriverLock;
 use super::governor::{Begins, Governor, Used};
 use super::hooks::LaneHooks;
 use super::idle::Idle;
+use super::kick::Kick;
 use super::kind::Kind;
 use super::long_queue::LongQueue;
 use super::measure::Prior;
@@ -11,6 +12,7 @@ use super::poll_time::PollTime;
 use super::progress::Progress;
 use super::seat::{FreeSeat, Poll, Seat, WorkerThread};
 use super::tuning::Tuning;
+use super::wake_ups::{WakeToRun, WakeUps};
 use super::watch::Watching;
 use crate::latency_critical::LatencyCritical;
 use crate::tasks::{DeferredWake, Inbox, Shard as TaskShard, Task};
@@ -44,6 +46,11 @@ pub(crate) struct Lane {
     pub(super) driver: Option<Arc<DriverLock>>,
     /// How often a worker on standby has found events that nobody had looked for.
     pub(super) rescues: AtomicU64,
+    /// Whether the CPUs of IO workers that are woken beside compute are kicked.
+    pub(crate) kick: Kick,
+    /// For each worker of the IO lane, how soon it ran when it was woken. Those of the compute lane
+    /// wait for their CPU by design.
+    pub(super) wake_ups: Box<[CachePadded<WakeUps>]>,
     /// How many tasks of the IO lane wait in this one, the compute lane.
     pub(super) offloaded: AtomicUsize,
     /// Whether the supervisor has to be told of a short task, because all workers are in long
@@ -104,6 +111,10 @@ impl Lane {
         let seats: Box<[_]> = victims
             .map(|(index, victims)| Arc::new(Seat::new(index, victims)))
             .collect();
+        let wake_ups = seats
+            .iter()
+            .filter(|_| parts.kind == Kind::Io)
+            .map(|_| CachePadded::new(WakeUps::new()));
         let sorts = parts.limits.sorts && parts.kind == Kind::Io && parts.tuning.long_queue;
         Arc::new(Lane {
             kind: parts.kind,
@@ -116,6 +127,8 @@ impl Lane {
             partner: parts.partner,
             driver: parts.driver,
             rescues: AtomicU64::new(0),
+            kick: Kick::default(),
+            wake_ups: wake_ups.collect(),
             offloaded: AtomicUsize::new(0),
             all_stuck: Watching::new(),
             hooks: parts.hooks,
@@ -281,6 +294,13 @@ impl Lane {
     /// other lane go round its cores once more.)
     pub(super) fn partner_is_awake(&self, worker: usize) -> bool {
         !self.partner.is_resting(worker % self.partner.workers())
+    }
+
+    /// How soon workers ran when they were woken; all of them together.
+    pub(crate) fn wake_to_run(&self) -> WakeToRun {
+        let mut sum = WakeToRun::new();
+        self.wake_ups.iter().for_each(|of| of.add_to(&mut sum));
+        sum
     }
 
     /// Polls are so short on average that a worker at one will soon be at the driver again.

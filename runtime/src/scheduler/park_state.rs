@@ -39,6 +39,14 @@ pub(crate) struct ToWake {
     pub(crate) driver: bool,
 }
 
+impl ToWake {
+    /// The thread sleeps, and nobody else is about to wake it.
+    pub(crate) fn is_first(&self) -> bool {
+        // Whoever comes after the first does not know where it sleeps.
+        self.futex != self.driver
+    }
+}
+
 pub(crate) struct ParkState(AtomicU32);
 
 impl ParkState {
@@ -59,6 +67,11 @@ impl ParkState {
 
     pub(crate) fn is_parked(&self) -> bool {
         self.0.load(Ordering::Acquire) == PARKED
+    }
+
+    /// True if there has been a wake-up since [`begin`](ParkState::begin).
+    pub(crate) fn is_notified(&self) -> bool {
+        self.0.load(Ordering::Acquire) == NOTIFIED
     }
 
     /// True if there was a wake-up.

@@ -54,9 +54,22 @@ impl Parker {
         polled
     }
 
+    /// For the thread that is parked in the driver: somebody has woken it since.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.state.is_notified()
+    }
+
     /// `driver` is the one that the sleeper may be polling.
     pub(crate) fn unpark(&self, driver: Option<&Handle>) {
+        self.unpark_noting(driver, || {});
+    }
+
+    /// The same. If the thread sleeps, and this is the first to wake it, calls `note` before that.
+    pub(crate) fn unpark_noting(&self, driver: Option<&Handle>, note: impl FnOnce()) {
         let to_wake = self.state.notify();
+        if to_wake.is_first() {
+            note();
+        }
         if to_wake.futex {
             self.wake();
         }

@@ -31,12 +31,14 @@ pub struct Tuning {
     pub alert: bool,
     /// Threads of low priority end later and one after another.
     pub retire: bool,
+    /// A CPU on which a worker was woken is interrupted, where the kernel leaves it waiting else.
+    pub kick: bool,
 }
 
 /// What a heuristic is called, and where it is.
 type Entry = (&'static str, fn(&mut Tuning) -> &mut bool);
 
-const ENTRIES: [Entry; 13] = [
+const ENTRIES: [Entry; 14] = [
     ("spin", |tuning| &mut tuning.spin),
     ("standby", |tuning| &mut tuning.standby),
     ("hold-back", |tuning| &mut tuning.hold_back),
@@ -50,6 +52,7 @@ const ENTRIES: [Entry; 13] = [
     ("preempt", |tuning| &mut tuning.preempt),
     ("alert", |tuning| &mut tuning.alert),
     ("retire", |tuning| &mut tuning.retire),
+    ("kick", |tuning| &mut tuning.kick),
 ];
 
 impl Default for Tuning {
@@ -68,6 +71,7 @@ impl Default for Tuning {
             preempt: true,
             alert: true,
             retire: true,
+            kick: true,
         }
     }
 }

@@ -4,12 +4,13 @@
 //! The choice between these is [`idle_policy`](super::idle_policy)'s. The protocol with those who
 //! wake it is in [`idle`](super::idle).
 
+use super::driver_lock::DriverGuard;
 use super::idle_policy::{Seen, SpinSeen, Wait, how_to_wait, may_spin};
 use super::kind::Kind;
 use super::poll_time::WAKE_UP_NS;
 use super::worker::Worker;
 use crate::panics::wake;
-use crate::timers::clock;
+use crate::timers::{NEVER, clock};
 use evenkeel_sync::thread::yield_in_model;
 use std::hint;
 use std::sync::atomic::Ordering;
@@ -19,6 +20,10 @@ use std::time::Duration;
 /// down.
 const SPIN_PAUSE: u32 = 16;
 
+/// So long a worker sleeps in the driver at a time, where the kernel has to be helped. With 250
+/// ticks a second it waited for 2.3 ms in the median, and waits for 0.25.
+const NAP: Duration = Duration::from_micros(250);
+
 /// How often somebody on standby looks whether the others get on.
 const STANDBY: Duration = Duration::from_millis(1);
 
@@ -26,12 +31,12 @@ impl Worker<'_> {
     /// Steps 1 to 5 of the worker that found nothing (see [`idle`](super::idle)).
     pub(super) fn wait(&self) {
         yield_in_model();
-        let now_ns = clock::now_ns();
-        self.end_stretch(now_ns);
-        let Some(deadline_ns) = self.prepare_sleep(now_ns) else {
+        let slept_ns = clock::now_ns();
+        self.end_stretch(slept_ns);
+        let Some(deadline_ns) = self.prepare_sleep(slept_ns) else {
             return;
         };
-        if self.spin(now_ns, deadline_ns) {
+        if self.spin(slept_ns, deadline_ns) {
             self.stretch.begin(clock::now_ns(), self.polls());
             return;
         }
@@ -42,6 +47,7 @@ impl Worker<'_> {
         if !lane.has_work(self.index()) && !lane.is_shut_down() {
             // What it has sorted just now, and may not begin.
             self.tell_of_long();
+            lane.note_cpu(self.index());
             unpolled = self.sleep(deadline_ns);
         }
         lane.idle.wake_up(self.index());
@@ -50,6 +56,9 @@ impl Worker<'_> {
             lane.hooks.worker_awake();
         }
         let now_ns = clock::now_ns();
+        if let Some(wake_ups) = lane.wake_ups.get(self.index()) {
+            wake_ups.record(slept_ns, now_ns);
+        }
         self.stretch.begin(now_ns, self.polls());
         self.looked_ns.set(now_ns);
         if unpolled && self.look_for_events() > 0 {
@@ -213,11 +222,36 @@ impl Worker<'_> {
             // Quietly, because this worker still counts as asleep. It becomes a searcher next, and
             // wakes another one if more than one task has come.
             Some(mut driver) => {
-                self.batch_quietly(|| parker.park_in_driver(|| driver.poll(timeout)));
+                let poll = || self.poll_in_naps(&mut driver, timeout);
+                self.batch_quietly(|| parker.park_in_driver(poll));
             }
             None => {
                 parker.park(timeout);
             }
         }
+    }
+
+    /// Polls the driver until there are events, somebody wakes this worker, or `timeout` is over.
+    /// In naps where the kernel would leave it waiting when it has an event
+    /// ([`kick`](super::kick)): the end of each interrupts its CPU.
+    fn poll_in_naps(&self, driver: &mut DriverGuard<'_>, timeout: Option<Duration>) {
+        let mut left = timeout;
+        if self.has_to_nap() {
+            let now_ns = clock::now_ns();
+            let end_ns = timeout.map_or(NEVER, |timeout| {
+                now_ns.saturating_add(timeout.as_nanos() as u64)
+            });
+            while self.has_to_nap() && clock::until(end_ns) > NAP {
+                if driver.poll(Some(NAP)) > 0 || self.seat().parker.is_woken() {
+                    return;
+                }
+            }
+            left = clock::timeout(end_ns);
+        }
+        driver.poll(left);
+    }
+
+    fn has_to_nap(&self) -> bool {
+        self.lane().kick.is_on() && self.partner_is_awake()
     }
 }

@@ -7,6 +7,8 @@ use super::lane::Lane;
 use super::seat::WorkerThread;
 use super::tuning::Tuning;
 use super::worker::{Caller, Origin};
+use crate::timers::clock;
+use std::sync::atomic::Ordering;
 
 impl Lane {
     /// To be called after about so many tasks were put where any worker of the lane can find them.
@@ -63,9 +65,30 @@ impl Lane {
         }
     }
 
+    /// Wakes a worker, if there is one that sleeps beside a compute worker that does not, and
+    /// beside nobody else. Claimed by nobody, it looks, and sleeps again.
+    pub(crate) fn wake_beside_compute(&self) -> bool {
+        let is_beside_compute = |worker| {
+            let in_reserve = self.seat(worker).reserve.load(Ordering::Relaxed);
+            self.is_asleep(worker) && self.partner_is_awake(worker) && !in_reserve
+        };
+        let worker = (0..self.workers()).find(|&worker| is_beside_compute(worker));
+        worker.into_iter().for_each(|worker| self.unpark(worker));
+        worker.is_some()
+    }
+
     /// The one place where a worker is woken.
     pub(super) fn unpark(&self, worker: usize) {
         let driver = self.driver.as_ref().map(|driver| driver.handle());
-        self.seat(worker).parker.unpark(driver);
+        let mut beside_compute = false;
+        self.seat(worker).parker.unpark_noting(driver, || {
+            if let Some(wake_ups) = self.wake_ups.get(worker) {
+                beside_compute = self.partner_is_awake(worker);
+                wake_ups.stamp(clock::now_ns(), beside_compute);
+            }
+        });
+        if beside_compute && self.kick.is_on() {
+            self.kick(worker);
+        }
     }
 }

@@ -16,6 +16,7 @@
 mod affinity_watch;
 mod compute_watch;
 pub(crate) mod displace;
+mod kick_watch;
 mod look;
 mod poll_watch;
 mod quiet;
@@ -35,6 +36,7 @@ use super::context;
 use super::shared::Shared;
 use crate::scheduler::worker::{Caller, become_supervisor};
 use affinity_watch::AffinityWatch;
+use kick_watch::KickWatch;
 use look::{Look, PATIENCE, shortest};
 use poll_watch::PollWatch;
 use quiet::Quiet;
@@ -64,6 +66,7 @@ fn supervise(shared: &Arc<Shared>, caller: &Caller<'_>) {
     let mut cores = SharedCores::new(shared);
     let mut quota = QuotaWatch::new();
     let mut affinity = AffinityWatch::new();
+    let mut kick = KickWatch::new();
     let mut sysmon = Sysmon::new(shared);
     let mut polls = PollWatch::new(watch.driver.polls());
     while !watch.stop.load(Ordering::Acquire) {
@@ -83,6 +86,7 @@ fn supervise(shared: &Arc<Shared>, caller: &Caller<'_>) {
             cores.look(look);
             quota.look(look);
             affinity.look(look);
+            kick.look(look);
             sysmon.look(look).unwrap_or(PATIENCE)
         });
         // Somebody has to be in the poll before this thread goes to sleep for long.
