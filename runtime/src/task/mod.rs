@@ -15,4 +15,12 @@ pub use crate::spawn::{spawn, spawn_blocking};
 pub use crate::tasks::Id;
 pub use coop::{Unconstrained, consume_budget, unconstrained};
 pub use join_set::JoinSet;
+#[cfg(feature = "rt")]
+pub use tokio::task::LocalKey;
 pub use yield_now::yield_now;
+
+/// The futures of this module that have names.
+#[cfg(feature = "rt")]
+pub mod futures {
+    pub use tokio::task::futures::TaskLocalFuture;
+}
