@@ -141,9 +141,85 @@ impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
     }
 }
 
+impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
+    /// As [`new`](Self::new), but gives `inner` back with the error.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    /// Panics outside a runtime.
+    pub fn try_new(inner: T) -> Result<Self, AsyncFdRegisterError<T>> {
+        Self::try_with_interest(inner, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// As [`with_interest`](Self::with_interest), but gives `inner` back with the error.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    /// Panics outside a runtime.
+    pub fn try_with_interest(
+        inner: T,
+        interest: Interest,
+    ) -> Result<Self, AsyncFdRegisterError<T>> {
+        Self::try_register(inner, interest, &C::handle())
+    }
+}
+
+/// A value that could not be registered, from [`AsyncFd::try_new`], and why.
+pub struct AsyncFdRegisterError<T> {
+    inner: T,
+    cause: io::Error,
+}
+
+impl<T> AsyncFdRegisterError<T> {
+    /// The value and the system's error.
+    pub fn into_parts(self) -> (T, io::Error) {
+        (self.inner, self.cause)
+    }
+}
+
+impl<T> fmt::Display for AsyncFdRegisterError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl<T> fmt::Debug for AsyncFdRegisterError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl<T> Error for AsyncFdRegisterError<T> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+impl<T> From<AsyncFdRegisterError<T>> for io::Error {
+    fn from(error: AsyncFdRegisterError<T>) -> io::Error {
+        error.cause
+    }
+}
+
 impl<T: AsRawFd, C> AsyncFd<T, C> {
     fn register(inner: T, interest: Interest, handle: &Handle) -> io::Result<Self> {
-        let registration = handle.register(&mut SourceFd(&inner.as_raw_fd()), interest)?;
+        Ok(Self::try_register(inner, interest, handle)?)
+    }
+
+    fn try_register(
+        inner: T,
+        interest: Interest,
+        handle: &Handle,
+    ) -> Result<Self, AsyncFdRegisterError<T>> {
+        let registered = handle.register(&mut SourceFd(&inner.as_raw_fd()), interest);
+        let registration = match registered {
+            Ok(registration) => registration,
+            Err(cause) => return Err(AsyncFdRegisterError { inner, cause }),
+        };
         Ok(AsyncFd {
             inner: Some(inner),
             registration,

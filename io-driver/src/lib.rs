@@ -27,6 +27,7 @@ mod system;
 #[cfg(not(evenkeel_loom))]
 mod thread;
 
+pub use half::is_shutdown_error;
 pub use ready::{Ready, ReadyEvent};
 
 #[cfg(not(evenkeel_loom))]
@@ -39,8 +40,8 @@ pub use crate::{
 };
 #[cfg(all(unix, not(evenkeel_loom)))]
 pub use async_fd::{
-    AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, CurrentRuntime, NoRuntime, Runtime,
-    TryIoError,
+    AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, AsyncFdRegisterError, CurrentRuntime,
+    NoRuntime, Runtime, TryIoError,
 };
 #[cfg(not(evenkeel_loom))]
 pub use mio::{Interest, event::Source};

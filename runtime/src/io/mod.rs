@@ -21,7 +21,7 @@ mod stdout;
 #[cfg(unix)]
 pub use async_fd::{AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, InRuntime};
 #[cfg(unix)]
-pub use evenkeel_io_driver::TryIoError;
+pub use evenkeel_io_driver::{AsyncFdRegisterError, TryIoError};
 pub use evenkeel_io_driver::{Interest, Ready};
 #[doc(no_inline)]
 pub use std::io::{Error, ErrorKind, Result, SeekFrom};
@@ -41,5 +41,11 @@ pub use tokio::io::{
 /// What only Unix has, where tokio has it.
 #[cfg(unix)]
 pub mod unix {
-    pub use super::{AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, TryIoError};
+    pub use super::{
+        AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, AsyncFdRegisterError, TryIoError,
+    };
+
+    /// What tokio called [`AsyncFdRegisterError`] before.
+    #[doc(hidden)]
+    pub type AsyncFdTryNewError<T> = AsyncFdRegisterError<T>;
 }

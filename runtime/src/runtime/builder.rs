@@ -6,7 +6,7 @@ use super::shared::Shared;
 use super::supervisor::takeover::Takeover;
 use super::supervisor::watch::Watch;
 use super::takeover_policy::TakeoverPolicy;
-use super::threads::{Hooks, Threads};
+use super::threads::{Hooks, Names, Threads};
 use super::workers_alive::WorkersAlive;
 use super::{Runtime, context, hooks};
 use crate::scheduler::driver_lock::DriverLock;
@@ -14,7 +14,7 @@ use crate::scheduler::hooks::LaneHooks;
 use crate::scheduler::idle::Idle;
 use crate::scheduler::kind::Kind;
 use crate::scheduler::lane::{Lane, LaneParts, WORKERS_MAX};
-use crate::scheduler::tuning::Tuning;
+use crate::scheduler::tuning::{Intervals, Tuning};
 use crate::timers::TimerShard;
 use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
@@ -54,7 +54,11 @@ pub struct Builder {
     compute_priority: ComputePriority,
     takeover: TakeoverPolicy,
     tuning: Tuning,
-    hooks: Hooks,
+    pub(super) hooks: Hooks,
+    pub(super) names: Option<Names>,
+    pub(super) name: Option<String>,
+    pub(super) intervals: Intervals,
+    pub(super) events_per_look: usize,
 }
 
 impl Builder {
@@ -72,6 +76,10 @@ impl Builder {
             takeover: TakeoverPolicy::default(),
             tuning: Tuning::default(),
             hooks: Hooks::default(),
+            names: None,
+            name: None,
+            intervals: Intervals::default(),
+            events_per_look: 1024,
         }
     }
 
@@ -119,6 +127,7 @@ impl Builder {
     /// [`coop`](crate::task::coop#tokios-channels)). Linux shows the first 15 bytes.
     pub fn thread_name(&mut self, name: impl Into<String>) -> &mut Self {
         self.thread_name = name.into();
+        self.names = None;
         self
     }
 
@@ -229,7 +238,8 @@ impl Builder {
             Plan::new(&topology, parallelism, compute_workers, &Pinning::None)?
         };
 
-        let driver = Driver::new()?;
+        self.check_intervals()?;
+        let driver = Driver::with_capacity(self.events_per_look)?;
         let io_driver = driver.handle();
         let driver_lock = Arc::new(DriverLock::new(driver));
         let watch = Arc::new(Watch::new(driver_lock.clone()));
@@ -239,6 +249,7 @@ impl Builder {
             Box::new(RuntimeHooks {
                 watch: watch.clone(),
                 runtime: runtime.clone(),
+                of_threads: self.hooks.clone(),
             })
         };
         let victims = |plan: &Plan, workers| {
@@ -259,6 +270,7 @@ impl Builder {
             hooks: hooks(),
             limits,
             tuning,
+            intervals: self.intervals,
         });
         let compute = Lane::new(LaneParts {
             kind: Kind::Compute,
@@ -269,6 +281,7 @@ impl Builder {
             hooks: hooks(),
             limits,
             tuning,
+            intervals: self.intervals,
         });
         let threads_wanted = Arc::new(AtomicBool::new(false));
         let tokio = Arc::new(self.tokio_context(&runtime)?);
@@ -295,11 +308,8 @@ impl Builder {
             tuning,
             cpus: Cpus::new(plan, &self.pinning),
             compute_start: ComputeStart::new(self.compute_priority, alive.clone()),
-            threads: Threads::new(
-                &self.thread_name,
-                self.thread_stack_size,
-                self.hooks.clone(),
-            ),
+            name: self.name.clone(),
+            threads: Threads::new(self.names(), self.thread_stack_size, self.hooks.clone()),
             shut_down: AtomicBool::new(false),
             process: process::id(),
         });
@@ -307,8 +317,13 @@ impl Builder {
         Runtime::start(shared, alive)
     }
 
+    fn names(&self) -> Names {
+        let prefix = || Names::Prefix(self.thread_name.clone());
+        self.names.clone().unwrap_or_else(prefix)
+    }
+
     fn tokio_context(&self, runtime: &hooks::Runtime) -> io::Result<TokioContext> {
-        let runtime = runtime.clone();
+        let (runtime, names) = (runtime.clone(), self.names());
         let on_thread_start = move || {
             if let Some(shared) = upgrade(&runtime) {
                 // The drop of the runtime on this thread must not wait for it.
@@ -317,7 +332,7 @@ impl Builder {
             }
         };
         TokioContext::new(
-            format!("{}-tokio-blk", self.thread_name),
+            move || names.name("tokio-blk"),
             self.max_blocking_threads,
             self.thread_keep_alive,
             self.thread_stack_size,
@@ -337,7 +352,7 @@ impl Builder {
         let mut pool = evenkeel_blocking_pool::Builder::new();
         let (wanted, watch) = (wanted.clone(), watch.clone());
         let numbers = Mutex::new(0_usize);
-        let name = format!("{}-{kind}", self.thread_name);
+        let (names, kind) = (self.names(), kind.to_owned());
         let (start, stop) = (self.hooks.clone(), self.hooks.clone());
         let runtime = runtime.clone();
         // The supervisor, which makes the threads, keeps the runtime; when one has started, perhaps
@@ -357,7 +372,7 @@ impl Builder {
             .thread_name_fn(move || {
                 let mut number = numbers.lock();
                 *number += 1;
-                format!("{name}-{}", *number - 1)
+                names.name(&format!("{kind}-{}", *number - 1))
             })
             .thread_maker(move || {
                 wanted.store(true, Ordering::Release);

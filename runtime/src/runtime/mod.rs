@@ -17,6 +17,7 @@ mod shutdown;
 mod supervisor;
 mod takeover_policy;
 mod threads;
+mod tokio_names;
 mod tokio_start;
 mod workers;
 mod workers_alive;
@@ -30,6 +31,7 @@ pub use evenkeel_topology::{ComputePriority, Pinning};
 pub use handle::Handle;
 pub use metrics::RuntimeMetrics;
 pub use takeover_policy::TakeoverPolicy;
+pub use tokio_names::{Id, RuntimeFlavor, is_rt_shutdown_err};
 
 use crate::join::JoinHandle;
 use handle::Size;

@@ -26,7 +26,8 @@ pub(crate) struct WorkerState {
     sitting: Sitting,
     /// How many tasks in a row came from the LIFO slot.
     pub(super) lifo_streak: Cell<u32>,
-    pub(super) tick: Cell<u32>,
+    /// How many more tasks come before the next look for events.
+    pub(super) until_look: Cell<u32>,
     pub(super) is_searching: Cell<bool>,
     /// Wakes come from the driver or the timers: they queue up in order, and are told of once.
     pub(super) is_batching: Cell<bool>,
@@ -43,6 +44,8 @@ pub(crate) struct WorkerState {
     pub(super) measure: Measure,
     /// Polls are long enough for the clock to be looked at before each.
     pub(super) is_measuring: Cell<bool>,
+    /// When it last slept.
+    pub(super) awake_ns: Cell<u64>,
     /// When it last looked for events, or slept.
     pub(super) looked_ns: Cell<u64>,
 }
@@ -53,6 +56,7 @@ impl WorkerState {
         let now_ns = clock::now_ns();
         let polls = sitting.seat().status.polls();
         let index = sitting.seat().index;
+        let until_look = lane.intervals.events;
         WorkerState {
             lane,
             sitting,
@@ -60,7 +64,7 @@ impl WorkerState {
             batched: Cell::new(0),
             ahead: Cell::new(0),
             lifo_streak: Cell::new(0),
-            tick: Cell::new(0),
+            until_look: Cell::new(until_look),
             is_searching: Cell::new(false),
             first_victim: Cell::new(index),
             spin: SpinBackoff::default(),
@@ -68,6 +72,7 @@ impl WorkerState {
             stretch: Stretch::new(now_ns, polls),
             measure: Measure::default(),
             is_measuring: Cell::new(false),
+            awake_ns: Cell::new(now_ns),
             looked_ns: Cell::new(now_ns),
         }
     }

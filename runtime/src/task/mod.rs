@@ -6,6 +6,7 @@
 //! give a [`JoinHandle`].
 
 pub mod coop;
+mod id;
 mod join_set;
 mod yield_now;
 
@@ -14,6 +15,7 @@ pub use crate::runtime::block_in_place::block_in_place;
 pub use crate::spawn::{spawn, spawn_blocking};
 pub use crate::tasks::Id;
 pub use coop::{Unconstrained, consume_budget, unconstrained};
+pub use id::{id, try_id};
 pub use join_set::JoinSet;
 #[cfg(feature = "rt")]
 pub use tokio::task::LocalKey;
