@@ -13,8 +13,7 @@
 //! it, it is polled elsewhere. [`TakeoverPolicy`](runtime::TakeoverPolicy) says what happens when.
 //!
 //! All of them give a [`JoinHandle`]. Names and meanings are tokio's wherever tokio has the same
-//! thing; channels, locks and IO helpers (`tokio::sync`, `tokio::io`) are tokio's own, which run on
-//! any executor.
+//! thing; channels, locks and IO helpers are tokio's own, which run on any executor, by name.
 //!
 //! ```
 //! use evenkeel::net::{TcpListener, TcpStream};

@@ -154,3 +154,92 @@ async fn a_set_of_tasks_and_a_timeout() {
         tokio::time::timeout(Duration::from_millis(1), std::future::pending()).await;
     assert!(elapsed.is_err());
 }
+
+#[test]
+fn a_runtime_is_built_and_asked_by_tokios_names() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(8)
+        .thread_keep_alive(Duration::from_secs(1))
+        .thread_name("service")
+        .name("service")
+        .thread_stack_size(2 * 1024 * 1024)
+        .on_thread_start(|| {})
+        .on_thread_stop(|| {})
+        .on_thread_park(|| {})
+        .on_thread_unpark(|| {})
+        .event_interval(31)
+        .global_queue_interval(31)
+        .max_io_events_per_tick(64)
+        .enable_io()
+        .enable_time()
+        .enable_all()
+        .build()
+        .unwrap();
+    let handle: tokio::runtime::Handle = runtime.handle().clone();
+    let flavor = handle.runtime_flavor();
+    assert_eq!(flavor, tokio::runtime::RuntimeFlavor::MultiThread);
+    assert_eq!(
+        (handle.name(), handle.metrics().num_workers()),
+        (Some("service"), 2)
+    );
+    let missing = tokio::runtime::Handle::try_current().unwrap_err();
+    assert!(missing.is_missing_context());
+    let _entered = runtime.enter();
+    assert_eq!(tokio::runtime::Handle::current().id(), handle.id());
+    let task = tokio::spawn(async { tokio::task::id() });
+    let id: tokio::task::Id = task.id();
+    assert_eq!(runtime.block_on(task).unwrap(), id);
+    runtime.shutdown_timeout(Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn files_are_there_by_name() {
+    let dir = std::env::temp_dir().join(format!("evenkeel-names-{}", std::process::id()));
+    tokio::fs::create_dir_all(&dir).await.unwrap();
+    let path = dir.join("file");
+    let mut options = tokio::fs::OpenOptions::new();
+    options.create(true).truncate(true).read(true).write(true);
+    let mut file: tokio::fs::File = options.open(&path).await.unwrap();
+    file.write_all(b"one\ntwo\n").await.unwrap();
+    file.seek(std::io::SeekFrom::Start(0)).await.unwrap();
+    let mut lines = BufReader::new(file).lines();
+    assert_eq!(lines.next_line().await.unwrap().unwrap(), "one");
+    assert_eq!(
+        tokio::fs::read_to_string(&path).await.unwrap(),
+        "one\ntwo\n"
+    );
+    let mut entries = tokio::fs::read_dir(&dir).await.unwrap();
+    let entry: tokio::fs::DirEntry = entries.next_entry().await.unwrap().unwrap();
+    assert_eq!(entry.path(), path);
+    tokio::fs::remove_dir_all(&dir).await.unwrap();
+}
+
+#[tokio::test]
+async fn signals_are_there_by_name() {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    let mut hangup: Signal = signal(SignalKind::window_change()).unwrap();
+    // SAFETY: the signal is listened for.
+    assert_eq!(unsafe { libc::raise(libc::SIGWINCH) }, 0);
+    tokio::select! {
+        heard = hangup.recv() => assert_eq!(heard, Some(())),
+        result = tokio::signal::ctrl_c() => panic!("{result:?}"),
+    }
+}
+
+#[tokio::test]
+async fn descriptors_and_errors_are_there_by_name() {
+    let (one, _two) = std::os::unix::net::UnixStream::pair().unwrap();
+    let fd = tokio::io::unix::AsyncFd::new(one).unwrap();
+    let ready: tokio::io::Ready = fd
+        .ready(tokio::io::Interest::WRITABLE)
+        .await
+        .unwrap()
+        .ready();
+    assert!(ready.is_writable());
+    let _: fn(&std::io::Error) -> bool = tokio::runtime::is_rt_shutdown_err;
+    let named: Option<tokio::time::error::Error> = None;
+    assert!(named.is_none());
+    let (_out, _err) = (tokio::io::stdout(), tokio::io::stderr());
+    let _in: tokio::io::Stdin = tokio::io::stdin();
+}

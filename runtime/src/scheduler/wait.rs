@@ -42,7 +42,7 @@ impl Worker<'_> {
         }
         lane.idle
             .fall_asleep(self.index(), self.is_searching.take());
-        let mut unpolled = false;
+        let (mut unpolled, mut has_slept) = (false, false);
         if !lane.has_work(self.index()) && !lane.is_shut_down() {
             // What it has sorted just now, and may not begin.
             self.tell_of_long();
@@ -50,7 +50,7 @@ impl Worker<'_> {
             status.begin_sleep(now_ns.saturating_sub(self.awake_ns.get()));
             unpolled = self.sleep(deadline_ns);
             status.end_sleep();
-            self.awake_ns.set(clock::now_ns());
+            has_slept = true;
         }
         lane.idle.wake_up(self.index());
         self.is_searching.set(true);
@@ -59,6 +59,9 @@ impl Worker<'_> {
             self.batch_quietly(|| lane.hooks.unparks());
         }
         let now_ns = clock::now_ns();
+        if has_slept {
+            self.awake_ns.set(now_ns);
+        }
         self.stretch.begin(now_ns, self.polls());
         self.looked_ns.set(now_ns);
         if unpolled && self.look_for_events() > 0 {
