@@ -13,6 +13,7 @@ use mio::Interest;
 use mio::unix::SourceFd;
 
 use crate::ready::{Ready, ReadyEvent};
+use crate::register_error::AsyncFdRegisterError;
 use crate::registration::{Direction, Registration, is_blocked};
 use crate::shared::Handle;
 
@@ -115,102 +116,12 @@ impl<T: AsRawFd> AsyncFd<T> {
     }
 }
 
-impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
-    /// Registers the descriptor of `inner` for reading and writing, with the current runtime.
-    ///
-    /// # Errors
-    /// The error of the operating system, for instance if the descriptor is a regular file or is
-    /// registered already; `inner` is dropped.
-    ///
-    /// # Panics
-    /// Panics outside a runtime.
-    pub fn new(inner: T) -> io::Result<Self> {
-        Self::with_interest(inner, Interest::READABLE | Interest::WRITABLE)
-    }
-
-    /// Registers the descriptor of `inner` for `interest`, with the current runtime. Waiting for
-    /// anything else may be for ever.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    ///
-    /// # Panics
-    /// Panics outside a runtime.
-    pub fn with_interest(inner: T, interest: Interest) -> io::Result<Self> {
-        Self::register(inner, interest, &C::handle())
-    }
-}
-
-impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
-    /// As [`new`](Self::new), but gives `inner` back with the error.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    ///
-    /// # Panics
-    /// Panics outside a runtime.
-    pub fn try_new(inner: T) -> Result<Self, AsyncFdRegisterError<T>> {
-        Self::try_with_interest(inner, Interest::READABLE | Interest::WRITABLE)
-    }
-
-    /// As [`with_interest`](Self::with_interest), but gives `inner` back with the error.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    ///
-    /// # Panics
-    /// Panics outside a runtime.
-    pub fn try_with_interest(
-        inner: T,
-        interest: Interest,
-    ) -> Result<Self, AsyncFdRegisterError<T>> {
-        Self::try_register(inner, interest, &C::handle())
-    }
-}
-
-/// A value that could not be registered, from [`AsyncFd::try_new`], and why.
-pub struct AsyncFdRegisterError<T> {
-    inner: T,
-    cause: io::Error,
-}
-
-impl<T> AsyncFdRegisterError<T> {
-    /// The value and the system's error.
-    pub fn into_parts(self) -> (T, io::Error) {
-        (self.inner, self.cause)
-    }
-}
-
-impl<T> fmt::Display for AsyncFdRegisterError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.cause.fmt(f)
-    }
-}
-
-impl<T> fmt::Debug for AsyncFdRegisterError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.cause.fmt(f)
-    }
-}
-
-impl<T> Error for AsyncFdRegisterError<T> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.cause)
-    }
-}
-
-impl<T> From<AsyncFdRegisterError<T>> for io::Error {
-    fn from(error: AsyncFdRegisterError<T>) -> io::Error {
-        error.cause
-    }
-}
-
 impl<T: AsRawFd, C> AsyncFd<T, C> {
-    fn register(inner: T, interest: Interest, handle: &Handle) -> io::Result<Self> {
+    pub(crate) fn register(inner: T, interest: Interest, handle: &Handle) -> io::Result<Self> {
         Ok(Self::try_register(inner, interest, handle)?)
     }
 
-    fn try_register(
+    pub(crate) fn try_register(
         inner: T,
         interest: Interest,
         handle: &Handle,

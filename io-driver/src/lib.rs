@@ -14,10 +14,14 @@ mod waiters;
 
 #[cfg(all(unix, not(evenkeel_loom)))]
 mod async_fd;
+#[cfg(all(unix, not(evenkeel_loom)))]
+mod async_fd_new;
 #[cfg(not(evenkeel_loom))]
 mod driver;
 #[cfg(not(evenkeel_loom))]
 mod io;
+#[cfg(all(unix, not(evenkeel_loom)))]
+mod register_error;
 #[cfg(not(evenkeel_loom))]
 mod registration;
 #[cfg(not(evenkeel_loom))]
@@ -40,8 +44,10 @@ pub use crate::{
 };
 #[cfg(all(unix, not(evenkeel_loom)))]
 pub use async_fd::{
-    AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, AsyncFdRegisterError, CurrentRuntime,
-    NoRuntime, Runtime, TryIoError,
+    AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, CurrentRuntime, NoRuntime, Runtime,
+    TryIoError,
 };
 #[cfg(not(evenkeel_loom))]
 pub use mio::{Interest, event::Source};
+#[cfg(all(unix, not(evenkeel_loom)))]
+pub use register_error::AsyncFdRegisterError;

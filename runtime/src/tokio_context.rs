@@ -93,7 +93,8 @@ fn current() -> Current {
 }
 
 impl TokioContext {
-    /// With threads for blocking calls of these names, so many at most, which end after `keep_alive`.
+    /// With threads for blocking calls of these names, so many at most, which end after
+    /// `keep_alive`.
     ///
     /// # Errors
     ///

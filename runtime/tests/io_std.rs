@@ -31,6 +31,16 @@ fn run(program: &str) -> Output {
     output
 }
 
+/// Waits until the program has said that it is.
+fn wait_until_ready(child: &mut Child) {
+    let mut said = [0; 5];
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"ready");
+    // Kept open: the program may have more to say.
+    child.stderr = Some(stderr);
+}
+
 /// What stands between two lines that are `---`.
 fn marked(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
@@ -150,9 +160,7 @@ async fn impatient() {
 #[test]
 fn what_an_abandoned_read_reads_is_for_the_next_one() {
     let mut child = start("impatient");
-    let mut said = [0; 5];
-    child.stderr.take().unwrap().read_exact(&mut said).unwrap();
-    assert_eq!(&said, b"ready");
+    wait_until_ready(&mut child);
     child.stdin.take().unwrap().write_all(b"hello").unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -161,12 +169,19 @@ fn what_an_abandoned_read_reads_is_for_the_next_one() {
 
 /// Writes where nobody reads.
 async fn deaf() {
+    // What the test harness has to say is out by now.
+    eprintln!("ready");
     let mut buf = [0];
     assert_eq!(io::stdin().read(&mut buf).await.unwrap(), 0);
     let mut out = io::stdout();
-    // It is acknowledged before it fails.
-    out.write_all(b"lost").await.unwrap();
-    let error = out.flush().await.unwrap_err();
+    let error = loop {
+        // It is acknowledged before it fails. A process that another test is about to start may
+        // have the other end for a moment.
+        out.write_all(b"lost").await.unwrap();
+        if let Err(error) = out.flush().await {
+            break error;
+        }
+    };
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     // The error was told once. The test harness itself could not end well here.
     std::process::exit(if out.flush().await.is_ok() { 7 } else { 8 });
@@ -175,6 +190,7 @@ async fn deaf() {
 #[test]
 fn an_error_of_a_write_comes_with_the_next_operation() {
     let mut child = start("deaf");
+    wait_until_ready(&mut child);
     drop(child.stdout.take());
     drop(child.stdin.take());
     assert_eq!(child.wait().unwrap().code(), Some(7));

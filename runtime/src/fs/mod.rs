@@ -11,11 +11,11 @@
 //! | a read of a [`File`] | one for what it reads ahead: 8 KiB at first, up to 128 KiB |
 //! | writes to a [`File`] | one for all that come before it has been made |
 //! | `flush` | none, but it waits for the writes |
-//! | `seek` | none, but for [`SeekFrom::End`](crate::io::SeekFrom::End) |
+//! | `seek` | none, but for [`SeekFrom::End`](std::io::SeekFrom) |
 //! | [`ReadDir::next_entry`] | one for 64 entries; their [`file_type`](DirEntry::file_type) none |
 //!
 //! So many small reads or writes need no `BufReader` or `BufWriter`. For work with many steps on
-//! many files, one closure in [`spawn_blocking`](crate::spawn_blocking) that uses [`std::fs`] is
+//! many files, one closure in [`spawn_blocking`] that uses [`std::fs`] is
 //! cheaper than any of this.
 //!
 //! # Panics

@@ -4,11 +4,13 @@
 //! what has come, again and again, until nothing is left. So small writes in a row cost one hop to
 //! another thread together, not one each.
 //!
-//! | the task | the job |
-//! |---|---|
-//! | 1. puts its bytes in | 1. takes all bytes out |
-//! | 2. if there is no job, says that there is one, and makes it | 2. if there are none, says that it is gone, and ends |
-//! | | 3. writes them, and begins again |
+//! ```text
+//! the task                                  the job
+//! 1. puts its bytes in                      1. takes all bytes out
+//! 2. if there is no job, says that there    2. if there are none, says that it is gone,
+//!    is one, and makes it                      and ends
+//!                                           3. writes them, and begins again
+//! ```
 //!
 //! Each step is made with the state locked, but for the writing itself. So bytes that are put in
 //! are either seen by the job in its step 1, or the job is gone and a new one is made.

@@ -1,5 +1,5 @@
-//! What tokio's `Builder` and `Handle` have, and this crate would have no need of, or has by another
-//! name.
+//! What tokio's `Builder` and `Handle` have, and this crate would have no need of, or has by
+//! another name.
 
 use super::threads::Names;
 use super::{Builder, Handle};
