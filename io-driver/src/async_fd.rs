@@ -13,6 +13,7 @@ use mio::Interest;
 use mio::unix::SourceFd;
 
 use crate::ready::{Ready, ReadyEvent};
+use crate::register_error::AsyncFdRegisterError;
 use crate::registration::{Direction, Registration, is_blocked};
 use crate::shared::Handle;
 
@@ -115,35 +116,21 @@ impl<T: AsRawFd> AsyncFd<T> {
     }
 }
 
-impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
-    /// Registers the descriptor of `inner` for reading and writing, with the current runtime.
-    ///
-    /// # Errors
-    /// The error of the operating system, for instance if the descriptor is a regular file or is
-    /// registered already; `inner` is dropped.
-    ///
-    /// # Panics
-    /// Panics outside a runtime.
-    pub fn new(inner: T) -> io::Result<Self> {
-        Self::with_interest(inner, Interest::READABLE | Interest::WRITABLE)
-    }
-
-    /// Registers the descriptor of `inner` for `interest`, with the current runtime. Waiting for
-    /// anything else may be for ever.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    ///
-    /// # Panics
-    /// Panics outside a runtime.
-    pub fn with_interest(inner: T, interest: Interest) -> io::Result<Self> {
-        Self::register(inner, interest, &C::handle())
-    }
-}
-
 impl<T: AsRawFd, C> AsyncFd<T, C> {
-    fn register(inner: T, interest: Interest, handle: &Handle) -> io::Result<Self> {
-        let registration = handle.register(&mut SourceFd(&inner.as_raw_fd()), interest)?;
+    pub(crate) fn register(inner: T, interest: Interest, handle: &Handle) -> io::Result<Self> {
+        Ok(Self::try_register(inner, interest, handle)?)
+    }
+
+    pub(crate) fn try_register(
+        inner: T,
+        interest: Interest,
+        handle: &Handle,
+    ) -> Result<Self, AsyncFdRegisterError<T>> {
+        let registered = handle.register(&mut SourceFd(&inner.as_raw_fd()), interest);
+        let registration = match registered {
+            Ok(registration) => registration,
+            Err(cause) => return Err(AsyncFdRegisterError { inner, cause }),
+        };
         Ok(AsyncFd {
             inner: Some(inner),
             registration,

@@ -4,6 +4,8 @@
 //! that would block and its `clear` makes the clear fail, and a reader beside a busy writer spins
 //! (tokio#8054).
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -82,8 +84,24 @@ impl State {
 /// What one look at a half found: the flags, and the tick that clears them.
 pub(crate) type Seen = (Ready, u32);
 
+#[derive(Debug)]
+struct ShutDown;
+
+impl fmt::Display for ShutDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the IO driver has shut down")
+    }
+}
+
+impl Error for ShutDown {}
+
 pub(crate) fn shutdown_error() -> io::Error {
-    io::Error::other("the IO driver has shut down")
+    io::Error::other(ShutDown)
+}
+
+/// True if an operation has failed because its driver has shut down.
+pub fn is_shutdown_error(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<ShutDown>())
 }
 
 impl Half {

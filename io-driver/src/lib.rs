@@ -14,10 +14,14 @@ mod waiters;
 
 #[cfg(all(unix, not(evenkeel_loom)))]
 mod async_fd;
+#[cfg(all(unix, not(evenkeel_loom)))]
+mod async_fd_new;
 #[cfg(not(evenkeel_loom))]
 mod driver;
 #[cfg(not(evenkeel_loom))]
 mod io;
+#[cfg(all(unix, not(evenkeel_loom)))]
+mod register_error;
 #[cfg(not(evenkeel_loom))]
 mod registration;
 #[cfg(not(evenkeel_loom))]
@@ -27,6 +31,7 @@ mod system;
 #[cfg(not(evenkeel_loom))]
 mod thread;
 
+pub use half::is_shutdown_error;
 pub use ready::{Ready, ReadyEvent};
 
 #[cfg(not(evenkeel_loom))]
@@ -44,3 +49,5 @@ pub use async_fd::{
 };
 #[cfg(not(evenkeel_loom))]
 pub use mio::{Interest, event::Source};
+#[cfg(all(unix, not(evenkeel_loom)))]
+pub use register_error::AsyncFdRegisterError;

@@ -13,8 +13,7 @@
 //! it, it is polled elsewhere. [`TakeoverPolicy`](runtime::TakeoverPolicy) says what happens when.
 //!
 //! All of them give a [`JoinHandle`]. Names and meanings are tokio's wherever tokio has the same
-//! thing; channels, locks and IO helpers (`tokio::sync`, `tokio::io`) are tokio's own, which run on
-//! any executor.
+//! thing; channels, locks and IO helpers are tokio's own, which run on any executor, by name.
 //!
 //! ```
 //! use evenkeel::net::{TcpListener, TcpStream};
@@ -44,20 +43,43 @@
 //!
 //! # Features
 //!
-//! - `macros` (default): [`main`](macro@main) and [`test`](macro@test).
+//! - `macros` (default): [`main`](macro@main) and [`test`](macro@test), and tokio's [`select!`],
+//!   [`join!`], [`try_join!`] and [`pin!`].
 //! - `tokio-rt` (default): the channels and locks of `tokio::sync` end a poll that always finds
 //!   something in them, and what needs a runtime of tokio's finds one. See
 //!   [`coop`](task::coop#tokios-channels).
-//! - `tokio-io` (default): tokio's `AsyncRead` and `AsyncWrite` for the sockets of [`net`].
-//! - `futures-io`: futures-io's traits of the same names for them.
+//! - `tokio-io` (default): tokio's `AsyncRead` and `AsyncWrite` for the sockets of [`net`], and
+//!   tokio's helpers for them in [`io`].
+//! - `futures-io`: futures-io's traits of the same names for the sockets.
 //! - `hyper`: hyper 1's `rt` traits, in [`mod@hyper`].
 //! - `process`: child processes, in [`process`].
 //! - `rayon`: the first runtime builds rayon's global pool, with as many threads as there are CPUs
 //!   for the program, on all of them. See [`Builder::build`](runtime::Builder::build).
+//!
+//! The others have tokio's names, so that the line of a program in `Cargo.toml` keeps its list.
+//! Much of what tokio makes optional is always here. docs/MIGRATING.md, in the repository, is the
+//! guide for programs that come from tokio.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `full` | all of these, and `tokio-rt` |
+//! | `fs` | the module [`fs`] |
+//! | `io-std` | [`io::stdin`], [`io::stdout`], [`io::stderr`] |
+//! | `io-util` | is `tokio-io` |
+//! | `macros` | see above |
+//! | `net` | is `tokio-io`: the sockets are always there |
+//! | `parking_lot` | tokio's locks use that crate; the runtime's own always do |
+//! | `process` | see above |
+//! | `rt` | [`task_local!`]: the runtime is always there |
+//! | `rt-multi-thread` | is `rt` |
+//! | `signal` | the module [`signal`] |
+//! | `sync` | the module [`sync`]: tokio's channels and locks |
+//! | `time` | [`time::error::Error`]: the rest of [`time`] is always there |
+//! | `tracing` | nothing: what the runtime has to say always goes to `tracing` |
 
 #![cfg_attr(evenkeel_loom, allow(dead_code, unused_imports, unreachable_pub))]
 #![cfg_attr(
-    not(all(feature = "hyper", feature = "macros", feature = "process")),
+    not(all(feature = "hyper", feature = "full")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 
@@ -81,6 +103,8 @@ mod models;
 
 #[cfg(not(evenkeel_loom))]
 pub mod compute;
+#[cfg(all(feature = "fs", not(evenkeel_loom)))]
+pub mod fs;
 #[cfg(all(feature = "hyper", not(evenkeel_loom)))]
 pub mod hyper;
 #[cfg(not(evenkeel_loom))]
@@ -93,8 +117,12 @@ pub mod net;
 pub mod process;
 #[cfg(not(evenkeel_loom))]
 pub mod runtime;
+#[cfg(all(unix, feature = "signal", not(evenkeel_loom)))]
+pub mod signal;
 #[cfg(not(evenkeel_loom))]
 mod spawn;
+#[cfg(all(feature = "sync", not(evenkeel_loom)))]
+pub mod sync;
 #[cfg(not(evenkeel_loom))]
 pub mod task;
 #[cfg(not(evenkeel_loom))]
@@ -107,6 +135,10 @@ pub use spawn::{spawn, spawn_blocking, spawn_compute};
 
 #[cfg(feature = "macros")]
 pub use evenkeel_macros::{main, test};
+#[cfg(all(feature = "rt", not(evenkeel_loom)))]
+pub use tokio::task_local;
+#[cfg(all(feature = "macros", not(evenkeel_loom)))]
+pub use tokio::{join, pin, select, try_join};
 
 #[cfg(all(doctest, feature = "macros"))]
 #[doc = include_str!("../../README.md")]

@@ -10,7 +10,7 @@ pub(crate) struct TokioContext;
 
 impl TokioContext {
     pub(crate) fn new(
-        _: String,
+        _: impl Fn() -> String + Send + Sync + 'static,
         _: usize,
         _: Duration,
         _: Option<usize>,

@@ -93,13 +93,14 @@ fn current() -> Current {
 }
 
 impl TokioContext {
-    /// With threads for blocking calls of this name, so many at most, which end after `keep_alive`.
+    /// With threads for blocking calls of these names, so many at most, which end after
+    /// `keep_alive`.
     ///
     /// # Errors
     ///
     /// Of the system, which may have no descriptors left, if tokio's own sockets are built in.
     pub(crate) fn new(
-        threads_name: String,
+        threads_name: impl Fn() -> String + Send + Sync + 'static,
         threads_max: usize,
         keep_alive: Duration,
         stack_size: Option<usize>,
@@ -108,7 +109,7 @@ impl TokioContext {
         let mut builder = Builder::new_current_thread();
         builder
             .enable_all()
-            .thread_name(threads_name)
+            .thread_name_fn(threads_name)
             .max_blocking_threads(threads_max)
             .thread_keep_alive(keep_alive);
         if let Some(bytes) = stack_size {

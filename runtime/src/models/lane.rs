@@ -21,7 +21,7 @@ use crate::scheduler::model_driver::Driver;
 use crate::scheduler::queue::LaneRef;
 use crate::scheduler::run::{Exit, run};
 use crate::scheduler::seat::{FreeSeat, WorkerThread};
-use crate::scheduler::tuning::Tuning;
+use crate::scheduler::tuning::{Intervals, Tuning};
 use crate::scheduler::worker::{Caller, become_supervisor, leave_seat};
 use crate::tasks::{Id, JoinRef, Place, Task, new};
 use loom::sync::Notify;
@@ -110,6 +110,7 @@ impl Running {
                 standby: false,
                 ..Tuning::default()
             },
+            intervals: Intervals::default(),
         });
         hooks.lane.set(Arc::downgrade(&lane)).unwrap();
         lane.set_started(workers);

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::{TcpListener, TcpSocket, TcpStream};
-use super::{UdpSocket, UnixDatagram, UnixListener, UnixStream};
+use super::{UdpSocket, UnixDatagram, UnixListener, UnixSocket, UnixStream};
 
 macro_rules! impl_fd {
     ($($socket:ty),+ $(,)?) => {
@@ -24,5 +24,5 @@ macro_rules! impl_fd {
 }
 
 impl_fd! {
-    TcpListener, TcpSocket, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream,
+    TcpListener, TcpSocket, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixSocket, UnixStream,
 }

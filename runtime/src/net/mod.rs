@@ -32,6 +32,8 @@
 
 mod addr;
 mod methods;
+#[cfg(unix)]
+mod options;
 mod socket;
 pub(crate) mod split;
 pub mod tcp;
@@ -42,6 +44,8 @@ mod fd;
 #[cfg(unix)]
 pub mod unix;
 
+#[cfg(feature = "tokio-io")]
+mod buf_mut;
 #[cfg(feature = "futures-io")]
 mod futures_io;
 #[cfg(feature = "tokio-io")]
@@ -51,4 +55,4 @@ pub use addr::{ToSocketAddrs, lookup_host};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
 #[cfg(unix)]
-pub use unix::{UnixDatagram, UnixListener, UnixStream};
+pub use unix::{UnixDatagram, UnixListener, UnixSocket, UnixStream};

@@ -187,7 +187,7 @@ impl UdpSocket {
     }
 }
 
-fn with_ip((n, sender): (usize, socket2::SockAddr)) -> io::Result<(usize, SocketAddr)> {
+pub(super) fn with_ip((n, sender): (usize, socket2::SockAddr)) -> io::Result<(usize, SocketAddr)> {
     let sender = sender
         .as_socket()
         .ok_or_else(|| io::Error::other("the sender has no IP address"))?;

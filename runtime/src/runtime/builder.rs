@@ -6,7 +6,7 @@ use super::shared::Shared;
 use super::supervisor::takeover::Takeover;
 use super::supervisor::watch::Watch;
 use super::takeover_policy::TakeoverPolicy;
-use super::threads::{Hooks, Threads};
+use super::threads::{Hooks, Names, Threads};
 use super::unpinned::{Program, unpinned};
 use super::workers_alive::WorkersAlive;
 use super::{Runtime, context, hooks};
@@ -15,7 +15,7 @@ use crate::scheduler::hooks::LaneHooks;
 use crate::scheduler::idle::Idle;
 use crate::scheduler::kind::Kind;
 use crate::scheduler::lane::{Lane, LaneParts, WORKERS_MAX};
-use crate::scheduler::tuning::Tuning;
+use crate::scheduler::tuning::{Intervals, Tuning};
 use crate::timers::TimerShard;
 use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
@@ -58,7 +58,11 @@ pub struct Builder {
     compute_priority: ComputePriority,
     takeover: TakeoverPolicy,
     tuning: Tuning,
-    hooks: Hooks,
+    pub(super) hooks: Hooks,
+    pub(super) names: Option<Names>,
+    pub(super) name: Option<String>,
+    pub(super) intervals: Intervals,
+    pub(super) events_per_look: usize,
 }
 
 impl Builder {
@@ -76,6 +80,10 @@ impl Builder {
             takeover: TakeoverPolicy::default(),
             tuning: Tuning::default(),
             hooks: Hooks::default(),
+            names: None,
+            name: None,
+            intervals: Intervals::default(),
+            events_per_look: 1024,
         }
     }
 
@@ -125,6 +133,7 @@ impl Builder {
     /// [`coop`](crate::task::coop#tokios-channels)). Linux shows the first 15 bytes.
     pub fn thread_name(&mut self, name: impl Into<String>) -> &mut Self {
         self.thread_name = name.into();
+        self.names = None;
         self
     }
 
@@ -232,7 +241,8 @@ impl Builder {
         let workers = [io_workers, compute_workers];
         let placement = Placement::new(&topology, parallelism, workers, &self.pinning)?;
 
-        let driver = Driver::new()?;
+        self.check_intervals()?;
+        let driver = Driver::with_capacity(self.events_per_look)?;
         let io_driver = driver.handle();
         let driver_lock = Arc::new(DriverLock::new(driver));
         let watch = Arc::new(Watch::new(driver_lock.clone()));
@@ -242,6 +252,7 @@ impl Builder {
             Box::new(RuntimeHooks {
                 watch: watch.clone(),
                 runtime: runtime.clone(),
+                of_threads: self.hooks.clone(),
             })
         };
         let victims = |plan: &Plan, workers| {
@@ -262,6 +273,7 @@ impl Builder {
             hooks: hooks(),
             limits,
             tuning,
+            intervals: self.intervals,
         });
         let compute = Lane::new(LaneParts {
             kind: Kind::Compute,
@@ -272,6 +284,7 @@ impl Builder {
             hooks: hooks(),
             limits,
             tuning,
+            intervals: self.intervals,
         });
         let threads_wanted = Arc::new(AtomicBool::new(false));
         let tokio = Arc::new(self.tokio_context(&runtime)?);
@@ -299,11 +312,8 @@ impl Builder {
             cpus: Cpus::new(placement, &self.pinning),
             program: Program::of_caller(),
             compute_start: ComputeStart::new(self.compute_priority, alive.clone()),
-            threads: Threads::new(
-                &self.thread_name,
-                self.thread_stack_size,
-                self.hooks.clone(),
-            ),
+            name: self.name.clone(),
+            threads: Threads::new(self.names(), self.thread_stack_size, self.hooks.clone()),
             shut_down: AtomicBool::new(false),
             process: process::id(),
         });
@@ -314,8 +324,13 @@ impl Builder {
         Runtime::start(shared, alive)
     }
 
+    fn names(&self) -> Names {
+        let prefix = || Names::Prefix(self.thread_name.clone());
+        self.names.clone().unwrap_or_else(prefix)
+    }
+
     fn tokio_context(&self, runtime: &hooks::Runtime) -> io::Result<TokioContext> {
-        let runtime = runtime.clone();
+        let (runtime, names) = (runtime.clone(), self.names());
         let on_thread_start = move || {
             if let Some(shared) = upgrade(&runtime) {
                 // Whoever makes a blocking call of tokio's makes this thread.
@@ -327,7 +342,7 @@ impl Builder {
             }
         };
         TokioContext::new(
-            format!("{}-tokio-blk", self.thread_name),
+            move || names.name("tokio-blk"),
             self.max_blocking_threads,
             self.thread_keep_alive,
             self.thread_stack_size,
@@ -347,7 +362,7 @@ impl Builder {
         let mut pool = evenkeel_blocking_pool::Builder::new();
         let (wanted, watch) = (wanted.clone(), watch.clone());
         let numbers = Mutex::new(0_usize);
-        let name = format!("{}-{kind}", self.thread_name);
+        let (names, kind) = (self.names(), kind.to_owned());
         let (start, stop) = (self.hooks.clone(), self.hooks.clone());
         let runtime = runtime.clone();
         // The supervisor, which makes the threads, keeps the runtime; when one has started, perhaps
@@ -368,7 +383,7 @@ impl Builder {
             .thread_name_fn(move || {
                 let mut number = numbers.lock();
                 *number += 1;
-                format!("{name}-{}", *number - 1)
+                names.name(&format!("{kind}-{}", *number - 1))
             })
             .thread_maker(move || {
                 wanted.store(true, Ordering::Release);

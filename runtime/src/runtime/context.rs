@@ -112,7 +112,7 @@ pub(crate) fn current_shared() -> ThreadShared {
     // No closure, so that the message names the caller's place.
     match try_current_shared() {
         Some(runtime) => runtime,
-        None => panic!("{}", TryCurrentError(())),
+        None => panic!("{}", TryCurrentError::of_thread()),
     }
 }
 
@@ -304,7 +304,28 @@ impl Drop for BlockOnGuard {
 
 /// There is no runtime on this thread.
 #[derive(Debug)]
-pub struct TryCurrentError(pub(super) ());
+pub struct TryCurrentError {
+    is_thread_local_destroyed: bool,
+}
+
+impl TryCurrentError {
+    /// To be called where there is none.
+    pub(super) fn of_thread() -> TryCurrentError {
+        TryCurrentError {
+            is_thread_local_destroyed: CONTEXT.try_with(|_| ()).is_err(),
+        }
+    }
+
+    /// True if the thread could have one, but has none.
+    pub fn is_missing_context(&self) -> bool {
+        !self.is_thread_local_destroyed
+    }
+
+    /// True if the thread is ending, and has none any more.
+    pub fn is_thread_local_destroyed(&self) -> bool {
+        self.is_thread_local_destroyed
+    }
+}
 
 impl fmt::Display for TryCurrentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -63,7 +63,7 @@ impl Handle {
     pub fn try_current() -> Result<Handle, TryCurrentError> {
         context::try_current()
             .map(Handle::new)
-            .ok_or(TryCurrentError(()))
+            .ok_or_else(TryCurrentError::of_thread)
     }
 
     /// Makes this the current runtime of the calling thread until the guard is dropped.

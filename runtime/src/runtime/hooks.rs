@@ -3,6 +3,7 @@
 use super::context;
 use super::shared::Shared;
 use super::supervisor::watch::Watch;
+use super::threads::Hooks;
 use crate::scheduler::hooks::LaneHooks;
 use crate::scheduler::offload;
 use crate::scheduler::seat::{FreeSeat, WorkerThread};
@@ -21,9 +22,19 @@ pub(super) fn upgrade(runtime: &Runtime) -> Option<Arc<Shared>> {
 pub(super) struct RuntimeHooks {
     pub(super) watch: Arc<Watch>,
     pub(super) runtime: Runtime,
+    /// The user's.
+    pub(super) of_threads: Hooks,
 }
 
 impl LaneHooks for RuntimeHooks {
+    fn parks(&self) {
+        self.of_threads.call_park();
+    }
+
+    fn unparks(&self) {
+        self.of_threads.call_unpark();
+    }
+
     fn worker_awake(&self) {
         self.watch.worker_awake();
     }

@@ -3,6 +3,7 @@ use crate::scheduler::latency::LatencyHistogram;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Numbers about a runtime, from [`Handle::metrics`](super::Handle::metrics). Counts are since it
 /// was built.
@@ -25,6 +26,47 @@ impl RuntimeMetrics {
     /// The number of IO workers.
     pub fn num_workers(&self) -> usize {
         self.shared.io.workers()
+    }
+
+    /// How many tasks are alive, about, in both lanes; those of the blocking pool do not count.
+    ///
+    /// Zero if there are none. A task that has waited before counts twice while it is queued or
+    /// polled, and those that have just come from other threads count as one.
+    pub fn num_alive_tasks(&self) -> usize {
+        self.shared.io.alive() + self.shared.compute.alive()
+    }
+
+    /// How many tasks wait for an IO worker. Any worker may take a task from any queue, so all
+    /// count; those that have just come from other threads count as one.
+    pub fn global_queue_depth(&self) -> usize {
+        self.shared.io.waiting() + self.shared.io.long_polls().0
+    }
+
+    /// How often an IO worker has slept.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such worker. They count from 0 to [`num_workers`](Self::num_workers).
+    pub fn worker_park_count(&self, worker: usize) -> u64 {
+        self.shared.io.parks(worker).div_ceil(2)
+    }
+
+    /// How often an IO worker has begun or ended to sleep: odd while it sleeps.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such worker.
+    pub fn worker_park_unpark_count(&self, worker: usize) -> u64 {
+        self.shared.io.parks(worker)
+    }
+
+    /// How long an IO worker was awake, up to when it last slept.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such worker.
+    pub fn worker_total_busy_duration(&self, worker: usize) -> Duration {
+        self.shared.io.busy(worker)
     }
 
     /// The number of threads of the blocking pool.

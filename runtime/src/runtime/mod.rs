@@ -20,6 +20,7 @@ mod shutdown;
 mod supervisor;
 mod takeover_policy;
 mod threads;
+mod tokio_names;
 mod tokio_start;
 mod unpinned;
 mod workers;
@@ -35,6 +36,7 @@ pub use evenkeel_topology::{ComputePriority, Fence, Pinning};
 pub use handle::Handle;
 pub use metrics::RuntimeMetrics;
 pub use takeover_policy::TakeoverPolicy;
+pub use tokio_names::{Id, RuntimeFlavor, is_rt_shutdown_err};
 pub use unpinned::unpinned;
 
 use crate::join::JoinHandle;

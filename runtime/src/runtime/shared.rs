@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(super) tokio: Arc<TokioContext>,
     pub(super) tokio_use: FirstUse,
     pub(super) max_blocking_threads: usize,
+    /// The runtime's, if it has one.
+    pub(super) name: Option<String>,
     pub(super) threads: Threads,
     pub(super) tuning: Tuning,
     pub(super) shut_down: AtomicBool,

@@ -23,6 +23,8 @@ thread_local! {
 pub(super) struct Hooks {
     pub(super) start: Option<Hook>,
     pub(super) stop: Option<Hook>,
+    pub(super) park: Option<Hook>,
+    pub(super) unpark: Option<Hook>,
 }
 
 type Hook = Foreign<dyn Fn() + Send + Sync>;
@@ -32,9 +34,45 @@ impl Hooks {
         call("on_thread_start", self.start.as_deref());
     }
 
+    pub(super) fn call_park(&self) {
+        call("on_thread_park", self.park.as_deref());
+    }
+
+    pub(super) fn call_unpark(&self) {
+        call("on_thread_unpark", self.unpark.as_deref());
+    }
+
     pub(super) fn call_stop(&self) {
         call("on_thread_stop", self.stop.as_deref());
     }
+}
+
+/// What the runtime's threads are called.
+#[derive(Clone)]
+pub(super) enum Names {
+    /// This, and what the thread does.
+    Prefix(String),
+    /// What this says.
+    Fn(Foreign<dyn Fn() -> String + Send + Sync>),
+}
+
+impl Names {
+    /// The name of a new thread, whose work is called `suffix`.
+    pub(super) fn name(&self, suffix: &str) -> String {
+        match self {
+            Names::Prefix(prefix) => format!("{prefix}-{suffix}"),
+            Names::Fn(name) => of_user(&**name).unwrap_or_else(|| format!("evenkeel-{suffix}")),
+        }
+    }
+}
+
+/// `None` if it panics, or says what no thread can be called.
+fn of_user(name: &(dyn Fn() -> String + Send + Sync)) -> Option<String> {
+    let mut said = None;
+    if !contain(|| said = Some(name())) {
+        log(|| tracing::error!("the thread_name_fn hook panicked"));
+    }
+    said.filter(|said| !said.contains('\0'))
 }
 
 /// A hook that panics must not cost the runtime its thread.
@@ -59,7 +97,7 @@ impl fmt::Debug for Hooks {
 /// waits until none is counted, then joins them all, with a thread of its own if it has a deadline.
 /// Handles of threads that have ended before are handed to those that end next.
 pub(super) struct Threads {
-    name: String,
+    names: Names,
     stack_size: Option<usize>,
     hooks: Hooks,
     running: Arc<Running>,
@@ -123,9 +161,9 @@ impl Drop for CountedIn {
 }
 
 impl Threads {
-    pub(super) fn new(name: &str, stack_size: Option<usize>, hooks: Hooks) -> Self {
+    pub(super) fn new(names: Names, stack_size: Option<usize>, hooks: Hooks) -> Self {
         Threads {
-            name: name.to_owned(),
+            names,
             stack_size,
             hooks,
             running: Arc::default(),
@@ -143,7 +181,7 @@ impl Threads {
         suffix: &str,
         body: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
-        let mut builder = thread::Builder::new().name(format!("{}-{suffix}", self.name));
+        let mut builder = thread::Builder::new().name(self.names.name(suffix));
         if let Some(bytes) = self.stack_size {
             builder = builder.stack_size(bytes);
         }
@@ -229,7 +267,7 @@ mod tests {
     #[test]
     fn threads_that_ended_long_before_are_waited_for() {
         for deadline in [None, Instant::now().checked_add(Duration::from_secs(60))] {
-            let threads = Threads::new("test", None, Hooks::default());
+            let threads = Threads::new(Names::Prefix("test".to_owned()), None, Hooks::default());
             let ended = Arc::new(AtomicUsize::new(0));
             const THREADS: usize = 5 * Handles::PRUNE_MIN;
             for index in 0..THREADS {

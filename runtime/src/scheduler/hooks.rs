@@ -5,6 +5,12 @@ use crate::tasks::{Place, Task};
 use std::sync::Arc;
 
 pub(crate) trait LaneHooks: Send + Sync {
+    /// A worker has found nothing to do, and is about to sleep; after this it looks once more.
+    fn parks(&self) {}
+
+    /// And has slept.
+    fn unparks(&self) {}
+
     /// A worker wakes up, and the supervisor has to watch over it.
     fn worker_awake(&self);
 

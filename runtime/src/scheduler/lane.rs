@@ -11,7 +11,7 @@ use super::measure::Prior;
 use super::poll_time::PollTime;
 use super::progress::Progress;
 use super::seat::{FreeSeat, Poll, Seat, WorkerThread};
-use super::tuning::Tuning;
+use super::tuning::{Intervals, Tuning};
 use super::wake_ups::{WakeToRun, WakeUps};
 use super::watch::Watching;
 use crate::latency_critical::LatencyCritical;
@@ -64,6 +64,7 @@ pub(crate) struct Lane {
     pub(super) prior: Prior,
     pub(super) limits: Limits,
     pub(super) tuning: Tuning,
+    pub(super) intervals: Intervals,
 }
 
 /// What a lane goes by, of the runtime's [`TakeoverPolicy`](crate::runtime::TakeoverPolicy).
@@ -102,6 +103,7 @@ pub(crate) struct LaneParts {
     pub(crate) hooks: Box<dyn LaneHooks>,
     pub(crate) limits: Limits,
     pub(crate) tuning: Tuning,
+    pub(crate) intervals: Intervals,
 }
 
 impl Lane {
@@ -141,6 +143,7 @@ impl Lane {
                 ..parts.limits
             },
             tuning: parts.tuning,
+            intervals: parts.intervals,
         })
     }
 
@@ -274,6 +277,25 @@ impl Lane {
     /// True if tasks wait in the inbox.
     pub(crate) fn has_injected(&self) -> bool {
         !self.inbox.is_empty() || !self.deferred.is_empty()
+    }
+
+    /// How often the worker has begun or ended to sleep: odd while it sleeps.
+    pub(crate) fn parks(&self, worker: usize) -> u64 {
+        self.seat(worker).status.parks()
+    }
+
+    /// How long the worker was awake, up to when it last slept.
+    pub(crate) fn busy(&self, worker: usize) -> Duration {
+        Duration::from_nanos(self.seat(worker).status.busy_ns())
+    }
+
+    /// How many tasks are alive, about: those that wait, and those that are queued or polled. A
+    /// task that has waited before counts twice while it is queued. In this order, so that one on
+    /// its way is missed at neither place.
+    pub(crate) fn alive(&self) -> usize {
+        let queued = self.waiting() + self.long.waiting();
+        let polled = self.seats().filter(|seat| seat.status.current().is_some());
+        queued + polled.count() + self.seats().map(Seat::waiting).sum::<usize>()
     }
 
     /// How many tasks wait for some worker, about; those in the inbox count as one, and long ones

@@ -7,7 +7,6 @@ use super::classify;
 use super::deque::Steal;
 use super::kind::Kind;
 use super::lane::Lane;
-use super::run::LOOK_INTERVAL;
 use super::steal_policy::victims;
 use super::worker::{Caller, Worker};
 use crate::panics::wake;
@@ -310,7 +309,8 @@ impl Worker<'_> {
             self.batch(|| lane.inbox.take_all().for_each(|task| self.push(task)));
             taken += self.batched.get();
         }
-        self.ahead.set(taken.min(LOOK_INTERVAL as usize) as u32);
+        self.ahead
+            .set(taken.min(lane.intervals.inbox as usize) as u32);
     }
 
     pub(super) fn steal(&self) -> Option<Task> {

@@ -10,11 +10,8 @@ use evenkeel_topology::thread_cpu_time;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A busy worker looks for IO events every 61 tasks. (tokio's number; prime, so that it does not
-/// beat with a program's own patterns.)
-pub(super) const LOOK_INTERVAL: u32 = 61;
-
-/// With long polls that would be too seldom: then it looks four times a millisecond.
+/// With long polls, every so many tasks a look for events would be too seldom: then a worker looks
+/// four times a millisecond.
 const LOOK_INTERVAL_NS: u64 = 250_000;
 
 /// How the work in a seat ended.
@@ -97,12 +94,13 @@ impl<'a> Worker<'a> {
     /// Work is looked for where it is cheapest to get first: this worker's own places, then the
     /// inbox, then the other workers from near to far.
     fn find(&self) -> Option<Task> {
-        let tick = self.tick.get().wrapping_add(1);
-        self.tick.set(tick);
+        let until_look = self.until_look.get() - 1;
+        self.until_look.set(until_look);
         self.fire_timers();
         let is_measuring = self.kind() == Kind::Io && !self.lane().polls_are_short();
         self.is_measuring.set(is_measuring);
-        if tick.is_multiple_of(LOOK_INTERVAL) {
+        if until_look == 0 {
+            self.until_look.set(self.lane().intervals.events);
             self.look_around(clock::now_ns());
             // In between, so that long ones get on as well.
             if let Some(task) = self.begin_long() {

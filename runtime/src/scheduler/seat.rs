@@ -68,6 +68,8 @@ impl Seat {
             thread: Mutex::new(None),
             status: Status {
                 polls: AtomicU64::new(0),
+                parks: AtomicU64::new(0),
+                busy_ns: AtomicU64::new(0),
                 task: AtomicU64::new(0),
                 spawned_at: AtomicPtr::new(ptr::null_mut()),
             },
@@ -419,6 +421,10 @@ impl WorkerThread {
 /// What a worker is doing. Written by whoever has the seat.
 pub(super) struct Status {
     polls: AtomicU64,
+    /// How often the worker has begun or ended to sleep: odd while it sleeps.
+    parks: AtomicU64,
+    /// How long it had been awake when it last began to.
+    busy_ns: AtomicU64,
     /// The id of the task in the poll, or zero.
     task: AtomicU64,
     spawned_at: AtomicPtr<Location<'static>>,
@@ -437,6 +443,26 @@ impl Status {
     /// How many polls the worker has begun.
     pub(super) fn polls(&self) -> u64 {
         self.polls.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn parks(&self) -> u64 {
+        self.parks.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn busy_ns(&self) -> u64 {
+        self.busy_ns.load(Ordering::Relaxed)
+    }
+
+    /// The worker sleeps, after it was awake for `busy_ns`.
+    pub(super) fn begin_sleep(&self, busy_ns: u64) {
+        // Only one thread writes, so no read-modify-write is needed.
+        self.busy_ns
+            .store(self.busy_ns() + busy_ns, Ordering::Relaxed);
+        self.parks.store(self.parks() + 1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end_sleep(&self) {
+        self.parks.store(self.parks() + 1, Ordering::Relaxed);
     }
 
     pub(super) fn begin(&self, task: &Task) {

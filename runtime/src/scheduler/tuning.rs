@@ -35,6 +35,25 @@ pub struct Tuning {
     pub kick: bool,
 }
 
+/// How often a worker that is busy looks at what comes from outside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intervals {
+    /// At the IO driver: every so many tasks.
+    pub(crate) events: u32,
+    /// At the inbox: after so many tasks, at most.
+    pub(crate) inbox: u32,
+}
+
+impl Default for Intervals {
+    fn default() -> Self {
+        // tokio's number for events; prime, so that it does not beat with a program's own patterns.
+        Intervals {
+            events: 61,
+            inbox: 61,
+        }
+    }
+}
+
 /// What a heuristic is called, and where it is.
 type Entry = (&'static str, fn(&mut Tuning) -> &mut bool);
 

@@ -41,23 +41,35 @@ impl Worker<'_> {
             return;
         }
         let lane = self.lane();
+        if lane.kind == Kind::Io {
+            // What it spawns is queued here, and found below.
+            self.batch_quietly(|| lane.hooks.parks());
+        }
         lane.idle
             .fall_asleep(self.index(), self.is_searching.take());
-        let mut unpolled = false;
+        let (mut unpolled, mut has_slept) = (false, false);
         if !lane.has_work(self.index()) && !lane.is_shut_down() {
             // What it has sorted just now, and may not begin.
             self.tell_of_long();
             lane.note_cpu(self.index());
+            let status = &self.seat().status;
+            status.begin_sleep(slept_ns.saturating_sub(self.awake_ns.get()));
             unpolled = self.sleep(deadline_ns);
+            status.end_sleep();
+            has_slept = true;
         }
         lane.idle.wake_up(self.index());
         self.is_searching.set(true);
         if lane.kind == Kind::Io {
             lane.hooks.worker_awake();
+            self.batch_quietly(|| lane.hooks.unparks());
         }
         let now_ns = clock::now_ns();
         if let Some(wake_ups) = lane.wake_ups.get(self.index()) {
             wake_ups.record(slept_ns, now_ns);
+        }
+        if has_slept {
+            self.awake_ns.set(now_ns);
         }
         self.stretch.begin(now_ns, self.polls());
         self.looked_ns.set(now_ns);

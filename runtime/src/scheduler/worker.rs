@@ -27,7 +27,8 @@ pub(crate) struct WorkerState {
     sitting: Sitting,
     /// How many tasks in a row came from the LIFO slot.
     pub(super) lifo_streak: Cell<u32>,
-    pub(super) tick: Cell<u32>,
+    /// How many more tasks come before the next look for events.
+    pub(super) until_look: Cell<u32>,
     pub(super) is_searching: Cell<bool>,
     /// Wakes come from the driver or the timers: they queue up in order, and are told of once.
     pub(super) is_batching: Cell<bool>,
@@ -47,6 +48,8 @@ pub(crate) struct WorkerState {
     /// How many polls there had been when it last asked whether to pause for the sake of a quota,
     /// and what it had used of the CPU.
     pub(super) used_before: Cell<(u64, Duration)>,
+    /// When it last slept.
+    pub(super) awake_ns: Cell<u64>,
     /// When it last looked for events, or slept.
     pub(super) looked_ns: Cell<u64>,
 }
@@ -57,6 +60,7 @@ impl WorkerState {
         let now_ns = clock::now_ns();
         let polls = sitting.seat().status.polls();
         let index = sitting.seat().index;
+        let until_look = lane.intervals.events;
         WorkerState {
             lane,
             sitting,
@@ -64,7 +68,7 @@ impl WorkerState {
             batched: Cell::new(0),
             ahead: Cell::new(0),
             lifo_streak: Cell::new(0),
-            tick: Cell::new(0),
+            until_look: Cell::new(until_look),
             is_searching: Cell::new(false),
             first_victim: Cell::new(index),
             spin: SpinBackoff::default(),
@@ -73,6 +77,7 @@ impl WorkerState {
             measure: Measure::default(),
             is_measuring: Cell::new(false),
             used_before: Cell::new((polls, Duration::MAX)),
+            awake_ns: Cell::new(now_ns),
             looked_ns: Cell::new(now_ns),
         }
     }

@@ -6,6 +6,7 @@
 //! give a [`JoinHandle`].
 
 pub mod coop;
+mod id;
 mod join_set;
 mod yield_now;
 
@@ -14,5 +15,14 @@ pub use crate::runtime::block_in_place::block_in_place;
 pub use crate::spawn::{spawn, spawn_blocking};
 pub use crate::tasks::Id;
 pub use coop::{Unconstrained, consume_budget, unconstrained};
+pub use id::{id, try_id};
 pub use join_set::JoinSet;
+#[cfg(feature = "rt")]
+pub use tokio::task::LocalKey;
 pub use yield_now::yield_now;
+
+/// The futures of this module that have names.
+#[cfg(feature = "rt")]
+pub mod futures {
+    pub use tokio::task::futures::TaskLocalFuture;
+}

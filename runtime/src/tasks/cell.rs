@@ -6,7 +6,7 @@
 
 use super::budget;
 use super::header::{Completed, Header, Running, Task, TaskRef, Vtable};
-use super::id::Id;
+use super::id::{CurrentTask, Id};
 use super::owners::{DeferredWake, Failure, JoinRef, Woken};
 use super::registry::Registered;
 use super::schedule::Schedule;
@@ -164,6 +164,7 @@ impl<F: Future, S> Cell<F, S> {
     /// The caller has RUNNING, and the stage is the future. After an error it is nothing.
     unsafe fn poll_or_drop(&self, cx: &mut Context<'_>) -> thread::Result<Poll<F::Output>> {
         catch_unwind(AssertUnwindSafe(|| {
+            let _current = CurrentTask::set(self.header.id());
             let drops = DropOnPanic(self);
             // SAFETY: as the caller's.
             let polled = budget::with_budget(|| unsafe { self.poll(cx) });
@@ -341,8 +342,11 @@ impl<F: Future, S: Schedule> Typed<Running, F, S> {
     /// Drops the future in place, and completes the task with `result`, or the panic of the
     /// future's drop.
     fn finish(self, result: Result<F::Output, Failure>) {
-        // SAFETY: what `Running` says; and the output is stored next.
-        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { self.cell().drop_future() }));
+        let dropped = catch_unwind(AssertUnwindSafe(|| {
+            let _current = CurrentTask::set(self.cell().header.id());
+            // SAFETY: what `Running` says; and the output is stored next.
+            unsafe { self.cell().drop_future() };
+        }));
         let result = match dropped {
             Ok(()) => result,
             Err(panic) => {

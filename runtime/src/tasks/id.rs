@@ -1,3 +1,4 @@
+use evenkeel_sync::const_thread_local;
 use std::cell::Cell;
 use std::fmt;
 use std::num::NonZeroU64;
@@ -8,6 +9,38 @@ use std::num::NonZeroU64;
 /// They start again after 2^45 of them, which is ten million tasks a second for forty days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(NonZeroU64);
+
+const_thread_local! {
+    /// The task that this thread polls, or whose future it drops; 0 if there is none.
+    static CURRENT: Cell<u64> = Cell::new(0);
+}
+
+/// The task that this thread polls, or whose future it drops.
+pub(crate) fn current() -> Option<Id> {
+    Id::from_u64(CURRENT.try_with(Cell::get).unwrap_or(0))
+}
+
+/// A task is the current one of its thread for as long as this lives.
+pub(super) struct CurrentTask {
+    before: u64,
+}
+
+impl CurrentTask {
+    #[inline]
+    pub(super) fn set(task: Id) -> CurrentTask {
+        let before = CURRENT.try_with(|current| current.replace(task.as_u64()));
+        CurrentTask {
+            before: before.unwrap_or(0),
+        }
+    }
+}
+
+impl Drop for CurrentTask {
+    #[inline]
+    fn drop(&mut self) {
+        let _ = CURRENT.try_with(|current| current.set(self.before));
+    }
+}
 
 impl Id {
     /// The cell of a task has this many bits for it.

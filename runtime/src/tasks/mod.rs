@@ -20,6 +20,7 @@ pub(crate) use cell::new;
 pub(crate) use class::{Length, Place, Polled, TaskClass};
 pub(crate) use header::{Completed, Task};
 pub use id::Id;
+pub(crate) use id::current as current_id;
 pub(crate) use inbox::Inbox;
 pub(crate) use meta::Shard;
 pub(crate) use owners::{AbortRef, DeferredWake, Failure, JoinRef};

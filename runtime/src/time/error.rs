@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// An error of tokio's timers. The timers of this module have none: the type is here for programs
+/// that name it.
+#[cfg(feature = "time")]
+pub use tokio::time::error::Error;
+
 /// The future of a [`timeout`](super::timeout()) did not complete in time.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub struct Elapsed(pub(super) ());

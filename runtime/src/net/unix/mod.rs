@@ -6,9 +6,12 @@
 mod addr;
 mod datagram;
 mod listener;
+#[cfg(feature = "tokio-io")]
+pub mod pipe;
 mod room;
 mod stream;
 mod ucred;
+mod unbound;
 
 use super::split;
 
@@ -16,6 +19,7 @@ pub use datagram::UnixDatagram;
 pub use listener::UnixListener;
 pub use stream::UnixStream;
 pub use ucred::UCred;
+pub use unbound::UnixSocket;
 
 /// The address of a Unix socket: a path, an abstract name (Linux), or nothing. It is the standard
 /// library's type, whose trait `std::os::linux::net::SocketAddrExt` has the abstract names.

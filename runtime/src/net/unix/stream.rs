@@ -70,7 +70,11 @@ impl UnixStream {
     }
 
     async fn connect_to(addr: &SockAddr) -> io::Result<Self> {
-        let socket = addr::new_socket(Type::STREAM)?;
+        Self::connect_with(addr::new_socket(Type::STREAM)?, addr).await
+    }
+
+    /// With a socket that is not blocking.
+    pub(super) async fn connect_with(socket: socket2::Socket, addr: &SockAddr) -> io::Result<Self> {
         match socket.connect(addr) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
             _ => {}

@@ -1,0 +1,60 @@
+//! Registering a descriptor with the current runtime.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use mio::Interest;
+
+use crate::async_fd::{AsyncFd, CurrentRuntime};
+use crate::register_error::AsyncFdRegisterError;
+
+impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
+    /// Registers the descriptor of `inner` for reading and writing, with the current runtime.
+    ///
+    /// # Errors
+    /// The error of the operating system, for instance if the descriptor is a regular file or is
+    /// registered already; `inner` is dropped.
+    ///
+    /// # Panics
+    /// Panics outside a runtime.
+    pub fn new(inner: T) -> io::Result<Self> {
+        Self::with_interest(inner, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Registers the descriptor of `inner` for `interest`, with the current runtime. Waiting for
+    /// anything else may be for ever.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    /// Panics outside a runtime.
+    pub fn with_interest(inner: T, interest: Interest) -> io::Result<Self> {
+        Self::register(inner, interest, &C::handle())
+    }
+
+    /// As [`new`](Self::new), but gives `inner` back with the error.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    /// Panics outside a runtime.
+    pub fn try_new(inner: T) -> Result<Self, AsyncFdRegisterError<T>> {
+        Self::try_with_interest(inner, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// As [`with_interest`](Self::with_interest), but gives `inner` back with the error.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    /// Panics outside a runtime.
+    pub fn try_with_interest(
+        inner: T,
+        interest: Interest,
+    ) -> Result<Self, AsyncFdRegisterError<T>> {
+        Self::try_register(inner, interest, &C::handle())
+    }
+}

@@ -1,0 +1,130 @@
+//! The methods of sockets that take a `BufMut` of the crate bytes, and put what they receive behind
+//! what is there.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+
+use bytes::BufMut;
+use socket2::SockRef;
+
+use super::socket::MioSocket;
+use super::tokio_io::with_ip;
+use super::{TcpStream, UdpSocket};
+use crate::io::Interest;
+
+/// Lets `receive` fill the next piece of `buf`; it returns how many bytes it wrote at the start of
+/// that.
+///
+/// Every `receive` in this file is one of socket2's receiving methods. They promise to write
+/// nothing uninitialised, and to have initialised as many bytes as they return.
+fn fill<B: BufMut, E>(
+    buf: &mut B,
+    receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> io::Result<(usize, E)>,
+) -> io::Result<(usize, E)> {
+    // SAFETY: nothing uninitialised is written to the slice, see above.
+    let piece = unsafe { buf.chunk_mut().as_uninit_slice_mut() };
+    let (n, extra) = receive(piece)?;
+    // SAFETY: the first `n` bytes were initialised by the system, see above.
+    unsafe { buf.advance_mut(n) };
+    Ok((n, extra))
+}
+
+fn recv(socket: SockRef<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Result<(usize, ())> {
+    Ok((socket.recv(buf)?, ()))
+}
+
+fn recv_from(socket: SockRef<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Result<(usize, SocketAddr)> {
+    with_ip(socket.recv_from(buf)?)
+}
+
+// The streams have this in common, but no trait that users see.
+macro_rules! impl_stream {
+    ($stream:ty) => {
+        impl $stream {
+            /// As [`try_read`](Self::try_read), behind what is in `buf`; it grows by what is read.
+            ///
+            /// # Errors
+            ///
+            /// As [`try_read`](Self::try_read).
+            pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+                let read = self.socket.try_call(Interest::READABLE, |source| {
+                    source.attempt(|socket| fill(buf, |buf| recv(socket, buf)))
+                });
+                Ok(read?.0)
+            }
+        }
+    };
+}
+
+impl_stream!(TcpStream);
+#[cfg(unix)]
+impl_stream!(super::UnixStream);
+
+macro_rules! impl_datagrams {
+    ($socket:ty) => {
+        impl $socket {
+            /// As [`recv`](Self::recv), behind what is in `buf`, whose room for that is all that a
+            /// datagram may have.
+            ///
+            /// # Errors
+            ///
+            /// As [`recv`](Self::recv).
+            ///
+            /// # Cancel safety
+            ///
+            /// Cancel safe: if the future is dropped before it is done, nothing was received.
+            pub async fn recv_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+                let received = self.socket.call(Interest::READABLE, |source| {
+                    source.attempt(|socket| fill(buf, |buf| recv(socket, buf)))
+                });
+                Ok(received.await?.0)
+            }
+
+            /// As [`try_recv`](Self::try_recv), behind what is in `buf`.
+            ///
+            /// # Errors
+            ///
+            /// As [`try_recv`](Self::try_recv).
+            pub fn try_recv_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+                let received = self.socket.try_call(Interest::READABLE, |source| {
+                    source.attempt(|socket| fill(buf, |buf| recv(socket, buf)))
+                });
+                Ok(received?.0)
+            }
+        }
+    };
+}
+
+impl_datagrams!(UdpSocket);
+#[cfg(unix)]
+impl_datagrams!(super::UnixDatagram);
+
+impl UdpSocket {
+    /// As [`recv_from`](Self::recv_from), behind what is in `buf`.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Self::recv_from).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it is done, nothing was received.
+    pub async fn recv_buf_from<B: BufMut>(&self, buf: &mut B) -> io::Result<(usize, SocketAddr)> {
+        let received = self.socket.call(Interest::READABLE, |source| {
+            source.attempt(|socket| fill(buf, |buf| recv_from(socket, buf)))
+        });
+        received.await
+    }
+
+    /// As [`try_recv_from`](Self::try_recv_from), behind what is in `buf`.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv_from`](Self::try_recv_from).
+    pub fn try_recv_buf_from<B: BufMut>(&self, buf: &mut B) -> io::Result<(usize, SocketAddr)> {
+        self.socket.try_call(Interest::READABLE, |source| {
+            source.attempt(|socket| fill(buf, |buf| recv_from(socket, buf)))
+        })
+    }
+}
