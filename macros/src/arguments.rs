@@ -9,10 +9,18 @@ use syn::{Error, Ident, LitInt, LitStr, Result, Token, bracketed, token};
 /// The arguments that were given.
 #[derive(Default)]
 pub(crate) struct Arguments {
+    pub(crate) flavor: Option<Flavor>,
     pub(crate) worker_threads: Option<usize>,
     pub(crate) pinning: Option<Pinning>,
     /// The path of the `evenkeel` crate.
     pub(crate) krate: Option<TokenStream>,
+}
+
+/// Whose threads run the tasks.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Flavor {
+    MultiThread,
+    CurrentThread,
 }
 
 pub(crate) enum Pinning {
@@ -34,21 +42,27 @@ impl ToTokens for Pinning {
     }
 }
 
-const KNOWN: &str = "the arguments are `worker_threads`, `pinning` and `crate`";
+const KNOWN: &str = "the arguments are `flavor`, `worker_threads`, `pinning` and `crate`";
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut arguments = Self::default();
+        let mut of_workers: Option<Ident> = None;
         while !input.is_empty() {
             let span = input.span();
             let name = input.call(Ident::parse_any);
             let name =
                 name.map_err(|_| Error::new(span, format!("expected an argument; {KNOWN}")))?;
             match name.to_string().as_str() {
+                "flavor" => set(&mut arguments.flavor, &name, input, flavor)?,
                 "worker_threads" => {
-                    set(&mut arguments.worker_threads, &name, input, worker_threads)?
+                    set(&mut arguments.worker_threads, &name, input, worker_threads)?;
+                    of_workers = of_workers.or(Some(name));
                 }
-                "pinning" => set(&mut arguments.pinning, &name, input, pinning)?,
+                "pinning" => {
+                    set(&mut arguments.pinning, &name, input, pinning)?;
+                    of_workers = of_workers.or(Some(name));
+                }
                 "crate" => set(&mut arguments.krate, &name, input, krate)?,
                 _ => {
                     return Err(Error::new(
@@ -61,7 +75,15 @@ impl Parse for Arguments {
                 input.parse::<Token![,]>()?;
             }
         }
-        Ok(arguments)
+        match of_workers {
+            Some(name) if arguments.flavor == Some(Flavor::CurrentThread) => {
+                let message = format!(
+                    "`{name}` is for workers, and the flavor \"current_thread\" has none: leave one of the two out"
+                );
+                Err(Error::new(name.span(), message))
+            }
+            _ => Ok(arguments),
+        }
     }
 }
 
@@ -84,6 +106,16 @@ fn set<T>(
     }
     *slot = Some(value(input)?);
     Ok(())
+}
+
+fn flavor(input: ParseStream<'_>) -> Result<Flavor> {
+    const EXPECTED: &str = "`flavor` takes \"multi_thread\" or \"current_thread\"";
+    let name: LitStr = expect(input, EXPECTED)?;
+    match name.value().as_str() {
+        "multi_thread" => Ok(Flavor::MultiThread),
+        "current_thread" => Ok(Flavor::CurrentThread),
+        _ => Err(Error::new(name.span(), EXPECTED)),
+    }
 }
 
 fn worker_threads(input: ParseStream<'_>) -> Result<usize> {

@@ -11,6 +11,7 @@ mod inboxes;
 mod lane;
 mod leases;
 mod long;
+mod roots;
 mod sleepers;
 mod timers;
 

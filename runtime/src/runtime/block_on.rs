@@ -24,11 +24,16 @@ impl Wake for Unpark {
 }
 
 #[track_caller]
-pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output {
+pub(super) fn check_process(shared: &Shared) {
     assert!(
         !shared.is_of_parent(),
         "`block_on` was called in a child of `fork`, which has none of the runtime's threads: make a runtime after the fork"
     );
+}
+
+#[track_caller]
+pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output {
+    check_process(shared);
     let guard = BlockOnGuard::new(shared.clone());
     let parker = Arc::new(Unpark(Parker::new()));
     let waker = Waker::from(parker.clone());

@@ -1,5 +1,6 @@
 use super::compute_start::ComputeStart;
 use super::cpus::Cpus;
+use super::current_thread::Turn;
 use super::first_use::FirstUse;
 use super::hooks::{RuntimeHooks, upgrade};
 use super::shared::Shared;
@@ -44,6 +45,7 @@ use std::time::Duration;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Builder {
+    is_current_thread: bool,
     worker_threads: Option<usize>,
     compute_threads: Option<usize>,
     max_blocking_threads: usize,
@@ -61,6 +63,7 @@ impl Builder {
     /// A builder with the defaults that each method names.
     pub fn new() -> Self {
         Builder {
+            is_current_thread: false,
             worker_threads: None,
             compute_threads: None,
             max_blocking_threads: 512,
@@ -72,6 +75,40 @@ impl Builder {
             takeover: TakeoverPolicy::default(),
             tuning: Tuning::default(),
             hooks: Hooks::default(),
+        }
+    }
+
+    /// A builder of a runtime whose tasks run on the thread that calls
+    /// [`Runtime::block_on`], for as long as it does, and nowhere else: tokio's current-thread
+    /// flavour.
+    ///
+    /// They run one after another, in the order in which they were spawned and woken; what comes
+    /// from other threads comes after what this one has queued, or before every 31st task. So a
+    /// task that computes or blocks holds up all others: nobody takes its place, and
+    /// [`block_in_place`](crate::task::block_in_place) just calls its closure. While no thread is
+    /// in `block_on`, tasks, timers and events stand still. Dropping the runtime drops the tasks.
+    ///
+    /// [`spawn_blocking`](crate::spawn_blocking) and [`spawn_compute`](crate::spawn_compute) work as
+    /// in any runtime, on threads of their own: the compute lane has as many as there are CPUs. A
+    /// thread named `-driver`, which sleeps otherwise, makes them. What says how IO workers are has
+    /// no effect: [`worker_threads`](Builder::worker_threads), [`pinning`](Builder::pinning) (of
+    /// compute workers neither), [`takeover`](Builder::takeover).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evenkeel::runtime::Builder;
+    ///
+    /// let runtime = Builder::new_current_thread().build()?;
+    /// let here = std::thread::current().id();
+    /// let task = runtime.spawn(async { std::thread::current().id() });
+    /// assert_eq!(runtime.block_on(task).unwrap(), here);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn new_current_thread() -> Self {
+        Builder {
+            is_current_thread: true,
+            ..Builder::new()
         }
     }
 
@@ -188,12 +225,17 @@ impl Builder {
     /// - What the system says when it refuses one of these threads, or a descriptor.
     pub fn build(&mut self) -> io::Result<Runtime> {
         let parallelism = parallelism();
-        let io_workers =
+        let mut io_workers =
             at_least_one(self.worker_threads.unwrap_or(parallelism), "worker_threads")?;
         let compute_workers = at_least_one(
             self.compute_threads.unwrap_or(io_workers),
             "compute_threads",
         )?;
+        let (mut pinning, mut takeover) = (&self.pinning, self.takeover.clone());
+        if self.is_current_thread {
+            (io_workers, pinning) = (1, &Pinning::None);
+            takeover = TakeoverPolicy::disabled();
+        }
         let workers_max = io_workers.max(compute_workers);
         if workers_max > WORKERS_MAX {
             return Err(io::Error::new(
@@ -204,7 +246,7 @@ impl Builder {
             ));
         }
         at_least_one(self.max_blocking_threads, "max_blocking_threads")?;
-        self.takeover.check()?;
+        takeover.check()?;
         if self.thread_name.contains('\0') {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -213,7 +255,7 @@ impl Builder {
         }
 
         let topology = Topology::detect();
-        let plan = Plan::new(&topology, parallelism, io_workers, &self.pinning)?;
+        let plan = Plan::new(&topology, parallelism, io_workers, pinning)?;
         let compute_plan = if plan.is_pinned() {
             // Beside the IO workers, in the same order; more of them go round once more.
             let cpus = (0..io_workers)
@@ -246,8 +288,8 @@ impl Builder {
                 .map(|worker| plan.steal_order(&topology, worker))
                 .collect()
         };
-        let limits = self.takeover.limits();
-        let tuning = self.tuning;
+        let limits = takeover.limits();
+        let tuning = self.tuning_in_force();
         let io_idle = Arc::new(Idle::new(io_workers));
         let compute_idle = Arc::new(Idle::new(compute_workers));
         let io = Lane::new(LaneParts {
@@ -259,6 +301,7 @@ impl Builder {
             hooks: hooks(),
             limits,
             tuning,
+            is_current_thread: self.is_current_thread,
         });
         let compute = Lane::new(LaneParts {
             kind: Kind::Compute,
@@ -269,7 +312,13 @@ impl Builder {
             hooks: hooks(),
             limits,
             tuning,
+            is_current_thread: false,
         });
+        let current_thread = if self.is_current_thread {
+            io.be_driven().map(Turn::new)
+        } else {
+            None
+        };
         let threads_wanted = Arc::new(AtomicBool::new(false));
         let tokio = Arc::new(self.tokio_context(&runtime)?);
         let alive = WorkersAlive::new(watch.clone(), tokio.clone());
@@ -284,7 +333,7 @@ impl Builder {
             watch,
             threads_wanted,
             takeover: Takeover::new(
-                self.takeover.clone(),
+                takeover,
                 self.compute_priority,
                 self.thread_keep_alive,
                 &alive,
@@ -293,18 +342,32 @@ impl Builder {
             tokio_use: FirstUse::new(),
             max_blocking_threads: self.max_blocking_threads,
             tuning,
-            cpus: Cpus::new(plan, &self.pinning),
+            cpus: Cpus::new(plan, pinning),
             compute_start: ComputeStart::new(self.compute_priority, alive.clone()),
             threads: Threads::new(
                 &self.thread_name,
                 self.thread_stack_size,
                 self.hooks.clone(),
             ),
+            current_thread,
             shut_down: AtomicBool::new(false),
             process: process::id(),
         });
         let _ = runtime.set(Arc::downgrade(&shared));
         Runtime::start(shared, alive)
+    }
+
+    /// Whoever drives a runtime of the current-thread flavour has nobody beside it, and tasks in an
+    /// order that was promised.
+    fn tuning_in_force(&self) -> Tuning {
+        let has_workers = !self.is_current_thread;
+        Tuning {
+            spin: self.tuning.spin && has_workers,
+            standby: self.tuning.standby && has_workers,
+            hold_back: self.tuning.hold_back && has_workers,
+            lifo_slot: self.tuning.lifo_slot && has_workers,
+            ..self.tuning
+        }
     }
 
     fn tokio_context(&self, runtime: &hooks::Runtime) -> io::Result<TokioContext> {

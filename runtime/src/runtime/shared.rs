@@ -2,6 +2,7 @@
 
 use super::compute_start::ComputeStart;
 use super::cpus::Cpus;
+use super::current_thread::Turn;
 use super::first_use::FirstUse;
 use super::supervisor::takeover::Takeover;
 use super::supervisor::watch::Watch;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(super) max_blocking_threads: usize,
     pub(super) threads: Threads,
     pub(super) tuning: Tuning,
+    /// Some in a runtime of the current-thread flavour.
+    pub(super) current_thread: Option<Turn>,
     pub(super) shut_down: AtomicBool,
     /// The process whose threads these are.
     pub(super) process: u32,

@@ -1,5 +1,6 @@
 //! A lane: the record that its workers, and whoever has a task for them, share.
 
+use super::current_thread::Arrivals;
 use super::driver_lock::DriverLock;
 use super::governor::{Governor, Used};
 use super::hooks::LaneHooks;
@@ -57,6 +58,8 @@ pub(crate) struct Lane {
     pub(super) prior: Prior,
     pub(super) limits: Limits,
     pub(super) tuning: Tuning,
+    /// Some if its one worker is whoever is in `block_on`.
+    pub(super) arrivals: Option<Arrivals>,
 }
 
 /// What a lane goes by, of the runtime's [`TakeoverPolicy`](crate::runtime::TakeoverPolicy).
@@ -95,6 +98,8 @@ pub(crate) struct LaneParts {
     pub(crate) hooks: Box<dyn LaneHooks>,
     pub(crate) limits: Limits,
     pub(crate) tuning: Tuning,
+    /// Its one worker is whoever is in `block_on`.
+    pub(crate) is_current_thread: bool,
 }
 
 impl Lane {
@@ -128,12 +133,20 @@ impl Lane {
                 ..parts.limits
             },
             tuning: parts.tuning,
+            arrivals: parts.is_current_thread.then(Arrivals::new),
         })
     }
 
     /// The worker's seat, for its first thread. `None` for any other.
     pub(crate) fn first_seat(&self, worker: usize) -> Option<FreeSeat> {
         self.seats[worker].first()
+    }
+
+    /// The seat of the one worker of a lane that is driven by whoever is in `block_on`.
+    pub(crate) fn be_driven(&self) -> Option<FreeSeat> {
+        self.set_started(1);
+        self.idle.fall_asleep(0, false);
+        self.first_seat(0)
     }
 
     pub(super) fn seat(&self, worker: usize) -> &Seat {

@@ -10,6 +10,7 @@
 //! - What is done: [`run`] (the loop), [`queue`] (and what tasks ask), [`wait`], [`wake`],
 //!   [`classify`], [`offload`].
 //! - What others do: [`takeover`] (the supervisor), [`shutdown`].
+//! - A lane without threads, for `block_on`: [`current_thread`], [`root_waker`].
 //!
 //! Rule: nothing here makes an IO worker wait for a compute thread, which may be preempted at any
 //! instruction for as long as its core is busy. What crosses from compute to IO is an inbox push
@@ -17,6 +18,7 @@
 
 mod bits;
 mod classify;
+pub(crate) mod current_thread;
 mod deque;
 pub(crate) mod driver_lock;
 pub(crate) mod governor;
@@ -36,6 +38,7 @@ pub(crate) mod parker;
 mod poll_time;
 pub(crate) mod progress;
 pub(crate) mod queue;
+pub(crate) mod root_waker;
 pub(crate) mod run;
 pub(crate) mod seat;
 mod shutdown;

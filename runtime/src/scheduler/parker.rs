@@ -54,6 +54,11 @@ impl Parker {
         polled
     }
 
+    /// For the thread itself: the next [`park`](Parker::park) returns at once.
+    pub(crate) fn keep_awake(&self) {
+        self.state.notify();
+    }
+
     /// `driver` is the one that the sleeper may be polling.
     pub(crate) fn unpark(&self, driver: Option<&Handle>) {
         let to_wake = self.state.notify();

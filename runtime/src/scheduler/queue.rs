@@ -48,7 +48,10 @@ impl Schedule for LaneRef {
 
     #[inline]
     fn may_wake(&self, caller: &Caller<'_>) -> bool {
-        self.0.kind == Kind::Compute || caller.latency_critical().is_some()
+        self.0.kind == Kind::Compute
+            || caller.latency_critical().is_some()
+            // In `block_on` of a current-thread runtime, of whose tasks nobody else would get on.
+            || caller.worker_of(&self.0).is_some()
     }
 
     fn defer(&self, caller: &Caller<'_>, wake: DeferredWake) {

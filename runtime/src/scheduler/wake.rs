@@ -63,6 +63,15 @@ impl Lane {
         }
     }
 
+    /// Wakes the thread that drives a lane of the current-thread kind, if one does and sleeps.
+    pub(crate) fn unpark_driving(&self, caller: &Caller<'_>) {
+        match caller.worker_of(self) {
+            // It does not sleep, but may be about to.
+            Some(worker) => worker.seat().parker.keep_awake(),
+            None => self.unpark(0),
+        }
+    }
+
     /// The one place where a worker is woken.
     pub(super) fn unpark(&self, worker: usize) {
         let driver = self.driver.as_ref().map(|driver| driver.handle());

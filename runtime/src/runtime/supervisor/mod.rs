@@ -52,8 +52,39 @@ pub(super) fn run(shared: &Arc<Shared>) {
     shared.cpus.set_supervisor();
     // A waker that drops the runtime here must not wait for this thread to end.
     context::become_worker();
-    Caller::with(|caller| supervise(shared, caller));
+    let body = match shared.current_thread {
+        Some(_) => serve,
+        None => supervise,
+    };
+    Caller::with(|caller| body(shared, caller));
     shared.finish_tokio();
+}
+
+/// The duties in a runtime of the current-thread flavour: to make threads, and to keep the timers
+/// of those that keep none. The thread that runs the tasks is looked after by nobody, and nobody
+/// polls the driver in its place.
+fn serve(shared: &Arc<Shared>, caller: &Caller<'_>) {
+    let watch = &*shared.watch;
+    let mut factory = ThreadFactory::default();
+    let mut quota = Some(QuotaWatch::new());
+    while !watch.stop.load(Ordering::Acquire) {
+        let now = Instant::now();
+        let look = Look {
+            shared,
+            caller,
+            now,
+        };
+        let threads_due = factory.look(look);
+        let timers_due = timers::look_at_own(look);
+        // Read once: nothing else wakes this thread up now and then.
+        if shared.compute.started() > 0
+            && let Some(mut quota) = quota.take()
+        {
+            quota.look_now(look);
+        }
+        watch.parker.park(shortest([threads_due, timers_due]));
+    }
+    ThreadFactory::finish(shared);
 }
 
 /// Looks at each duty in turn, and sleeps until the first of them is due or somebody unparks it.

@@ -9,13 +9,21 @@ use std::time::Duration;
 /// Fires what is due. The time until the next of the supervisor's own is, after which somebody who
 /// sets an earlier one unparks it.
 pub(super) fn look(look: Look<'_>) -> Option<Duration> {
-    let shared = look.shared;
-    let own = OwnTimers::assume(&shared.driver_timers);
-    let deadline_ns = own.prepare_sleep(clock::now_ns(), wake);
-    for worker in 0..shared.io.workers() {
+    let deadline_ns = fire_own(look);
+    for worker in 0..look.shared.io.workers() {
         fire_overdue(look, worker);
     }
     clock::timeout(deadline_ns)
+}
+
+/// The same, of the supervisor's own alone.
+pub(super) fn look_at_own(look: Look<'_>) -> Option<Duration> {
+    clock::timeout(fire_own(look))
+}
+
+fn fire_own(look: Look<'_>) -> u64 {
+    let own = OwnTimers::assume(&look.shared.driver_timers);
+    own.prepare_sleep(clock::now_ns(), wake)
 }
 
 /// Fires the timers of a worker that does not get to it, and clears up for one that sleeps.
