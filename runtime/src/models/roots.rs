@@ -1,4 +1,6 @@
 //! `block_on` of the current-thread flavour: `runtime::current_thread`, `scheduler::current_thread`.
+//!
+//! Caught: `RootWaker::wake`, or `set_drives`, without its fence.
 
 use super::lane::{Event, driven_lane, explore, spawn};
 use crate::scheduler::current_thread::{Root, drive};

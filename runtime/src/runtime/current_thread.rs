@@ -6,14 +6,14 @@
 //!
 //! ```text
 //! who wakes the future                      the thread in `block_on`
-//! 1. woken = true (SeqCst)                  1. has got the seat: drives = true (SeqCst)
-//! 2. drives (SeqCst): unpark the seat's     2. woken (SeqCst): poll the future
-//!    sleeper; else unpark the thread        3. sleep in the seat, until it is unparked
+//! 1. woken = true                           1. has got the seat: drives = true
+//! 2. fence (SeqCst)                         2. fence (SeqCst)
+//! 3. drives: unpark the seat's sleeper;     3. woken: poll the future
+//!    else unpark the thread                 4. sleep in the seat, until it is unparked
 //! ```
 //!
-//! Both sides write, then read what the other wrote: either the waker finds the place where the
-//! thread is about to sleep, whose unpark is kept, or the thread finds that it was woken. Loom
-//! model: `models::roots`.
+//! Either the waker finds the place where the thread is about to sleep, whose unpark is kept, or
+//! the thread finds that it was woken. Loom model: `models::roots`.
 //!
 //! Meanwhile the runtime is borrowed, and so is not shut down.
 

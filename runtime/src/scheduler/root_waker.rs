@@ -4,7 +4,7 @@
 use super::lane::Lane;
 use super::parker::Parker;
 use super::worker::Caller;
-use evenkeel_sync::atomic::{AtomicBool, Ordering};
+use evenkeel_sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::Arc;
 use std::task::Wake;
 use std::time::Duration;
@@ -32,16 +32,17 @@ impl RootWaker {
 
     /// True if it was woken since the last time that this was asked.
     pub(crate) fn take_woken(&self) -> bool {
-        self.is_woken() && self.woken.swap(false, Ordering::SeqCst)
+        self.is_woken() && self.woken.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn is_woken(&self) -> bool {
-        self.woken.load(Ordering::SeqCst)
+        self.woken.load(Ordering::Acquire)
     }
 
     /// The thread has got the seat, and asks [`is_woken`](RootWaker::is_woken) before it sleeps.
     pub(crate) fn set_drives(&self) {
-        self.drives.store(true, Ordering::SeqCst);
+        self.drives.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 
     pub(crate) fn park(&self, timeout: Option<Duration>) {
@@ -54,8 +55,9 @@ impl RootWaker {
     }
 
     fn wake(&self) {
-        self.woken.store(true, Ordering::SeqCst);
-        if self.drives.load(Ordering::SeqCst) {
+        self.woken.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        if self.drives.load(Ordering::Relaxed) {
             Caller::with(|caller| self.lane.unpark_driving(caller));
         } else {
             self.unpark();
