@@ -4,12 +4,13 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
-use syn::{Error, Ident, LitInt, LitStr, Result, Token, bracketed, token};
+use syn::{Error, Ident, LitBool, LitInt, LitStr, Result, Token, bracketed, token};
 
 /// The arguments that were given.
 #[derive(Default)]
 pub(crate) struct Arguments {
     pub(crate) flavor: Option<Flavor>,
+    pub(crate) start_paused: Option<bool>,
     pub(crate) worker_threads: Option<usize>,
     pub(crate) pinning: Option<Pinning>,
     /// The path of the `evenkeel` crate.
@@ -42,7 +43,8 @@ impl ToTokens for Pinning {
     }
 }
 
-const KNOWN: &str = "the arguments are `flavor`, `worker_threads`, `pinning` and `crate`";
+const KNOWN: &str =
+    "the arguments are `flavor`, `worker_threads`, `pinning`, `start_paused` and `crate`";
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
@@ -63,6 +65,7 @@ impl Parse for Arguments {
                     set(&mut arguments.pinning, &name, input, pinning)?;
                     of_workers = of_workers.or(Some(name));
                 }
+                "start_paused" => set(&mut arguments.start_paused, &name, input, start_paused)?,
                 "crate" => set(&mut arguments.krate, &name, input, krate)?,
                 _ => {
                     return Err(Error::new(
@@ -149,6 +152,11 @@ fn pinning(input: ParseStream<'_>) -> Result<Pinning> {
         "per_core" => Ok(Pinning::PerCore),
         _ => Err(Error::new(name.span(), EXPECTED)),
     }
+}
+
+fn start_paused(input: ParseStream<'_>) -> Result<bool> {
+    let value: LitBool = expect(input, "`start_paused` takes `true` or `false`")?;
+    Ok(value.value)
 }
 
 fn krate(input: ParseStream<'_>) -> Result<TokenStream> {

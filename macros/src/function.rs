@@ -165,6 +165,9 @@ impl Function {
         } else {
             quote!(new)
         };
+        let start_paused = arguments
+            .start_paused
+            .map(|start_paused| quote!(.start_paused(#start_paused)));
         let threads = threads.map(|threads| quote!(.worker_threads(#threads)));
         let pinning = pinning.map(|pinning| quote!(.pinning(#krate::runtime::Pinning::#pinning)));
         quote! {
@@ -174,6 +177,7 @@ impl Function {
                 #krate::runtime::Builder::#new()
                     #threads
                     #pinning
+                    #start_paused
                     .build()
                     .unwrap_or_else(|error| ::std::panic!("failed to build the runtime: {error}"))
                     .block_on(#future)

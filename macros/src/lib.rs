@@ -47,6 +47,7 @@ use function::Kind;
 /// - `worker_threads = 4`: the number of workers of the IO lane, at least 1.
 /// - `pinning = "auto"`, `"none"` or `"per_core"`: where the workers run. `pinning = [0, 2]` names
 ///   the CPUs.
+/// - `start_paused = true`: the clock is paused from the start (feature `test-util`).
 /// - `crate = some::path`: where to find the `evenkeel` crate if it goes by another name, or is
 ///   reached through another crate. A string is accepted as well.
 ///

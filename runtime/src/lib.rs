@@ -50,6 +50,7 @@
 //!   [`coop`](task::coop#tokios-channels).
 //! - `tokio-io` (default): tokio's `AsyncRead` and `AsyncWrite` for the sockets of [`net`].
 //! - `futures-io`: futures-io's traits of the same names for them.
+//! - `test-util`: pausing the clock, in [`time`], for tests.
 //! - `hyper`: hyper 1's `rt` traits, in [`mod@hyper`].
 
 #![cfg_attr(evenkeel_loom, allow(dead_code, unused_imports, unreachable_pub))]

@@ -49,6 +49,9 @@ async fn unknown_flavor() {}
 #[evenkeel_macros::main(worker_threads = 2, flavor = "current_thread")]
 async fn workers_of_the_current_thread() {}
 
+#[evenkeel_macros::test(start_paused = "yes")]
+async fn paused_of_the_wrong_type() {}
+
 // The functions are there even so: no second error says that they are not, or a value is missing.
 mod inner {
     #[evenkeel_macros::main(worker_threads = 0)]

@@ -114,6 +114,7 @@ fn new_lane(
             lifo_slot: !is_current_thread,
             ..Tuning::default()
         },
+        clock: Arc::default(),
         is_current_thread,
     })
 }

@@ -5,13 +5,25 @@ use super::shared::Shared;
 use crate::panics::wake;
 use crate::scheduler::parker::Parker;
 use crate::tasks::budget;
-use crate::timers::clock;
+use crate::timers::{Sleeper, Sleeps, clock};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 struct Unpark(Parker);
+
+impl Sleeps for Unpark {
+    #[cfg(feature = "test-util")]
+    fn is_notified(&self) -> bool {
+        self.0.is_notified()
+    }
+
+    #[cfg(feature = "test-util")]
+    fn unpark(&self) {
+        self.0.unpark(None);
+    }
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
@@ -39,6 +51,8 @@ pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output 
     let waker = Waker::from(parker.clone());
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
+    let clock = &shared.clock;
+    let sleeper = Sleeper::new(clock, &parker, guard.timers().shard());
     shared.want_tokio();
     shared.tokio.inside(|| {
         loop {
@@ -47,9 +61,10 @@ pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output 
             }
             // Whatever wakes us from here on leaves its mark in the parker, so the park below
             // returns.
-            let deadline_ns = guard.timers().prepare_sleep(clock::now_ns(), wake);
-            parker.0.park(clock::timeout(deadline_ns));
-            let due = guard.timers().fire(clock::now_ns());
+            let deadline_ns = guard.timers().prepare_sleep(clock.now_ns(), wake);
+            let timeout = clock::timeout(clock.to_system(deadline_ns));
+            sleeper.sleep(|| parker.0.park(timeout));
+            let due = guard.timers().fire(clock.now_ns());
             due.into_iter().for_each(wake);
         }
     })

@@ -1,3 +1,5 @@
+#[cfg(feature = "test-util")]
+use super::auto_advance::RuntimeKeeper;
 use super::compute_start::ComputeStart;
 use super::cpus::Cpus;
 use super::current_thread::Turn;
@@ -16,7 +18,7 @@ use crate::scheduler::idle::Idle;
 use crate::scheduler::kind::Kind;
 use crate::scheduler::lane::{Lane, LaneParts, WORKERS_MAX};
 use crate::scheduler::tuning::Tuning;
-use crate::timers::TimerShard;
+use crate::timers::{Clock, TimerShard};
 use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
 use evenkeel_sync::panics::Foreign;
@@ -46,6 +48,8 @@ use std::time::Duration;
 /// ```
 pub struct Builder {
     is_current_thread: bool,
+    #[cfg(feature = "test-util")]
+    start_paused: bool,
     worker_threads: Option<usize>,
     compute_threads: Option<usize>,
     max_blocking_threads: usize,
@@ -64,6 +68,8 @@ impl Builder {
     pub fn new() -> Self {
         Builder {
             is_current_thread: false,
+            #[cfg(feature = "test-util")]
+            start_paused: false,
             worker_threads: None,
             compute_threads: None,
             max_blocking_threads: 512,
@@ -197,6 +203,14 @@ impl Builder {
         self
     }
 
+    /// Whether the clock of the runtime is paused from the start, as by
+    /// [`time::pause`](crate::time::pause). By default it is not. Needs the feature `test-util`.
+    #[cfg(feature = "test-util")]
+    pub fn start_paused(&mut self, start_paused: bool) -> &mut Self {
+        self.start_paused = start_paused;
+        self
+    }
+
     /// Calls `f` on every worker and every blocking thread as it starts, pinned and with its
     /// priority: on IO workers when the runtime is built, on the others when they are first needed.
     /// A spare thread, which may replace an IO worker, is not pinned yet. A panic in it is logged,
@@ -271,6 +285,7 @@ impl Builder {
             Plan::new(&topology, parallelism, compute_workers, &Pinning::None)?
         };
 
+        let clock = self.clock();
         let driver = Driver::new()?;
         let io_driver = driver.handle();
         let driver_lock = Arc::new(DriverLock::new(driver));
@@ -301,6 +316,7 @@ impl Builder {
             hooks: hooks(),
             limits,
             tuning,
+            clock: clock.clone(),
             is_current_thread: self.is_current_thread,
         });
         let compute = Lane::new(LaneParts {
@@ -312,6 +328,7 @@ impl Builder {
             hooks: hooks(),
             limits,
             tuning,
+            clock: clock.clone(),
             is_current_thread: false,
         });
         let current_thread = if self.is_current_thread {
@@ -330,6 +347,7 @@ impl Builder {
             io_driver,
             driver_lock,
             driver_timers: Arc::new(TimerShard::new()),
+            clock,
             watch,
             threads_wanted,
             takeover: Takeover::new(
@@ -354,7 +372,18 @@ impl Builder {
             process: process::id(),
         });
         let _ = runtime.set(Arc::downgrade(&shared));
+        #[cfg(feature = "test-util")]
+        shared.clock.set_keeper(Box::new(RuntimeKeeper(runtime)));
         Runtime::start(shared, alive)
+    }
+
+    fn clock(&self) -> Arc<Clock> {
+        let clock = Arc::<Clock>::default();
+        #[cfg(feature = "test-util")]
+        if self.start_paused {
+            clock.pause().expect("it is new");
+        }
+        clock
     }
 
     /// Whoever drives a runtime of the current-thread flavour has nobody beside it, and tasks in an

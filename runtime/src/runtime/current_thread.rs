@@ -25,7 +25,7 @@ use crate::scheduler::current_thread::{Root, drive};
 use crate::scheduler::root_waker::RootWaker;
 use crate::scheduler::seat::FreeSeat;
 use crate::tasks::budget;
-use crate::timers::clock;
+use crate::timers::{Sleeper, clock};
 use evenkeel_sync::Mutex;
 use std::future::Future;
 use std::mem;
@@ -105,8 +105,11 @@ fn run<F: Future>(
     guard: &BlockOnGuard,
     root: &mut PinnedRoot<'_, F>,
 ) -> thread::Result<F::Output> {
+    let clock = &shared.clock;
+    let mut sleeper = None;
     loop {
         if let Some(seat) = turn.take(root.woken) {
+            sleeper = None;
             // From now on its timers are with those of the tasks.
             guard.timers().shard().drain().into_iter().for_each(wake);
             root.woken.set_drives();
@@ -118,9 +121,13 @@ fn run<F: Future>(
             return output;
         }
         // Whatever wakes us from here on leaves its mark in the parker.
-        let deadline_ns = guard.timers().prepare_sleep(clock::now_ns(), wake);
-        root.woken.park(clock::timeout(deadline_ns));
-        let due = guard.timers().fire(clock::now_ns());
+        let timers = guard.timers();
+        let deadline_ns = timers.prepare_sleep(clock.now_ns(), wake);
+        let timeout = clock::timeout(clock.to_system(deadline_ns));
+        sleeper
+            .get_or_insert_with(|| Sleeper::new(clock, root.woken, timers.shard()))
+            .sleep(|| root.woken.park(timeout));
+        let due = timers.fire(clock.now_ns());
         due.into_iter().for_each(wake);
     }
 }

@@ -9,6 +9,7 @@ use crate::scheduler::lane::Lane;
 use crate::scheduler::queue::LaneRef;
 use crate::scheduler::worker::Caller;
 use crate::tasks::{self, Id, Schedule, Task, budget};
+use crate::timers::InFlight;
 use evenkeel_topology::ComputePriority;
 use std::fmt;
 use std::future::Future;
@@ -114,8 +115,10 @@ impl Handle {
         R: Send + 'static,
     {
         let (task, handle) = tasks::new(Once(Some(f)), PoolRef, Id::next(), Location::caller());
+        let in_flight = InFlight::new(&self.shared.clock);
         // Refused, the job is dropped, and with it the task, which cancels it.
         let _ = self.shared.blocking.execute(move || {
+            let _in_flight = in_flight;
             let again = task.run();
             debug_assert!(again.is_none(), "a closure completes in its first poll");
         });

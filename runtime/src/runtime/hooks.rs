@@ -8,6 +8,7 @@ use crate::scheduler::offload;
 use crate::scheduler::seat::{FreeSeat, WorkerThread};
 use crate::scheduler::worker::Caller;
 use crate::tasks::{Place, Task};
+use crate::timers::InFlight;
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The runtime, once it is built.
@@ -78,6 +79,7 @@ impl Shared {
             Place::Blocking => {
                 let (io, tokio) = (self.io.clone(), self.tokio.clone());
                 let long = self.takeover.policy.after;
+                let in_flight = InFlight::new(&self.clock);
                 // Refused, the job is dropped, and with it the task. While it waits in that queue
                 // the task is in its registry as well, where a shutdown finds it.
                 let _ = self.blocking.execute(move || {
@@ -87,6 +89,7 @@ impl Shared {
                     if let Some(task) = again {
                         Caller::with(|caller| io.submit(caller, task));
                     }
+                    drop(in_flight);
                 });
             }
         }

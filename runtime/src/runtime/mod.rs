@@ -1,5 +1,7 @@
 //! The runtime, its builder, and handles to it.
 
+#[cfg(feature = "test-util")]
+mod auto_advance;
 pub(crate) mod block_in_place;
 pub(crate) mod block_on;
 mod builder;

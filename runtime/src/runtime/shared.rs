@@ -12,7 +12,7 @@ use crate::scheduler::driver_lock::DriverLock;
 use crate::scheduler::lane::Lane;
 use crate::scheduler::tuning::Tuning;
 use crate::tasks::Place;
-use crate::timers::TimerShard;
+use crate::timers::{Clock, TimerShard};
 use crate::tokio_context::TokioContext;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::process;
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(super) driver_lock: Arc<DriverLock>,
     /// The timers of threads that have none of their own.
     pub(crate) driver_timers: Arc<TimerShard>,
+    /// What timers go by.
+    pub(crate) clock: Arc<Clock>,
     pub(super) watch: Arc<Watch>,
     /// The blocking pool asks the supervisor for threads.
     pub(super) threads_wanted: Arc<AtomicBool>,

@@ -15,7 +15,7 @@ use super::tuning::Tuning;
 use super::watch::Watching;
 use crate::latency_critical::LatencyCritical;
 use crate::tasks::{DeferredWake, Inbox, Shard as TaskShard, Task};
-use crate::timers::{TimerShard, clock};
+use crate::timers::{Clock, TimerShard, clock};
 use crossbeam_utils::CachePadded;
 use evenkeel_sync::Stack;
 use evenkeel_sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -58,6 +58,8 @@ pub(crate) struct Lane {
     pub(super) prior: Prior,
     pub(super) limits: Limits,
     pub(super) tuning: Tuning,
+    /// What its timers go by.
+    pub(super) clock: Arc<Clock>,
     /// Some if its one worker is whoever is in `block_on`.
     pub(super) arrivals: Option<Arrivals>,
 }
@@ -98,6 +100,7 @@ pub(crate) struct LaneParts {
     pub(crate) hooks: Box<dyn LaneHooks>,
     pub(crate) limits: Limits,
     pub(crate) tuning: Tuning,
+    pub(crate) clock: Arc<Clock>,
     /// Its one worker is whoever is in `block_on`.
     pub(crate) is_current_thread: bool,
 }
@@ -133,6 +136,7 @@ impl Lane {
                 ..parts.limits
             },
             tuning: parts.tuning,
+            clock: parts.clock,
             arrivals: parts.is_current_thread.then(Arrivals::new),
         })
     }

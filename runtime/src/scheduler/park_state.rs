@@ -61,6 +61,11 @@ impl ParkState {
         self.0.load(Ordering::Acquire) == PARKED
     }
 
+    #[cfg(all(feature = "test-util", not(evenkeel_loom)))]
+    pub(crate) fn is_notified(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == NOTIFIED
+    }
+
     /// True if there was a wake-up.
     pub(crate) fn end(&self) -> bool {
         self.0.swap(EMPTY, Ordering::AcqRel) == NOTIFIED

@@ -54,6 +54,12 @@ impl Parker {
         polled
     }
 
+    /// It was unparked, and has not seen that yet.
+    #[cfg(all(feature = "test-util", not(evenkeel_loom)))]
+    pub(crate) fn is_notified(&self) -> bool {
+        self.state.is_notified()
+    }
+
     /// For the thread itself: the next [`park`](Parker::park) returns at once.
     pub(crate) fn keep_awake(&self) {
         self.state.notify();

@@ -14,7 +14,6 @@ use crate::panics::wake;
 use crate::tasks::{
     Completed, DeferredWake, Id, Length, Registered, Schedule, Shard as TaskShard, Task, TaskClass,
 };
-use crate::timers::clock;
 use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -364,8 +363,9 @@ impl Worker<'_> {
 
     pub(super) fn fire_timers(&self) {
         let timers = self.held().timers();
-        if timers.is_due(clock::now_ns) {
-            self.batch(|| timers.fire(clock::now_ns()).into_iter().for_each(wake));
+        let clock = &self.lane().clock;
+        if timers.is_due(|| clock.now_ns()) {
+            self.batch(|| timers.fire(clock.now_ns()).into_iter().for_each(wake));
         }
     }
 

@@ -4,6 +4,7 @@
 use super::lane::Lane;
 use super::parker::Parker;
 use super::worker::Caller;
+use crate::timers::Sleeps;
 use evenkeel_sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::Arc;
 use std::task::Wake;
@@ -62,6 +63,18 @@ impl RootWaker {
         } else {
             self.unpark();
         }
+    }
+}
+
+impl Sleeps for RootWaker {
+    #[cfg(all(feature = "test-util", not(evenkeel_loom)))]
+    fn is_notified(&self) -> bool {
+        self.parker.is_notified()
+    }
+
+    #[cfg(all(feature = "test-util", not(evenkeel_loom)))]
+    fn unpark(&self) {
+        RootWaker::unpark(self);
     }
 }
 

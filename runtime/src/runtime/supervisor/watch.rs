@@ -3,6 +3,7 @@
 use crate::scheduler::driver_lock::DriverLock;
 use crate::scheduler::parker::Parker;
 use crate::scheduler::watch::Watching;
+use crate::timers::Sleeps;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +12,18 @@ pub(crate) struct Watch {
     pub(super) stop: AtomicBool,
     pub(super) parker: Parker,
     pub(super) driver: Arc<DriverLock>,
+}
+
+impl Sleeps for Watch {
+    #[cfg(feature = "test-util")]
+    fn is_notified(&self) -> bool {
+        self.parker.is_notified()
+    }
+
+    #[cfg(feature = "test-util")]
+    fn unpark(&self) {
+        Watch::unpark(self);
+    }
 }
 
 impl Watch {
