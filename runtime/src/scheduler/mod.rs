@@ -11,6 +11,7 @@
 //!   [`classify`], [`offload`].
 //! - What others do: [`takeover`] (the supervisor), [`shutdown`].
 //! - A lane without threads, for `block_on`: [`current_thread`], [`root_waker`].
+//! - Tasks that stay on their thread: [`local`].
 //!
 //! Rule: nothing here makes an IO worker wait for a compute thread, which may be preempted at any
 //! instruction for as long as its core is busy. What crosses from compute to IO is an inbox push
@@ -28,6 +29,7 @@ mod idle_policy;
 pub(crate) mod kind;
 pub(crate) mod lane;
 pub(crate) mod lease;
+pub(crate) mod local;
 pub(crate) mod long_queue;
 pub(crate) mod measure;
 #[cfg(evenkeel_loom)]
