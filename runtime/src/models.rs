@@ -10,6 +10,7 @@ mod driver;
 mod inboxes;
 mod lane;
 mod leases;
+mod locals;
 mod long;
 mod roots;
 mod sleepers;

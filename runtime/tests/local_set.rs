@@ -8,6 +8,7 @@ use evenkeel::task::{JoinSet, LocalSet, spawn_local, yield_now};
 use evenkeel::time::{Duration, sleep, timeout};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -23,12 +24,12 @@ fn on_each(body: impl Fn(&Runtime) + Send + Copy + 'static) {
 }
 
 /// Says on which thread it was dropped.
-struct DropsOn(mpsc::Sender<ThreadId>, Rc<()>);
+struct DropsOn(mpsc::Sender<ThreadId>, PhantomData<Rc<()>>);
 
 impl DropsOn {
     fn new() -> (DropsOn, mpsc::Receiver<ThreadId>) {
         let (dropped, drops) = mpsc::channel();
-        (DropsOn(dropped, Rc::new(())), drops)
+        (DropsOn(dropped, PhantomData), drops)
     }
 }
 
@@ -467,7 +468,7 @@ fn it_is_dropped_with_the_thread_that_keeps_it() {
     drop(guard);
     assert!(drops.recv().is_ok());
     let thread = thread::spawn(move || {
-        let guard = DropsOn(dropped, Rc::new(()));
+        let guard = DropsOn(dropped, PhantomData);
         let set = LocalSet::new();
         let mut task = set.spawn_local(async move {
             let _guard = guard;

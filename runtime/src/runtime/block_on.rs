@@ -9,29 +9,52 @@ use crate::timers::{Sleeper, Sleeps, clock};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+#[cfg(feature = "test-util")]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-struct Unpark(Parker);
-
-impl Sleeps for Unpark {
+#[derive(Default)]
+struct Unpark {
+    parker: Parker,
+    /// The future was woken since its thread has last woken up.
     #[cfg(feature = "test-util")]
+    woken: AtomicBool,
+}
+
+impl Unpark {
+    fn unpark(&self) {
+        // First, for as soon as the thread returns from its sleep, that does not show it any more.
+        #[cfg(feature = "test-util")]
+        self.woken.store(true, Ordering::SeqCst);
+        self.parker.unpark(None);
+    }
+}
+
+#[cfg(not(feature = "test-util"))]
+impl Sleeps for Unpark {}
+
+#[cfg(feature = "test-util")]
+impl Sleeps for Unpark {
     fn is_notified(&self) -> bool {
-        self.0.is_notified()
+        self.woken.load(Ordering::SeqCst)
     }
 
-    #[cfg(feature = "test-util")]
     fn unpark(&self) {
-        self.0.unpark(None);
+        Unpark::unpark(self);
+    }
+
+    fn acknowledge(&self) {
+        self.woken.store(false, Ordering::SeqCst);
     }
 }
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark(None);
+        Unpark::unpark(&self);
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark(None);
+        Unpark::unpark(self);
     }
 }
 
@@ -47,7 +70,7 @@ pub(super) fn check_process(shared: &Shared) {
 pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output {
     check_process(shared);
     let guard = BlockOnGuard::new(shared.clone());
-    let parker = Arc::new(Unpark(Parker::new()));
+    let parker = Arc::<Unpark>::default();
     let waker = Waker::from(parker.clone());
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
@@ -63,7 +86,7 @@ pub(super) fn block_on<F: Future>(shared: &Arc<Shared>, future: F) -> F::Output 
             // returns.
             let deadline_ns = guard.timers().prepare_sleep(clock.now_ns(), wake);
             let timeout = clock::timeout(clock.to_system(deadline_ns));
-            sleeper.sleep(|| parker.0.park(timeout));
+            sleeper.sleep(|| parker.parker.park(timeout));
             let due = guard.timers().fire(clock.now_ns());
             due.into_iter().for_each(wake);
         }

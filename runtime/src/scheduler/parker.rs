@@ -19,6 +19,12 @@ pub(crate) struct Parker {
     thread: parking_lot::Mutex<Option<std::thread::Thread>>,
 }
 
+impl Default for Parker {
+    fn default() -> Self {
+        Parker::new()
+    }
+}
+
 impl Parker {
     pub(crate) fn new() -> Self {
         Parker {

@@ -66,15 +66,21 @@ impl RootWaker {
     }
 }
 
+#[cfg(any(evenkeel_loom, not(feature = "test-util")))]
+impl Sleeps for RootWaker {}
+
+#[cfg(all(feature = "test-util", not(evenkeel_loom)))]
 impl Sleeps for RootWaker {
-    #[cfg(all(feature = "test-util", not(evenkeel_loom)))]
     fn is_notified(&self) -> bool {
-        self.parker.is_notified()
+        self.is_woken() || self.parker.is_notified()
     }
 
-    #[cfg(all(feature = "test-util", not(evenkeel_loom)))]
     fn unpark(&self) {
         RootWaker::unpark(self);
+    }
+
+    fn acknowledge(&self) {
+        // It is, when the future is polled.
     }
 }
 

@@ -244,8 +244,13 @@ impl Clock {
 
 /// Where a thread sleeps.
 pub(crate) trait Sleeps: Send + Sync {
+    /// The thread there has been woken for something, and has not acknowledged that.
     fn is_notified(&self) -> bool;
+
     fn unpark(&self);
+
+    /// The thread has said that it is awake, and sees to what there is after this.
+    fn acknowledge(&self);
 }
 
 /// A thread that is no worker, as the keeper sees it.
@@ -294,15 +299,19 @@ impl Sleeper {
         }
     }
 
+    /// Calls `park`, which returns at once if the thread was woken before.
     pub(crate) fn sleep<R>(&self, park: impl FnOnce() -> R) -> R {
-        if !self.clock.is_paused() {
-            return park();
-        }
-        self.entry.sleeps.store(true, Ordering::SeqCst);
-        self.clock.tell_quiet();
-        let result = park();
-        self.clock.woken_up();
-        self.entry.sleeps.store(false, Ordering::SeqCst);
+        let result = if self.clock.is_paused() {
+            self.entry.sleeps.store(true, Ordering::SeqCst);
+            self.clock.tell_quiet();
+            let result = park();
+            self.clock.woken_up();
+            self.entry.sleeps.store(false, Ordering::SeqCst);
+            result
+        } else {
+            park()
+        };
+        self.entry.place.acknowledge();
         result
     }
 }
