@@ -1,4 +1,5 @@
-//! `block_on` of the current-thread flavour: `runtime::current_thread`, `scheduler::current_thread`.
+//! `block_on` of the current-thread flavour: `runtime::current_thread`,
+//! `scheduler::current_thread`.
 //!
 //! Caught: `RootWaker::wake`, or `set_drives`, without its fence.
 

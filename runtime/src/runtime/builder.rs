@@ -94,11 +94,11 @@ impl Builder {
     /// [`block_in_place`](crate::task::block_in_place) just calls its closure. While no thread is
     /// in `block_on`, tasks, timers and events stand still. Dropping the runtime drops the tasks.
     ///
-    /// [`spawn_blocking`](crate::spawn_blocking) and [`spawn_compute`](crate::spawn_compute) work as
-    /// in any runtime, on threads of their own: the compute lane has as many as there are CPUs. A
-    /// thread named `-driver`, which sleeps otherwise, makes them. What says how IO workers are has
-    /// no effect: [`worker_threads`](Builder::worker_threads), [`pinning`](Builder::pinning) (of
-    /// compute workers neither), [`takeover`](Builder::takeover).
+    /// [`spawn_blocking`](crate::spawn_blocking) and [`spawn_compute`](crate::spawn_compute) work
+    /// as in any runtime, on threads of their own: the compute lane has as many as there are CPUs.
+    /// A thread named `-driver`, which sleeps otherwise, makes them. What says how IO workers are
+    /// has no effect: [`worker_threads`](Builder::worker_threads), [`pinning`](Builder::pinning)
+    /// (of compute workers neither), [`takeover`](Builder::takeover).
     ///
     /// # Examples
     ///

@@ -127,10 +127,10 @@ impl Handle {
 
     /// Drives `future` on the calling thread until it completes.
     ///
-    /// Tasks it spawns run on the runtime's workers. In a runtime of the current-thread flavour this
-    /// runs none of them, and events come only while another thread is in
-    /// [`Runtime::block_on`](super::Runtime::block_on), which see. In the destructor of a thread-local, where
-    /// this works as well, no runtime may be the current one: use the handle.
+    /// Tasks it spawns run on the runtime's workers. In a runtime of the current-thread flavour
+    /// this runs none of them, and events come only while another thread is in
+    /// [`Runtime::block_on`](super::Runtime::block_on), which see. In the destructor of a
+    /// thread-local, where this works as well, no runtime may be the current one: use the handle.
     ///
     /// # Panics
     ///

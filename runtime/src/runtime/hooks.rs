@@ -83,13 +83,13 @@ impl Shared {
                 // Refused, the job is dropped, and with it the task. While it waits in that queue
                 // the task is in its registry as well, where a shutdown finds it.
                 let _ = self.blocking.execute(move || {
+                    let _in_flight = in_flight;
                     // It sees a worker here as elsewhere.
                     let _playing = context::play_worker();
                     let again = tokio.inside(|| offload::run(task, Place::Blocking, long));
                     if let Some(task) = again {
                         Caller::with(|caller| io.submit(caller, task));
                     }
-                    drop(in_flight);
                 });
             }
         }

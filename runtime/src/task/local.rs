@@ -17,11 +17,12 @@ thread_local! {
 
 /// A set of tasks that stay on one thread, so that their futures need not be [`Send`].
 ///
-/// It is a future itself, and its tasks run when it is polled: in [`run_until`](LocalSet::run_until),
-/// [`block_on`](LocalSet::block_on), or when the set is awaited, which takes until all of them have
-/// completed. It may be polled in [`Runtime::block_on`] of any flavour, and in another set; not in a
-/// spawned task, since it cannot be sent there. What holds it up holds up all of its tasks: they are
-/// polled on the thread of the set and nowhere else, whatever they compute.
+/// It is a future itself, and its tasks run when it is polled: in
+/// [`run_until`](LocalSet::run_until), [`block_on`](LocalSet::block_on), or when the set is
+/// awaited, which takes until all of them have completed. It may be polled in [`Runtime::block_on`]
+/// of any flavour, and in another set; not in a spawned task, since it cannot be sent there. What
+/// holds it up holds up all of its tasks: they are polled on the thread of the set and nowhere
+/// else, whatever they compute.
 ///
 /// Tasks run in the order in which they were spawned and woken; what other threads wake comes after
 /// what this thread has queued, or before every 31st task. A poll of the set runs at most 61 of
@@ -61,8 +62,8 @@ pub struct LocalSet {
     tasks: LocalTasks,
 }
 
-/// Spawns a future that need not be [`Send`] into the [`LocalSet`] that the calling code runs in: in
-/// a task of it, in the future of [`run_until`](LocalSet::run_until), or while a guard of
+/// Spawns a future that need not be [`Send`] into the [`LocalSet`] that the calling code runs in:
+/// in a task of it, in the future of [`run_until`](LocalSet::run_until), or while a guard of
 /// [`enter`](LocalSet::enter) lives.
 ///
 /// # Panics
@@ -127,8 +128,8 @@ impl LocalSet {
         runtime.block_on(self.run_until(future))
     }
 
-    /// Drives `future`, and the tasks of the set beside it, until `future` completes. Tasks that are
-    /// left stand still until the set is polled again.
+    /// Drives `future`, and the tasks of the set beside it, until `future` completes. Tasks that
+    /// are left stand still until the set is polled again.
     ///
     /// # Cancel safety
     ///

@@ -5,7 +5,8 @@ use crate::runtime::context;
 use crate::task::yield_now;
 use crate::timers::{Refused, clock, was_ever_paused};
 
-/// Pauses the clock of the current runtime: [`Instant::now`](super::Instant::now) stands still, and timers with it.
+/// Pauses the clock of the current runtime: [`Instant::now`](super::Instant::now) stands still, and
+/// timers with it.
 ///
 /// It moves on by [`advance`]; and by itself, to the next timer, as soon as nothing is left to do:
 /// all tasks of the runtime wait, so does every future in `block_on`, no closure of
@@ -14,10 +15,10 @@ use crate::timers::{Refused, clock, was_ever_paused};
 /// never late. A future that waits for IO does not keep the clock from moving on; nor does one that
 /// waits for another thread of the program, another runtime, or something of tokio's own.
 ///
-/// Only [`Instant::now`](super::Instant::now) follows, on threads that are in the runtime. While the clock
-/// is paused, no worker is replaced that computes or blocks
-/// ([`TakeoverPolicy`](crate::runtime::TakeoverPolicy)). Unlike in tokio, any flavour of runtime can
-/// be paused.
+/// Only [`Instant::now`](super::Instant::now) follows, on threads that are in the runtime. While
+/// the clock is paused, no worker is replaced that computes or blocks
+/// ([`TakeoverPolicy`](crate::runtime::TakeoverPolicy)). Unlike in tokio, any flavour of runtime
+/// can be paused.
 ///
 /// For tests. Needs the feature `test-util`.
 ///
