@@ -239,17 +239,14 @@ impl Builder {
     /// - What the system says when it refuses one of these threads, or a descriptor.
     pub fn build(&mut self) -> io::Result<Runtime> {
         let parallelism = parallelism();
-        let mut io_workers =
-            at_least_one(self.worker_threads.unwrap_or(parallelism), "worker_threads")?;
-        let compute_workers = at_least_one(
-            self.compute_threads.unwrap_or(io_workers),
-            "compute_threads",
-        )?;
-        let (mut pinning, mut takeover) = (&self.pinning, self.takeover.clone());
-        if self.is_current_thread {
-            (io_workers, pinning) = (1, &Pinning::None);
-            takeover = TakeoverPolicy::disabled();
-        }
+        let workers = at_least_one(self.worker_threads.unwrap_or(parallelism), "worker_threads")?;
+        let (io_workers, beside, pinning, takeover) = if self.is_current_thread {
+            (1, parallelism, &Pinning::None, TakeoverPolicy::disabled())
+        } else {
+            (workers, workers, &self.pinning, self.takeover.clone())
+        };
+        let compute_workers =
+            at_least_one(self.compute_threads.unwrap_or(beside), "compute_threads")?;
         let workers_max = io_workers.max(compute_workers);
         if workers_max > WORKERS_MAX {
             return Err(io::Error::new(
@@ -474,6 +471,7 @@ impl Default for Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
+            .field("is_current_thread", &self.is_current_thread)
             .field("worker_threads", &self.worker_threads)
             .field("compute_threads", &self.compute_threads)
             .field("max_blocking_threads", &self.max_blocking_threads)

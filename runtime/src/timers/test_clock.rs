@@ -125,9 +125,10 @@ impl Clock {
         let ahead_ns = self.ahead_ns.load(Ordering::Relaxed);
         // What has passed may be before the system's clock began.
         let is_behind = ahead_ns > NEVER / 2;
-        match is_behind {
-            true => deadline_ns.saturating_add(ahead_ns.wrapping_neg()),
-            false => deadline_ns.saturating_sub(ahead_ns),
+        if is_behind {
+            deadline_ns.saturating_add(ahead_ns.wrapping_neg())
+        } else {
+            deadline_ns.saturating_sub(ahead_ns)
         }
     }
 
@@ -145,18 +146,23 @@ impl Clock {
 
     pub(crate) fn pause(&self) -> Result<(), Refused> {
         EVER_PAUSED.store(true, Ordering::SeqCst);
-        let now_ns = self.now_ns();
-        self.replace(NEVER, now_ns, Refused::IsPaused)
+        let paused = self.replace(NEVER, self.now_ns());
+        paused.then_some(()).ok_or(Refused::IsPaused)
     }
 
     pub(crate) fn resume(&self) -> Result<(), Refused> {
-        let paused_at_ns = self.paused_at_ns.load(Ordering::SeqCst);
-        if paused_at_ns == NEVER {
-            return Err(Refused::IsNotPaused);
+        loop {
+            let paused_at_ns = self.paused_at_ns.load(Ordering::SeqCst);
+            if paused_at_ns == NEVER {
+                return Err(Refused::IsNotPaused);
+            }
+            let ahead_ns = paused_at_ns.wrapping_sub(clock::now_ns());
+            self.ahead_ns.store(ahead_ns, Ordering::SeqCst);
+            // Not if it was moved on meanwhile.
+            if self.replace(paused_at_ns, NEVER) {
+                return Ok(());
+            }
         }
-        let ahead_ns = paused_at_ns.wrapping_sub(clock::now_ns());
-        self.ahead_ns.store(ahead_ns, Ordering::SeqCst);
-        self.replace(paused_at_ns, NEVER, Refused::IsNotPaused)
     }
 
     pub(crate) fn advance(&self, by: Duration) -> Result<(), Refused> {
@@ -181,12 +187,14 @@ impl Clock {
             .is_ok()
     }
 
-    fn replace(&self, from_ns: u64, to_ns: u64, refused: Refused) -> Result<(), Refused> {
-        self.paused_at_ns
-            .compare_exchange(from_ns, to_ns, Ordering::SeqCst, Ordering::SeqCst)
-            .map_err(|_| refused)?;
-        self.changed();
-        Ok(())
+    fn replace(&self, from_ns: u64, to_ns: u64) -> bool {
+        let replaced =
+            self.paused_at_ns
+                .compare_exchange(from_ns, to_ns, Ordering::SeqCst, Ordering::SeqCst);
+        if replaced.is_ok() {
+            self.changed();
+        }
+        replaced.is_ok()
     }
 
     fn changed(&self) {
@@ -338,5 +346,60 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
         self.0.tell_quiet();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR_NS: u64 = 3_600_000_000_000;
+
+    #[test]
+    fn a_clock_that_was_never_paused_is_the_systems() {
+        let clock = Clock::default();
+        for ns in [0, 1, HOUR_NS, NEVER - 1] {
+            assert_eq!((clock.at(ns), clock.to_system(ns)), (ns, ns));
+        }
+        assert_eq!(clock.to_system(NEVER), NEVER);
+        assert_eq!(clock.resume(), Err(Refused::IsNotPaused));
+        assert_eq!(clock.advance(HOUR), Err(Refused::IsNotPaused));
+        assert!(!clock.advance_to(NEVER - 1));
+    }
+
+    #[test]
+    fn while_it_is_paused_it_only_moves_on_by_hand() {
+        let clock = Clock::default();
+        clock.pause().unwrap();
+        assert_eq!(clock.pause(), Err(Refused::IsPaused));
+        let paused_at_ns = clock.now_ns();
+        assert_eq!(clock.at(NEVER - 1), paused_at_ns);
+        assert_eq!(clock.to_system(paused_at_ns), NEVER);
+        clock.advance(HOUR).unwrap();
+        assert_eq!(clock.now_ns(), paused_at_ns + HOUR_NS);
+        assert!(!clock.advance_to(paused_at_ns), "it never goes back");
+        assert!(clock.advance_to(paused_at_ns + HOUR_NS + 1));
+        assert_eq!(clock.now_ns(), paused_at_ns + HOUR_NS + 1);
+        clock.advance(Duration::MAX).unwrap();
+        assert!(clock.is_paused());
+    }
+
+    #[test]
+    fn it_goes_on_ahead_of_the_system_or_behind_it() {
+        for ahead_ns in [HOUR_NS, HOUR_NS.wrapping_neg()] {
+            let clock = Clock::default();
+            clock.ahead_ns.store(ahead_ns, Ordering::Relaxed);
+            let system_ns = 5 * HOUR_NS;
+            let shown_ns = clock.at(system_ns);
+            assert_eq!(shown_ns, system_ns.wrapping_add(ahead_ns));
+            assert_eq!(clock.to_system(shown_ns), system_ns);
+        }
+        let clock = Clock::default();
+        clock.pause().unwrap();
+        clock.advance(HOUR).unwrap();
+        clock.resume().unwrap();
+        assert!(clock.now_ns() >= HOUR_NS);
+        assert_eq!(clock.to_system(1), 0, "what has passed is due at once");
     }
 }
