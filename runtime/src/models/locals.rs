@@ -1,8 +1,8 @@
 //! The tasks of a `LocalSet`: `scheduler::local`.
 //!
-//! Caught: `defer` that wakes before it pushes. The place of the set's waker is not loom's, so every
-//! thread sees what was written there last, and the fences are not put to the test. (They are those
-//! of `scheduler::idle`.)
+//! Caught: `defer` that wakes before it pushes. The place of the set's waker is not loom's, so
+//! every thread sees what was written there last, and the fences are not put to the test. (They are
+//! as those of `scheduler::idle`.)
 
 use super::lane::Event;
 use crate::scheduler::local::LocalTasks;
