@@ -4,15 +4,24 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
-use syn::{Error, Ident, LitInt, LitStr, Result, Token, bracketed, token};
+use syn::{Error, Ident, LitBool, LitInt, LitStr, Result, Token, bracketed, token};
 
 /// The arguments that were given.
 #[derive(Default)]
 pub(crate) struct Arguments {
+    pub(crate) flavor: Option<Flavor>,
+    pub(crate) start_paused: Option<bool>,
     pub(crate) worker_threads: Option<usize>,
     pub(crate) pinning: Option<Pinning>,
     /// The path of the `evenkeel` crate.
     pub(crate) krate: Option<TokenStream>,
+}
+
+/// Whose threads run the tasks.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Flavor {
+    MultiThread,
+    CurrentThread,
 }
 
 pub(crate) enum Pinning {
@@ -54,21 +63,29 @@ impl Pinning {
     }
 }
 
-const KNOWN: &str = "the arguments are `worker_threads`, `pinning` and `crate`";
+const KNOWN: &str =
+    "the arguments are `flavor`, `worker_threads`, `pinning`, `start_paused` and `crate`";
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut arguments = Self::default();
+        let mut of_workers: Option<Ident> = None;
         while !input.is_empty() {
             let span = input.span();
             let name = input.call(Ident::parse_any);
             let name =
                 name.map_err(|_| Error::new(span, format!("expected an argument; {KNOWN}")))?;
             match name.to_string().as_str() {
+                "flavor" => set(&mut arguments.flavor, &name, input, flavor)?,
                 "worker_threads" => {
-                    set(&mut arguments.worker_threads, &name, input, worker_threads)?
+                    set(&mut arguments.worker_threads, &name, input, worker_threads)?;
+                    of_workers = of_workers.or(Some(name));
                 }
-                "pinning" => set(&mut arguments.pinning, &name, input, pinning)?,
+                "pinning" => {
+                    set(&mut arguments.pinning, &name, input, pinning)?;
+                    of_workers = of_workers.or(Some(name));
+                }
+                "start_paused" => set(&mut arguments.start_paused, &name, input, start_paused)?,
                 "crate" => set(&mut arguments.krate, &name, input, krate)?,
                 _ => {
                     return Err(Error::new(
@@ -81,7 +98,15 @@ impl Parse for Arguments {
                 input.parse::<Token![,]>()?;
             }
         }
-        Ok(arguments)
+        match of_workers {
+            Some(name) if arguments.flavor == Some(Flavor::CurrentThread) => {
+                let message = format!(
+                    "`{name}` is for workers, and the flavor \"current_thread\" has none: leave one of the two out"
+                );
+                Err(Error::new(name.span(), message))
+            }
+            _ => Ok(arguments),
+        }
     }
 }
 
@@ -104,6 +129,16 @@ fn set<T>(
     }
     *slot = Some(value(input)?);
     Ok(())
+}
+
+fn flavor(input: ParseStream<'_>) -> Result<Flavor> {
+    const EXPECTED: &str = "`flavor` takes \"multi_thread\" or \"current_thread\"";
+    let name: LitStr = expect(input, EXPECTED)?;
+    match name.value().as_str() {
+        "multi_thread" => Ok(Flavor::MultiThread),
+        "current_thread" => Ok(Flavor::CurrentThread),
+        _ => Err(Error::new(name.span(), EXPECTED)),
+    }
 }
 
 fn worker_threads(input: ParseStream<'_>) -> Result<usize> {
@@ -136,6 +171,11 @@ fn pinning(input: ParseStream<'_>) -> Result<Pinning> {
     known
         .map(|(_, pinning)| pinning)
         .ok_or_else(|| Error::new(name.span(), EXPECTED))
+}
+
+fn start_paused(input: ParseStream<'_>) -> Result<bool> {
+    let value: LitBool = expect(input, "`start_paused` takes `true` or `false`")?;
+    Ok(value.value)
 }
 
 fn krate(input: ParseStream<'_>) -> Result<TokenStream> {

@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Error, Result};
 
-use crate::arguments::{Arguments, Pinning};
+use crate::arguments::{Arguments, Flavor, Pinning};
 
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
@@ -151,12 +151,23 @@ impl Function {
         } = self;
         let krate = arguments.krate.unwrap_or_else(|| quote!(::evenkeel));
         let (mut threads, mut pinning) = (arguments.worker_threads, arguments.pinning);
+        let is_current_thread = arguments.flavor == Some(Flavor::CurrentThread);
         let mut attribute = None;
         if kind == Kind::Test {
             attribute = Some(quote!(#[::core::prelude::v1::test]));
+        }
+        if kind == Kind::Test && !is_current_thread {
             threads = threads.or(Some(2));
             pinning = pinning.or(Some(Pinning::NONE));
         }
+        let new = if is_current_thread {
+            quote!(new_current_thread)
+        } else {
+            quote!(new)
+        };
+        let start_paused = arguments
+            .start_paused
+            .map(|start_paused| quote!(.start_paused(#start_paused)));
         let threads = threads.map(|threads| quote!(.worker_threads(#threads)));
         let pinning = pinning.map(|pinning| pinning.expression(&krate));
         let pinning = pinning.map(|pinning| quote!(.pinning(#pinning)));
@@ -164,9 +175,10 @@ impl Function {
             #attribute
             #(#attributes)*
             #(#qualifiers)* #r#fn #name #parameters #(#output)* {
-                #krate::runtime::Builder::new()
+                #krate::runtime::Builder::#new()
                     #threads
                     #pinning
+                    #start_paused
                     .build()
                     .unwrap_or_else(|error| ::std::panic!("failed to build the runtime: {error}"))
                     .block_on(#future)

@@ -42,10 +42,13 @@ use function::Kind;
 ///
 /// All are optional; what is left out is as in the runtime's `Builder`.
 ///
+/// - `flavor = "multi_thread"`, which is the default, or `"current_thread"`: the calling thread
+///   runs the tasks as well, and there are no workers.
 /// - `worker_threads = 4`: the number of workers of the IO lane, at least 1.
 /// - `pinning = "auto"`: where the workers run, by the name of a strategy: `"none"`, `"per_core"`,
 ///   `"compact"`, `"scatter"`, `"compute_only"`, `"fence_cluster"`, `"fence_l3"` or `"fence_node"`.
 ///   `pinning = [0, 2]` names the CPUs.
+/// - `start_paused = true`: the clock is paused from the start (feature `test-util`).
 /// - `crate = some::path`: where to find the `evenkeel` crate if it goes by another name, or is
 ///   reached through another crate. A string is accepted as well.
 ///
@@ -83,8 +86,9 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # Arguments
 ///
 /// As for [`main`](macro@main), with other defaults: two workers, so that tasks do run in parallel,
-/// and no pinning. The tests of a file run side by side in one process; if each pinned its workers,
-/// they would all wait for the same CPUs.
+/// and no pinning. (tokio's default is `flavor = "current_thread"`, which has to be written here.)
+/// The tests of a file run side by side in one process; if each pinned its workers, they would all
+/// wait for the same CPUs.
 ///
 /// # Panics
 ///

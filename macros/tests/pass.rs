@@ -56,6 +56,29 @@ async fn worker_threads_can_be_more() {
     assert!(run_at_once(3).await);
 }
 
+#[evenkeel::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_flavor_can_be_said() {
+    assert!(run_at_once(2).await);
+}
+
+#[evenkeel::test(flavor = "current_thread")]
+async fn tasks_run_on_the_thread_of_the_test() {
+    let threads = threads_of_tasks().await;
+    let here = (thread::current().id(), allowed_cpus().len());
+    assert_eq!(threads, HashSet::from([here]));
+}
+
+#[evenkeel::main(flavor = "current_thread")]
+async fn on_the_current_thread() -> HashSet<(ThreadId, usize)> {
+    threads_of_tasks().await
+}
+
+#[test]
+fn the_thread_of_main_runs_the_tasks() {
+    let here = (thread::current().id(), allowed_cpus().len());
+    assert_eq!(on_the_current_thread(), HashSet::from([here]));
+}
+
 #[evenkeel::test(worker_threads = 1)]
 async fn worker_threads_can_be_one() {
     assert_eq!(threads_of_tasks().await.len(), 1);

@@ -51,6 +51,7 @@
 //! - `tokio-io` (default): tokio's `AsyncRead` and `AsyncWrite` for the sockets of [`net`], and
 //!   tokio's helpers for them in [`io`].
 //! - `futures-io`: futures-io's traits of the same names for the sockets.
+//! - `test-util`: pausing the clock, in [`time`], for tests.
 //! - `hyper`: hyper 1's `rt` traits, in [`mod@hyper`].
 //! - `process`: child processes, in [`process`].
 //! - `rayon`: the first runtime builds rayon's global pool, with as many threads as there are CPUs
@@ -62,7 +63,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `full` | all of these, and `tokio-rt` |
+//! | `full` | all of these but `test-util`, and `tokio-rt` |
 //! | `fs` | the module [`fs`] |
 //! | `io-std` | [`io::stdin`], [`io::stdout`], [`io::stderr`] |
 //! | `io-util` | is `tokio-io` |
@@ -74,6 +75,7 @@
 //! | `rt-multi-thread` | is `rt` |
 //! | `signal` | the module [`signal`] |
 //! | `sync` | the module [`sync`]: tokio's channels and locks |
+//! | `test-util` | see above |
 //! | `time` | [`time::error::Error`]: the rest of [`time`] is always there |
 //! | `tracing` | nothing: what the runtime has to say always goes to `tracing` |
 

@@ -10,7 +10,9 @@ mod driver;
 mod inboxes;
 mod lane;
 mod leases;
+mod locals;
 mod long;
+mod roots;
 mod sleepers;
 mod timers;
 

@@ -246,6 +246,11 @@ fn a_handle_knows_its_runtime() {
         assert_eq!(one.handle().name(), Some("first"));
         assert_eq!(two.handle().name(), None);
         assert_eq!(one.handle().runtime_flavor(), RuntimeFlavor::MultiThread);
+        let other = Builder::new_current_thread().build().unwrap();
+        assert_eq!(
+            other.handle().runtime_flavor(),
+            RuntimeFlavor::CurrentThread
+        );
         let inside = one.block_on(async { Handle::current().id() });
         assert_eq!(inside, one.handle().id());
         assert_ne!(inside, two.handle().id());

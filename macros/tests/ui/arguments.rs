@@ -1,4 +1,4 @@
-#[evenkeel_macros::main(flavor = "multi_thread")]
+#[evenkeel_macros::main(threads = 2)]
 async fn unknown() {}
 
 #[evenkeel_macros::main(worker_threads)]
@@ -42,6 +42,15 @@ async fn crate_that_is_no_path() {}
 
 #[evenkeel_macros::main(crate = 1)]
 async fn crate_of_the_wrong_type() {}
+
+#[evenkeel_macros::main(flavor = "local")]
+async fn unknown_flavor() {}
+
+#[evenkeel_macros::main(worker_threads = 2, flavor = "current_thread")]
+async fn workers_of_the_current_thread() {}
+
+#[evenkeel_macros::test(start_paused = "yes")]
+async fn paused_of_the_wrong_type() {}
 
 // The functions are there even so: no second error says that they are not, or a value is missing.
 mod inner {

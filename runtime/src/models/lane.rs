@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+pub(super) fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
@@ -88,30 +88,49 @@ fn sit_down(lane: &Arc<Lane>, seat: FreeSeat) -> JoinHandle<Exit> {
     thread::spawn(move || run(lane, seat, || {}))
 }
 
+/// A lane whose workers have no threads.
+fn new_lane(
+    workers: usize,
+    with_driver: bool,
+    is_current_thread: bool,
+    hooks: Box<dyn LaneHooks>,
+) -> Arc<Lane> {
+    let others = |worker| vec![(0..workers).filter(|&other| other != worker).collect()];
+    Lane::new(LaneParts {
+        kind: Kind::Io,
+        victims: (0..workers).map(others).collect(),
+        idle: Arc::new(Idle::new(workers)),
+        partner: Arc::new(Idle::new(workers)),
+        driver: with_driver.then(|| Arc::new(DriverLock::new(Driver::new()))),
+        hooks,
+        limits: Limits {
+            after: Duration::from_millis(1),
+            sorts: false,
+            moves: false,
+        },
+        tuning: Tuning {
+            spin: false,
+            standby: false,
+            lifo_slot: !is_current_thread,
+            ..Tuning::default()
+        },
+        intervals: Intervals::default(),
+        clock: Arc::default(),
+        is_current_thread,
+    })
+}
+
+/// A lane that is driven, and the seat of whoever does.
+pub(super) fn driven_lane() -> (Arc<Lane>, FreeSeat) {
+    let lane = new_lane(1, true, true, Box::new(Arc::<Hooks>::default()));
+    let seat = lane.be_driven().unwrap();
+    (lane, seat)
+}
+
 impl Running {
     fn new(workers: usize, with_driver: bool) -> Running {
-        let idle = Arc::new(Idle::new(workers));
-        let others = |worker| vec![(0..workers).filter(|&other| other != worker).collect()];
         let hooks = Arc::new(Hooks::default());
-        let lane = Lane::new(LaneParts {
-            kind: Kind::Io,
-            victims: (0..workers).map(others).collect(),
-            idle: idle.clone(),
-            partner: Arc::new(Idle::new(workers)),
-            driver: with_driver.then(|| Arc::new(DriverLock::new(Driver::new()))),
-            hooks: Box::new(hooks.clone()),
-            limits: Limits {
-                after: Duration::from_millis(1),
-                sorts: false,
-                moves: false,
-            },
-            tuning: Tuning {
-                spin: false,
-                standby: false,
-                ..Tuning::default()
-            },
-            intervals: Intervals::default(),
-        });
+        let lane = new_lane(workers, with_driver, false, Box::new(hooks.clone()));
         hooks.lane.set(Arc::downgrade(&lane)).unwrap();
         lane.set_started(workers);
         let seats = (0..workers).map(|worker| lane.first_seat(worker).unwrap());
@@ -138,7 +157,7 @@ impl Running {
 }
 
 #[track_caller]
-fn spawn<F>(lane: &Arc<Lane>, future: F) -> JoinRef<F::Output>
+pub(super) fn spawn<F>(lane: &Arc<Lane>, future: F) -> JoinRef<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
@@ -184,10 +203,10 @@ impl Done {
 /// Something that a task waits for, once. Its lock is not loom's: nothing happens while it is
 /// locked.
 #[derive(Default)]
-struct Event(Mutex<(bool, Option<Waker>)>);
+pub(super) struct Event(Mutex<(bool, Option<Waker>)>);
 
 impl Event {
-    fn happen(&self) {
+    pub(super) fn happen(&self) {
         let mut event = self.0.lock().unwrap();
         event.0 = true;
         let waker = event.1.take();
@@ -195,7 +214,7 @@ impl Event {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    async fn wait(&self) {
+    pub(super) async fn wait(&self) {
         poll_fn(|cx| {
             // Loom may switch threads here, so not while it is locked.
             let waker = cx.waker().clone();

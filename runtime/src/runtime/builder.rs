@@ -1,5 +1,8 @@
+#[cfg(feature = "test-util")]
+use super::auto_advance::RuntimeKeeper;
 use super::compute_start::ComputeStart;
 use super::cpus::Cpus;
+use super::current_thread::Turn;
 use super::first_use::FirstUse;
 use super::hooks::{RuntimeHooks, upgrade};
 use super::shared::Shared;
@@ -16,7 +19,7 @@ use crate::scheduler::idle::Idle;
 use crate::scheduler::kind::Kind;
 use crate::scheduler::lane::{Lane, LaneParts, WORKERS_MAX};
 use crate::scheduler::tuning::{Intervals, Tuning};
-use crate::timers::TimerShard;
+use crate::timers::{Clock, TimerShard};
 use crate::tokio_context::TokioContext;
 use evenkeel_io_driver::Driver;
 use evenkeel_sync::panics::Foreign;
@@ -48,6 +51,9 @@ use std::time::Duration;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Builder {
+    is_current_thread: bool,
+    #[cfg(feature = "test-util")]
+    start_paused: bool,
     worker_threads: Option<usize>,
     compute_threads: Option<usize>,
     max_blocking_threads: usize,
@@ -69,6 +75,9 @@ impl Builder {
     /// A builder with the defaults that each method names.
     pub fn new() -> Self {
         Builder {
+            is_current_thread: false,
+            #[cfg(feature = "test-util")]
+            start_paused: false,
             worker_threads: None,
             compute_threads: None,
             max_blocking_threads: 512,
@@ -84,6 +93,40 @@ impl Builder {
             name: None,
             intervals: Intervals::default(),
             events_per_look: 1024,
+        }
+    }
+
+    /// A builder of a runtime whose tasks run on the thread that calls
+    /// [`Runtime::block_on`], for as long as it does, and nowhere else: tokio's current-thread
+    /// flavour.
+    ///
+    /// They run one after another, in the order in which they were spawned and woken; what comes
+    /// from other threads comes after what this one has queued, or before every 31st task. So a
+    /// task that computes or blocks holds up all others: nobody takes its place, and
+    /// [`block_in_place`](crate::task::block_in_place) just calls its closure. While no thread is
+    /// in `block_on`, tasks, timers and events stand still. Dropping the runtime drops the tasks.
+    ///
+    /// [`spawn_blocking`](crate::spawn_blocking) and [`spawn_compute`](crate::spawn_compute) work
+    /// as in any runtime, on threads of their own: the compute lane has as many as there are CPUs.
+    /// A thread named `-driver`, which sleeps otherwise, makes them. What says how IO workers are
+    /// has no effect: [`worker_threads`](Builder::worker_threads), [`pinning`](Builder::pinning)
+    /// (of compute workers neither), [`takeover`](Builder::takeover).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use evenkeel::runtime::Builder;
+    ///
+    /// let runtime = Builder::new_current_thread().build()?;
+    /// let here = std::thread::current().id();
+    /// let task = runtime.spawn(async { std::thread::current().id() });
+    /// assert_eq!(runtime.block_on(task).unwrap(), here);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn new_current_thread() -> Self {
+        Builder {
+            is_current_thread: true,
+            ..Builder::new()
         }
     }
 
@@ -176,6 +219,14 @@ impl Builder {
         self
     }
 
+    /// Whether the clock of the runtime is paused from the start, as by
+    /// [`time::pause`](crate::time::pause). By default it is not. Needs the feature `test-util`.
+    #[cfg(feature = "test-util")]
+    pub fn start_paused(&mut self, start_paused: bool) -> &mut Self {
+        self.start_paused = start_paused;
+        self
+    }
+
     /// Calls `f` on every worker and every blocking thread as it starts, pinned and with its
     /// priority: on IO workers when the runtime is built, on the others when they are first needed.
     /// A spare thread, which may replace an IO worker, is not pinned yet. A panic in it is logged,
@@ -214,11 +265,16 @@ impl Builder {
 
     fn build_here(&mut self) -> io::Result<Runtime> {
         let parallelism = parallelism();
-        let io_workers =
-            at_least_one(self.worker_threads.unwrap_or(parallelism), "worker_threads")?;
+        let workers = at_least_one(self.worker_threads.unwrap_or(parallelism), "worker_threads")?;
         let beside_io = self.worker_threads.unwrap_or_else(parallelism_rounded_up);
+        let (io_workers, beside, pinning, takeover) = if self.is_current_thread {
+            let takeover = TakeoverPolicy::disabled();
+            (1, parallelism_rounded_up(), &Pinning::None, takeover)
+        } else {
+            (workers, beside_io, &self.pinning, self.takeover.clone())
+        };
         let compute_workers =
-            at_least_one(self.compute_threads.unwrap_or(beside_io), "compute_threads")?;
+            at_least_one(self.compute_threads.unwrap_or(beside), "compute_threads")?;
         let workers_max = io_workers.max(compute_workers);
         if workers_max > WORKERS_MAX {
             return Err(io::Error::new(
@@ -229,7 +285,7 @@ impl Builder {
             ));
         }
         at_least_one(self.max_blocking_threads, "max_blocking_threads")?;
-        self.takeover.check()?;
+        takeover.check()?;
         if self.thread_name.contains('\0') {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -239,9 +295,10 @@ impl Builder {
 
         let topology = Topology::detect();
         let workers = [io_workers, compute_workers];
-        let placement = Placement::new(&topology, parallelism, workers, &self.pinning)?;
+        let placement = Placement::new(&topology, parallelism, workers, pinning)?;
 
         self.check_intervals()?;
+        let clock = self.clock();
         let driver = Driver::with_capacity(self.events_per_look)?;
         let io_driver = driver.handle();
         let driver_lock = Arc::new(DriverLock::new(driver));
@@ -260,8 +317,8 @@ impl Builder {
                 .map(|worker| plan.steal_order(&topology, worker))
                 .collect()
         };
-        let limits = self.takeover.limits();
-        let tuning = self.tuning;
+        let limits = takeover.limits();
+        let tuning = self.tuning_in_force();
         let io_idle = Arc::new(Idle::new(io_workers));
         let compute_idle = Arc::new(Idle::new(compute_workers));
         let io = Lane::new(LaneParts {
@@ -274,6 +331,8 @@ impl Builder {
             limits,
             tuning,
             intervals: self.intervals,
+            clock: clock.clone(),
+            is_current_thread: self.is_current_thread,
         });
         let compute = Lane::new(LaneParts {
             kind: Kind::Compute,
@@ -285,7 +344,14 @@ impl Builder {
             limits,
             tuning,
             intervals: self.intervals,
+            clock: clock.clone(),
+            is_current_thread: false,
         });
+        let current_thread = if self.is_current_thread {
+            io.be_driven().map(Turn::new)
+        } else {
+            None
+        };
         let threads_wanted = Arc::new(AtomicBool::new(false));
         let tokio = Arc::new(self.tokio_context(&runtime)?);
         let alive = WorkersAlive::new(watch.clone(), tokio.clone());
@@ -297,10 +363,11 @@ impl Builder {
             io_driver,
             driver_lock,
             driver_timers: Arc::new(TimerShard::new()),
+            clock,
             watch,
             threads_wanted,
             takeover: Takeover::new(
-                self.takeover.clone(),
+                takeover,
                 self.compute_priority,
                 self.thread_keep_alive,
                 &alive,
@@ -309,11 +376,12 @@ impl Builder {
             tokio_use: FirstUse::new(),
             max_blocking_threads: self.max_blocking_threads,
             tuning,
-            cpus: Cpus::new(placement, &self.pinning),
+            cpus: Cpus::new(placement, pinning),
             program: Program::of_caller(),
             compute_start: ComputeStart::new(self.compute_priority, alive.clone()),
             name: self.name.clone(),
             threads: Threads::new(self.names(), self.thread_stack_size, self.hooks.clone()),
+            current_thread,
             shut_down: AtomicBool::new(false),
             process: process::id(),
         });
@@ -321,12 +389,36 @@ impl Builder {
         super::rayon_pool::build();
         shared.cpus.log();
         let _ = runtime.set(Arc::downgrade(&shared));
+        #[cfg(feature = "test-util")]
+        shared.clock.set_keeper(Box::new(RuntimeKeeper(runtime)));
         Runtime::start(shared, alive)
     }
 
     fn names(&self) -> Names {
         let prefix = || Names::Prefix(self.thread_name.clone());
         self.names.clone().unwrap_or_else(prefix)
+    }
+
+    fn clock(&self) -> Arc<Clock> {
+        let clock = Arc::<Clock>::default();
+        #[cfg(feature = "test-util")]
+        if self.start_paused {
+            clock.pause().expect("it is new");
+        }
+        clock
+    }
+
+    /// Whoever drives a runtime of the current-thread flavour has nobody beside it, and tasks in an
+    /// order that was promised.
+    fn tuning_in_force(&self) -> Tuning {
+        let has_workers = !self.is_current_thread;
+        Tuning {
+            spin: self.tuning.spin && has_workers,
+            standby: self.tuning.standby && has_workers,
+            hold_back: self.tuning.hold_back && has_workers,
+            lifo_slot: self.tuning.lifo_slot && has_workers,
+            ..self.tuning
+        }
     }
 
     fn tokio_context(&self, runtime: &hooks::Runtime) -> io::Result<TokioContext> {
@@ -408,6 +500,7 @@ impl Default for Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
+            .field("is_current_thread", &self.is_current_thread)
             .field("worker_threads", &self.worker_threads)
             .field("compute_threads", &self.compute_threads)
             .field("max_blocking_threads", &self.max_blocking_threads)

@@ -9,6 +9,7 @@ use crate::scheduler::lane::Lane;
 use crate::scheduler::queue::LaneRef;
 use crate::scheduler::worker::Caller;
 use crate::tasks::{self, Id, Schedule, Task, budget};
+use crate::timers::InFlight;
 use evenkeel_topology::{ComputePriority, CpuSet};
 use std::fmt;
 use std::future::Future;
@@ -114,8 +115,10 @@ impl Handle {
         R: Send + 'static,
     {
         let (task, handle) = tasks::new(Once(Some(f)), PoolRef, Id::next(), Location::caller());
+        let in_flight = InFlight::new(&self.shared.clock);
         // Refused, the job is dropped, and with it the task, which cancels it.
         let _ = self.shared.blocking.execute(move || {
+            let _in_flight = in_flight;
             let again = task.run();
             debug_assert!(again.is_none(), "a closure completes in its first poll");
         });
@@ -124,9 +127,10 @@ impl Handle {
 
     /// Drives `future` on the calling thread until it completes.
     ///
-    /// Tasks it spawns run on the runtime's workers. See
-    /// [`Runtime::block_on`](super::Runtime::block_on). In the destructor of a thread-local, where
-    /// this works as well, no runtime may be the current one: use the handle.
+    /// Tasks it spawns run on the runtime's workers. In a runtime of the current-thread flavour
+    /// this runs none of them, and events come only while another thread is in
+    /// [`Runtime::block_on`](super::Runtime::block_on), which see. In the destructor of a
+    /// thread-local, where this works as well, no runtime may be the current one: use the handle.
     ///
     /// # Panics
     ///

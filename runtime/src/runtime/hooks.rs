@@ -9,6 +9,7 @@ use crate::scheduler::offload;
 use crate::scheduler::seat::{FreeSeat, WorkerThread};
 use crate::scheduler::worker::Caller;
 use crate::tasks::{Place, Task};
+use crate::timers::InFlight;
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The runtime, once it is built.
@@ -89,9 +90,11 @@ impl Shared {
             Place::Blocking => {
                 let (io, tokio) = (self.io.clone(), self.tokio.clone());
                 let long = self.takeover.policy.after;
+                let in_flight = InFlight::new(&self.clock);
                 // Refused, the job is dropped, and with it the task. While it waits in that queue
                 // the task is in its registry as well, where a shutdown finds it.
                 let _ = self.blocking.execute(move || {
+                    let _in_flight = in_flight;
                     // It sees a worker here as elsewhere.
                     let _playing = context::play_worker();
                     let again = tokio.inside(|| offload::run(task, Place::Blocking, long));

@@ -4,6 +4,7 @@
 
 use super::handle::Handle;
 use super::shared::Shared;
+use crate::timers::InFlight;
 use evenkeel_blocking_pool::{BlockingTask, JobError};
 use std::future::Future;
 use std::pin::Pin;
@@ -16,7 +17,11 @@ impl Handle {
         &self,
         look_up: impl FnOnce() -> T + Send + 'static,
     ) -> LookUp<T> {
-        LookUp(self.shared.look_ups.spawn(look_up))
+        let in_flight = InFlight::new(&self.shared.clock);
+        LookUp(self.shared.look_ups.spawn(move || {
+            let _in_flight = in_flight;
+            look_up()
+        }))
     }
 }
 

@@ -1,11 +1,14 @@
 //! The runtime, its builder, and handles to it.
 
+#[cfg(feature = "test-util")]
+mod auto_advance;
 pub(crate) mod block_in_place;
 pub(crate) mod block_on;
 mod builder;
 mod compute_start;
 pub(crate) mod context;
 mod cpus;
+mod current_thread;
 mod dump;
 mod first_use;
 pub(crate) mod handle;
@@ -95,7 +98,7 @@ impl Runtime {
         Builder::new().build()
     }
 
-    /// Starts the supervisor and the IO workers.
+    /// Starts the supervisor, and the IO workers if they are threads of their own.
     fn start(shared: Arc<Shared>, alive: Arc<WorkersAlive>) -> io::Result<Runtime> {
         // From here on, dropping the runtime stops the threads that did start.
         let runtime = Runtime {
@@ -106,7 +109,10 @@ impl Runtime {
         let started = shared
             .threads
             .start("driver", move || supervisor::run(&of_supervisor))
-            .and_then(|()| shared.start_io(&alive));
+            .and_then(|()| match shared.current_thread {
+                Some(_) => Ok(()),
+                None => shared.start_io(&alive),
+            });
         // Before the runtime, whose drop waits for the supervisor, which ends with the last of
         // them.
         drop(alive);
@@ -118,6 +124,12 @@ impl Runtime {
     /// The future itself does not move to a worker; what it spawns does. Several threads may do
     /// this at the same time.
     ///
+    /// In a runtime of the current-thread flavour
+    /// ([`Builder::new_current_thread`](Builder::new_current_thread)) this is what runs the tasks:
+    /// between the polls of the future, on the calling thread, in the order in which they were
+    /// spawned and woken. Of several threads one does so, and the next when its future is complete.
+    /// Once this returns, tasks stand still where they are until it is called again.
+    ///
     /// # Panics
     ///
     /// On a worker of a runtime, or inside another `block_on`: that thread must not block. In a
@@ -125,9 +137,18 @@ impl Runtime {
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         if F::IS_LARGE {
-            return self.handle.block_on(Box::pin(future));
+            return self.block_on_here(Box::pin(future));
         }
-        self.handle.block_on(future)
+        self.block_on_here(future)
+    }
+
+    #[track_caller]
+    fn block_on_here<F: Future>(&self, future: F) -> F::Output {
+        let shared = &self.handle.shared;
+        match &shared.current_thread {
+            Some(turn) => current_thread::block_on(shared, turn, future),
+            None => self.handle.block_on(future),
+        }
     }
 
     /// Spawns a future on the IO lane. See [`spawn`](crate::spawn()).

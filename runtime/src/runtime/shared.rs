@@ -2,6 +2,7 @@
 
 use super::compute_start::ComputeStart;
 use super::cpus::Cpus;
+use super::current_thread::Turn;
 use super::first_use::FirstUse;
 use super::supervisor::takeover::Takeover;
 use super::supervisor::watch::Watch;
@@ -12,7 +13,7 @@ use crate::scheduler::driver_lock::DriverLock;
 use crate::scheduler::lane::Lane;
 use crate::scheduler::tuning::Tuning;
 use crate::tasks::Place;
-use crate::timers::TimerShard;
+use crate::timers::{Clock, TimerShard};
 use crate::tokio_context::TokioContext;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::process;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(super) driver_lock: Arc<DriverLock>,
     /// The timers of threads that have none of their own.
     pub(crate) driver_timers: Arc<TimerShard>,
+    /// What timers go by.
+    pub(crate) clock: Arc<Clock>,
     pub(super) watch: Arc<Watch>,
     /// The blocking pool asks the supervisor for threads.
     pub(super) threads_wanted: Arc<AtomicBool>,
@@ -43,6 +46,8 @@ pub(crate) struct Shared {
     pub(super) name: Option<String>,
     pub(super) threads: Threads,
     pub(super) tuning: Tuning,
+    /// Some in a runtime of the current-thread flavour.
+    pub(super) current_thread: Option<Turn>,
     pub(super) shut_down: AtomicBool,
     /// The process whose threads these are.
     pub(super) process: u32,

@@ -56,6 +56,10 @@ pub(super) fn shut_down(
     // Before the supervisor goes, which makes their threads.
     shared.look_ups.shutdown_background();
     shared.blocking.shutdown_background();
+    if shared.current_thread.is_some() {
+        // Most likely nobody is in `block_on`.
+        shared.io.finish_shutdown();
+    }
     if shared.compute.started() == 0 {
         // No worker that leaves will do it.
         shared.compute.finish_shutdown();

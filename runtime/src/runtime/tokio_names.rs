@@ -81,11 +81,12 @@ impl Builder {
     }
 
     /// A busy worker looks after so many tasks, at most, for those that other threads have sent; 61
-    /// by default. If tasks take long, it looks more often in any case.
+    /// by default, and 31 in the current-thread flavour. If tasks take long, it looks more often in
+    /// any case.
     ///
     /// Zero is an error of [`build`](Builder::build).
     pub fn global_queue_interval(&mut self, tasks: u32) -> &mut Self {
-        self.intervals.inbox = tasks;
+        self.intervals.inbox = Some(tasks);
         self
     }
 
@@ -100,7 +101,7 @@ impl Builder {
     pub(super) fn check_intervals(&self) -> io::Result<()> {
         let zero = [
             ("event_interval", self.intervals.events == 0),
-            ("global_queue_interval", self.intervals.inbox == 0),
+            ("global_queue_interval", self.intervals.inbox == Some(0)),
             ("max_io_events_per_tick", self.events_per_look == 0),
         ];
         match zero.iter().find(|(_, is_zero)| *is_zero) {
@@ -116,7 +117,10 @@ impl Builder {
 impl Handle {
     /// Which threads run the tasks.
     pub fn runtime_flavor(&self) -> RuntimeFlavor {
-        RuntimeFlavor::MultiThread
+        match self.shared.current_thread {
+            Some(_) => RuntimeFlavor::CurrentThread,
+            None => RuntimeFlavor::MultiThread,
+        }
     }
 
     /// Tells this runtime from others that are there at the same time.

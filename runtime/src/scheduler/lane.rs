@@ -1,5 +1,6 @@
 //! A lane: the record that its workers, and whoever has a task for them, share.
 
+use super::current_thread::Arrivals;
 use super::driver_lock::DriverLock;
 use super::governor::{Begins, Governor, Used};
 use super::hooks::LaneHooks;
@@ -16,7 +17,7 @@ use super::wake_ups::{WakeToRun, WakeUps};
 use super::watch::Watching;
 use crate::latency_critical::LatencyCritical;
 use crate::tasks::{DeferredWake, Inbox, Shard as TaskShard, Task};
-use crate::timers::{TimerShard, clock};
+use crate::timers::{Clock, TimerShard, clock};
 use crossbeam_utils::CachePadded;
 use evenkeel_sync::Stack;
 use evenkeel_sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -65,6 +66,10 @@ pub(crate) struct Lane {
     pub(super) limits: Limits,
     pub(super) tuning: Tuning,
     pub(super) intervals: Intervals,
+    /// What its timers go by.
+    pub(super) clock: Arc<Clock>,
+    /// Some if its one worker is whoever is in `block_on`.
+    pub(super) arrivals: Option<Arrivals>,
 }
 
 /// What a lane goes by, of the runtime's [`TakeoverPolicy`](crate::runtime::TakeoverPolicy).
@@ -104,6 +109,9 @@ pub(crate) struct LaneParts {
     pub(crate) limits: Limits,
     pub(crate) tuning: Tuning,
     pub(crate) intervals: Intervals,
+    pub(crate) clock: Arc<Clock>,
+    /// Its one worker is whoever is in `block_on`.
+    pub(crate) is_current_thread: bool,
 }
 
 impl Lane {
@@ -144,12 +152,21 @@ impl Lane {
             },
             tuning: parts.tuning,
             intervals: parts.intervals,
+            clock: parts.clock,
+            arrivals: parts.is_current_thread.then(Arrivals::new),
         })
     }
 
     /// The worker's seat, for its first thread. `None` for any other.
     pub(crate) fn first_seat(&self, worker: usize) -> Option<FreeSeat> {
         self.seats[worker].first()
+    }
+
+    /// The seat of the one worker of a lane that is driven by whoever is in `block_on`.
+    pub(crate) fn be_driven(&self) -> Option<FreeSeat> {
+        self.set_started(1);
+        self.idle.fall_asleep(0, false);
+        self.first_seat(0)
     }
 
     pub(super) fn seat(&self, worker: usize) -> &Seat {

@@ -10,6 +10,8 @@
 //! - What is done: [`run`] (the loop), [`queue`] (and what tasks ask), [`wait`], [`wake`],
 //!   [`classify`], [`offload`].
 //! - What others do: [`takeover`] (the supervisor), [`shutdown`].
+//! - A lane without threads, for `block_on`: [`current_thread`], [`root_waker`].
+//! - Tasks that stay on their thread: [`local`].
 //!
 //! Rule: nothing here makes an IO worker wait for a compute thread, which may be preempted at any
 //! instruction for as long as its core is busy. What crosses from compute to IO is an inbox push
@@ -17,6 +19,7 @@
 
 mod bits;
 mod classify;
+pub(crate) mod current_thread;
 mod deque;
 pub(crate) mod driver_lock;
 pub(crate) mod governor;
@@ -28,6 +31,7 @@ pub(crate) mod kind;
 pub(crate) mod lane;
 pub(crate) mod latency;
 pub(crate) mod lease;
+pub(crate) mod local;
 pub(crate) mod long_queue;
 pub(crate) mod measure;
 #[cfg(evenkeel_loom)]
@@ -39,6 +43,7 @@ mod period;
 mod poll_time;
 pub(crate) mod progress;
 pub(crate) mod queue;
+pub(crate) mod root_waker;
 pub(crate) mod run;
 pub(crate) mod seat;
 mod shutdown;

@@ -71,7 +71,7 @@ impl ParkState {
 
     /// True if there has been a wake-up since [`begin`](ParkState::begin).
     pub(crate) fn is_notified(&self) -> bool {
-        self.0.load(Ordering::Acquire) == NOTIFIED
+        self.0.load(Ordering::SeqCst) == NOTIFIED
     }
 
     /// True if there was a wake-up.

@@ -19,6 +19,12 @@ pub(crate) struct Parker {
     thread: parking_lot::Mutex<Option<std::thread::Thread>>,
 }
 
+impl Default for Parker {
+    fn default() -> Self {
+        Parker::new()
+    }
+}
+
 impl Parker {
     pub(crate) fn new() -> Self {
         Parker {
@@ -54,9 +60,14 @@ impl Parker {
         polled
     }
 
-    /// For the thread that is parked in the driver: somebody has woken it since.
-    pub(crate) fn is_woken(&self) -> bool {
+    /// It was unparked, and has not seen that yet.
+    pub(crate) fn is_notified(&self) -> bool {
         self.state.is_notified()
+    }
+
+    /// For the thread itself: the next [`park`](Parker::park) returns at once.
+    pub(crate) fn keep_awake(&self) {
+        self.state.notify();
     }
 
     /// `driver` is the one that the sleeper may be polling.

@@ -13,7 +13,6 @@ use crate::panics::wake;
 use crate::tasks::{
     Completed, DeferredWake, Id, Length, Registered, Schedule, Shard as TaskShard, Task, TaskClass,
 };
-use crate::timers::clock;
 use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,6 +21,9 @@ use std::sync::atomic::Ordering;
 /// queue. A pair of tasks that keep waking each other would otherwise have the worker for
 /// themselves (tokio#5686). It may, as long as nobody else is queued.
 const LIFO_STREAK_MAX: u32 = 3;
+
+/// What comes into the inbox waits for this many tasks at most.
+const INBOX_INTERVAL: u32 = 61;
 
 /// After a takeover, a queue with more tasks than this is left as it is: to put them behind others
 /// would take too long.
@@ -47,7 +49,10 @@ impl Schedule for LaneRef {
 
     #[inline]
     fn may_wake(&self, caller: &Caller<'_>) -> bool {
-        self.0.kind == Kind::Compute || caller.latency_critical().is_some()
+        self.0.kind == Kind::Compute
+            || caller.latency_critical().is_some()
+            // In `block_on` of a current-thread runtime, of whose tasks nobody else would get on.
+            || caller.worker_of(&self.0).is_some()
     }
 
     fn defer(&self, caller: &Caller<'_>, wake: DeferredWake) {
@@ -310,7 +315,7 @@ impl Worker<'_> {
             taken += self.batched.get();
         }
         self.ahead
-            .set(taken.min(lane.intervals.inbox as usize) as u32);
+            .set(taken.min(lane.intervals.inbox.unwrap_or(INBOX_INTERVAL) as usize) as u32);
     }
 
     pub(super) fn steal(&self) -> Option<Task> {
@@ -361,8 +366,9 @@ impl Worker<'_> {
 
     pub(super) fn fire_timers(&self) {
         let timers = self.held().timers();
-        if timers.is_due(clock::now_ns) {
-            self.batch(|| timers.fire(clock::now_ns()).into_iter().for_each(wake));
+        let clock = &self.lane().clock;
+        if timers.is_due(|| clock.now_ns()) {
+            self.batch(|| timers.fire(clock.now_ns()).into_iter().for_each(wake));
         }
     }
 

@@ -170,7 +170,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Searchers are few: when the last of them has found something, it sees to what is left.
-    fn stop_searching(&self) {
+    pub(super) fn stop_searching(&self) {
         if self.is_searching.take()
             && self.lane().idle.stop_searching()
             && self.lane().has_work(self.index())

@@ -6,6 +6,7 @@
 //!    worker that is stuck in a poll may be waiting for one of these tasks to go away.
 //! 3. What is queued from then on is cancelled at once.
 
+use super::current_thread::Arrivals;
 use super::lane::Lane;
 use crate::panics::wake;
 use evenkeel_sync::panics::drop_quietly;
@@ -24,6 +25,7 @@ impl Lane {
         drop(self.inbox.close());
         drop(self.long.close());
         self.drop_deferred();
+        self.arrivals.iter().for_each(Arrivals::cancel_all);
         for seat in self.seats() {
             seat.cancel_all();
             seat.timers.drain().into_iter().for_each(wake);

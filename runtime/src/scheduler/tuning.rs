@@ -40,8 +40,8 @@ pub struct Tuning {
 pub(crate) struct Intervals {
     /// At the IO driver: every so many tasks.
     pub(crate) events: u32,
-    /// At the inbox: after so many tasks, at most.
-    pub(crate) inbox: u32,
+    /// At what other threads have sent: after so many tasks, at most. `None` for the default.
+    pub(crate) inbox: Option<u32>,
 }
 
 impl Default for Intervals {
@@ -49,7 +49,7 @@ impl Default for Intervals {
         // tokio's number for events; prime, so that it does not beat with a program's own patterns.
         Intervals {
             events: 61,
-            inbox: 61,
+            inbox: None,
         }
     }
 }

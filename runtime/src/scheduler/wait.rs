@@ -54,10 +54,16 @@ impl Worker<'_> {
             lane.note_cpu(self.index());
             let status = &self.seat().status;
             status.begin_sleep(slept_ns.saturating_sub(self.awake_ns.get()));
-            unpolled = self.sleep(deadline_ns);
+            unpolled = if lane.clock.is_paused() {
+                self.sleep_out_of_time();
+                false
+            } else {
+                self.sleep(deadline_ns)
+            };
             status.end_sleep();
             has_slept = true;
         }
+        lane.clock.woken_up();
         lane.idle.wake_up(self.index());
         self.is_searching.set(true);
         if lane.kind == Kind::Io {
@@ -83,13 +89,14 @@ impl Worker<'_> {
         self.stretch.end(now_ns, self.polls(), poll_time);
     }
 
-    /// Fires the timers that are due, and publishes when the next one will be, which is the result.
-    /// `None` if that has given this worker something to do.
+    /// Fires the timers that are due, and publishes when the next one will be, which is the result,
+    /// in the system's time. `None` if that has given this worker something to do.
     fn prepare_sleep(&self, now_ns: u64) -> Option<u64> {
-        let timers = self.held().timers();
+        let (timers, clock) = (self.held().timers(), &self.lane().clock);
+        let now_ns = clock.at(now_ns);
         let deadline_ns = self.batch_quietly(|| timers.prepare_sleep(now_ns, wake));
         if self.held().queue().is_empty() {
-            return Some(deadline_ns);
+            return Some(clock.to_system(deadline_ns));
         }
         // To be announced like what a searcher has found.
         if !self.is_searching.get() {
@@ -127,6 +134,27 @@ impl Worker<'_> {
             for _ in 0..SPIN_PAUSE {
                 hint::spin_loop();
             }
+        }
+    }
+
+    /// Sleeps while the clock is paused: until it is woken, or the clock has moved on. Only the
+    /// clock's keeper polls the driver then.
+    fn sleep_out_of_time(&self) {
+        let lane = self.lane();
+        if lane.arrivals.is_none() {
+            lane.clock.tell_quiet();
+            self.seat().parker.park(None);
+            return;
+        }
+        // This thread is the keeper.
+        let look = || {
+            if let Some(mut driver) = lane.driver.as_ref().and_then(|lock| lock.try_lock()) {
+                self.batch_quietly(|| driver.look());
+            }
+        };
+        // An event may have woken tasks.
+        if !lane.clock.advance_if_quiet(look) && self.held().queue().is_empty() {
+            self.park(None);
         }
     }
 
@@ -254,7 +282,7 @@ impl Worker<'_> {
                 now_ns.saturating_add(timeout.as_nanos() as u64)
             });
             while self.has_to_nap() && clock::until(end_ns) > NAP {
-                if driver.poll(Some(NAP)) > 0 || self.seat().parker.is_woken() {
+                if driver.poll(Some(NAP)) > 0 || self.seat().parker.is_notified() {
                     return;
                 }
             }

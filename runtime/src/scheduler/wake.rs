@@ -4,6 +4,8 @@ use super::bits;
 use super::idle::Search;
 use super::kind::Kind;
 use super::lane::Lane;
+#[cfg(all(feature = "test-util", not(evenkeel_loom)))]
+use super::seat::Seat;
 use super::seat::WorkerThread;
 use super::tuning::Tuning;
 use super::worker::{Caller, Origin};
@@ -75,6 +77,46 @@ impl Lane {
         let worker = (0..self.workers()).find(|&worker| is_beside_compute(worker));
         worker.into_iter().for_each(|worker| self.unpark(worker));
         worker.is_some()
+    }
+
+    /// Wakes the thread that drives a lane of the current-thread kind, if one does and sleeps.
+    pub(crate) fn unpark_driving(&self, caller: &Caller<'_>) {
+        match caller.worker_of(self) {
+            // It does not sleep, but may be about to.
+            Some(worker) => worker.seat().parker.keep_awake(),
+            None => self.unpark(0),
+        }
+    }
+
+    /// Has every worker look for what there is to do.
+    #[cfg(all(feature = "test-util", not(evenkeel_loom)))]
+    pub(crate) fn unpark_all(&self) {
+        // Nobody would take notice of it in the seat of a thread that is not there yet.
+        (0..self.started()).for_each(|worker| self.unpark(worker));
+    }
+
+    /// Wakes every worker that has a timer by then.
+    #[cfg(all(feature = "test-util", not(evenkeel_loom)))]
+    pub(crate) fn unpark_due(&self, now_ns: u64) {
+        (0..self.workers())
+            .filter(|&worker| self.timers(worker).next_ns() <= now_ns)
+            .for_each(|worker| self.unpark(worker));
+    }
+
+    /// Nobody is awake or about to be, nothing is queued, and no timer is due, as far as one look
+    /// tells.
+    #[cfg(all(feature = "test-util", not(evenkeel_loom)))]
+    pub(crate) fn is_quiet(&self, now_ns: u64) -> bool {
+        let rests = |seat: &Seat| {
+            self.idle.is_resting(seat.index)
+                && !seat.parker.is_notified()
+                && seat.queued() == 0
+                && seat.timers.next_ns() > now_ns
+        };
+        !self.has_injected()
+            && self.long_polls() == (0, 0)
+            && !self.has_offloaded()
+            && self.seats().all(rests)
     }
 
     /// The one place where a worker is woken.

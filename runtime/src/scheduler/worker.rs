@@ -1,5 +1,6 @@
 //! Who the calling thread is to the scheduler: a worker, the supervisor, or any other.
 
+use super::current_thread::{Yielded, ahead_of_arrivals};
 use super::kind::Kind;
 use super::lane::Lane;
 use super::measure::Measure;
@@ -52,6 +53,10 @@ pub(crate) struct WorkerState {
     pub(super) awake_ns: Cell<u64>,
     /// When it last looked for events, or slept.
     pub(super) looked_ns: Cell<u64>,
+    /// In `block_on` of a current-thread runtime, the tasks that have yielded.
+    pub(super) yielded: Yielded,
+    /// The thread never pauses for long, while it holds the seat.
+    is_critical: bool,
 }
 
 impl WorkerState {
@@ -61,12 +66,17 @@ impl WorkerState {
         let polls = sitting.seat().status.polls();
         let index = sitting.seat().index;
         let until_look = lane.intervals.events;
+        let ahead = lane
+            .arrivals
+            .as_ref()
+            .map_or(0, |_| ahead_of_arrivals(&lane));
+        let is_critical = lane.kind == Kind::Io && lane.arrivals.is_none();
         WorkerState {
             lane,
             sitting,
             is_batching: Cell::new(false),
             batched: Cell::new(0),
-            ahead: Cell::new(0),
+            ahead: Cell::new(ahead),
             lifo_streak: Cell::new(0),
             until_look: Cell::new(until_look),
             is_searching: Cell::new(false),
@@ -79,6 +89,8 @@ impl WorkerState {
             used_before: Cell::new((polls, Duration::MAX)),
             awake_ns: Cell::new(now_ns),
             looked_ns: Cell::new(now_ns),
+            yielded: Yielded::default(),
+            is_critical,
         }
     }
 
@@ -123,24 +135,31 @@ impl WorkerState {
     }
 }
 
-/// Makes a worker the current one of its thread.
-pub(super) struct Current<'a>(PhantomData<&'a WorkerState>);
+/// Makes a worker the current one of its thread, until it is dropped.
+pub(super) struct Current<'a> {
+    /// Not null on a displaced thread, in `block_on` in `block_in_place`.
+    before: *const WorkerState,
+    preempt_before: Option<Arc<PreemptRequest>>,
+    state: PhantomData<&'a WorkerState>,
+}
 
 impl<'a> Current<'a> {
     pub(super) fn set(state: &'a WorkerState) -> Self {
-        CURRENT.with(|current| current.set(state));
-        PreemptRequest::listen(Some(state.thread().preempt.clone()));
-        if state.kind() == Kind::Io {
+        if state.is_critical {
             clock::wake_on_time();
         }
-        Current(PhantomData)
+        Current {
+            before: CURRENT.with(|current| current.replace(state)),
+            preempt_before: PreemptRequest::listen(Some(state.thread().preempt.clone())),
+            state: PhantomData,
+        }
     }
 }
 
 impl Drop for Current<'_> {
     fn drop(&mut self) {
-        CURRENT.with(|current| current.set(ptr::null()));
-        PreemptRequest::listen(None);
+        CURRENT.with(|current| current.set(self.before));
+        PreemptRequest::listen(self.preempt_before.take());
     }
 }
 
@@ -190,10 +209,15 @@ impl<'a> Worker<'a> {
         self.lane().partner_is_awake(self.index())
     }
 
-    /// Some for an IO worker.
+    /// Some for an IO worker whose thread is the runtime's.
     #[inline]
     pub(super) fn latency_critical(&self) -> Option<LatencyCritical<'_>> {
-        (self.kind() == Kind::Io).then(LatencyCritical::assume)
+        self.is_critical.then(LatencyCritical::assume)
+    }
+
+    /// Gives the seat away, in the midst of a poll or between two.
+    pub(super) fn surrender(self) -> FreeSeat {
+        self.held.surrender()
     }
 
     pub(super) fn origin(&self) -> Origin<'_> {
@@ -328,13 +352,15 @@ pub(crate) fn leave_seat() -> bool {
             None => true,
             // Its lane is for work that keeps its thread.
             Some(worker) if worker.kind() == Kind::Compute => true,
+            // There is nobody else to drive its lane.
+            Some(worker) if worker.lane().arrivals.is_some() => false,
             Some(worker) => {
                 let (lane, thread) = (worker.lane(), worker.thread().clone());
                 let index = worker.index();
                 let mut worker = Some(worker);
                 lane.hooks.replace(index, &thread, &mut || {
                     let worker = worker.take().expect("surrendered once");
-                    worker.held.surrender()
+                    worker.surrender()
                 })
             }
         }

@@ -1,6 +1,7 @@
 use crate::join::{AbortHandle, JoinError, JoinHandle};
 use crate::runtime::Handle;
 use crate::runtime::handle::Size;
+use crate::task::{LocalSet, spawn_local};
 use crate::tasks::{Id, budget};
 use evenkeel_sync::Stack;
 use std::collections::HashMap;
@@ -218,6 +219,31 @@ impl<T> JoinSet<T> {
         self.members.insert(key, handle);
         self.fresh.push(key);
         abort
+    }
+}
+
+impl<T: 'static> JoinSet<T> {
+    /// Spawns a future that need not be `Send` into the [`LocalSet`] that the calling code runs in,
+    /// and into this set. See [`spawn_local`](crate::task::spawn_local()).
+    ///
+    /// # Panics
+    ///
+    /// Outside a `LocalSet`.
+    #[track_caller]
+    pub fn spawn_local<F>(&mut self, future: F) -> AbortHandle
+    where
+        F: Future<Output = T> + 'static,
+    {
+        self.insert(spawn_local(future))
+    }
+
+    /// Spawns a future that need not be `Send` into `local_set`, and into this set.
+    #[track_caller]
+    pub fn spawn_local_on<F>(&mut self, future: F, local_set: &LocalSet) -> AbortHandle
+    where
+        F: Future<Output = T> + 'static,
+    {
+        self.insert(local_set.spawn_local(future))
     }
 }
 

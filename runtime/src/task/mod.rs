@@ -2,12 +2,13 @@
 //!
 //! A task is a future on the IO lane ([`spawn`](crate::spawn())), a future or a closure on the
 //! compute lane ([`compute::spawn`](crate::compute::spawn),
-//! [`spawn_compute`](crate::spawn_compute)), or a blocking closure ([`spawn_blocking`]). All four
-//! give a [`JoinHandle`].
+//! [`spawn_compute`](crate::spawn_compute)), a blocking closure ([`spawn_blocking`]), or a future
+//! that stays on its thread ([`spawn_local`]). All of them give a [`JoinHandle`].
 
 pub mod coop;
 mod id;
 mod join_set;
+mod local;
 mod yield_now;
 
 pub use crate::join::{AbortHandle, JoinError, JoinHandle};
@@ -17,6 +18,7 @@ pub use crate::tasks::Id;
 pub use coop::{Unconstrained, consume_budget, unconstrained};
 pub use id::{id, try_id};
 pub use join_set::JoinSet;
+pub use local::{LocalEnterGuard, LocalSet, spawn_local};
 #[cfg(feature = "rt")]
 pub use tokio::task::LocalKey;
 pub use yield_now::yield_now;

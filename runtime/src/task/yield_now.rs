@@ -1,10 +1,12 @@
+use crate::scheduler::current_thread::wake_after_others;
 use std::future::poll_fn;
 use std::task::Poll;
 
 /// Lets the other tasks of this worker run before this task goes on.
 ///
-/// The task goes to the back of its worker's queue, on the lane it runs on. On another executor it
-/// wakes itself once, which has the same effect there.
+/// The task goes to the back of its worker's queue, on the lane it runs on; in a runtime of the
+/// current-thread flavour, behind all that there is to do, and a look for events. On another
+/// executor it wakes itself once, which has the same effect there.
 ///
 /// # Cancel safety
 ///
@@ -24,7 +26,7 @@ pub async fn yield_now() {
             return Poll::Ready(());
         }
         yielded = true;
-        cx.waker().wake_by_ref();
+        wake_after_others(cx.waker());
         Poll::Pending
     })
     .await

@@ -111,10 +111,10 @@ impl PreemptRequest {
         }
     }
 
-    /// Sets where the polls of the calling thread look for requests.
-    pub(crate) fn listen(request: Option<Arc<PreemptRequest>>) {
-        // The old one may be dropped here, which runs no code of others.
-        let _ = REQUEST.try_with(|current| *current.borrow_mut() = request);
+    /// Sets where the polls of the calling thread look for requests. Returns where they did before.
+    pub(crate) fn listen(request: Option<Arc<PreemptRequest>>) -> Option<Arc<PreemptRequest>> {
+        let before = REQUEST.try_with(|current| current.replace(request));
+        before.ok().flatten()
     }
 
     /// Takes the request, so that it is carried out once: a poll inside this one has a budget of

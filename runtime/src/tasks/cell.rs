@@ -49,6 +49,28 @@ where
     F::Output: Send + 'static,
     S: Schedule,
 {
+    // SAFETY: whoever does either may do so on any thread.
+    unsafe { new_local(future, scheduler, id, spawned_at) }
+}
+
+/// As [`new`], for a future that stays on the calling thread. (Its output stays where the handle
+/// may go.)
+///
+/// # Safety
+/// If the future is not `Send`, only this thread ever runs or drops a [`Task`] of this scheduler's,
+/// or closes a registry of its; and it may settle there. If the output is not `Send`, the handle is
+/// not either.
+pub(crate) unsafe fn new_local<F, S>(
+    future: F,
+    scheduler: S,
+    id: Id,
+    spawned_at: &'static Location<'static>,
+) -> (Task, JoinRef<F::Output>)
+where
+    F: Future + 'static,
+    F::Output: 'static,
+    S: Schedule,
+{
     let vtable = const {
         &Vtable {
             poll: poll::<F, S>,

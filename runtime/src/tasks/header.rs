@@ -109,8 +109,9 @@ impl Header {
 /// One reference to a task, which is freed with the last of them.
 pub(super) struct TaskRef(NonNull<Header>);
 
-// SAFETY: a cell is only made of a `Send` future and a `Send + Sync` scheduler (see `cell::new`),
-// and access to its fields from several threads is ordered by the state word.
+// SAFETY: a cell is only made of a `Send + Sync` scheduler and a future that is `Send`, or that
+// only its own thread reaches (see `cell::new_local`); and access to its fields from several
+// threads is ordered by the state word.
 unsafe impl Send for TaskRef {}
 // SAFETY: as above; `&TaskRef` gives nothing that `TaskRef` does not.
 unsafe impl Sync for TaskRef {}

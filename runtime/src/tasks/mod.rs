@@ -16,7 +16,7 @@ mod schedule;
 mod slot;
 mod state;
 
-pub(crate) use cell::new;
+pub(crate) use cell::{new, new_local};
 pub(crate) use class::{Length, Place, Polled, TaskClass};
 pub(crate) use header::{Completed, Task};
 pub use id::Id;

@@ -327,8 +327,13 @@ pub(crate) enum Failure {
 /// The owner of a task's output, for which JOIN_INTEREST stands.
 pub(crate) struct JoinRef<T> {
     task: TaskRef,
-    output: PhantomData<fn() -> T>,
+    output: PhantomData<*const T>,
 }
+
+// SAFETY: it gives the output, or drops it, on whatever thread it is on, and reaches no future.
+unsafe impl<T: Send> Send for JoinRef<T> {}
+// SAFETY: the output is only reached by who has it to themselves.
+unsafe impl<T: Send> Sync for JoinRef<T> {}
 
 impl<T> JoinRef<T> {
     /// # Safety

@@ -10,9 +10,14 @@ use std::time::Duration;
 pub struct Instant(std::time::Instant);
 
 impl Instant {
-    /// The present moment.
+    /// The present moment; in a runtime whose clock is paused, or was (feature `test-util`), what
+    /// that shows.
     pub fn now() -> Instant {
-        Instant(std::time::Instant::now())
+        #[cfg(feature = "test-util")]
+        let now = super::test_util::now();
+        #[cfg(not(feature = "test-util"))]
+        let now = std::time::Instant::now();
+        Instant(now)
     }
 
     /// Converts from `std`'s instant.
@@ -42,7 +47,7 @@ impl Instant {
 
     /// The time since this moment; zero if it lies ahead.
     pub fn elapsed(&self) -> Duration {
-        self.0.elapsed()
+        Instant::now() - *self
     }
 
     /// The moment `duration` later, or `None` where the platform cannot express it.

@@ -15,10 +15,14 @@ pub mod error;
 mod instant;
 mod interval;
 mod sleep;
+#[cfg(feature = "test-util")]
+mod test_util;
 mod timeout;
 
 pub use instant::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use std::time::Duration;
+#[cfg(feature = "test-util")]
+pub use test_util::{advance, pause, resume};
 pub use timeout::{Timeout, timeout, timeout_at};

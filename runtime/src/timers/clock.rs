@@ -30,6 +30,12 @@ pub(crate) fn to_ns(instant: Instant) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX - 1)
 }
 
+/// The reverse of [`to_ns`].
+#[cfg(all(feature = "test-util", not(evenkeel_loom)))]
+pub(crate) fn to_instant(ns: u64) -> Instant {
+    start() + Duration::from_nanos(ns)
+}
+
 /// The time from now to `deadline_ns`; zero if that has passed.
 pub(crate) fn until(deadline_ns: u64) -> Duration {
     Duration::from_nanos(deadline_ns.saturating_sub(now_ns()))

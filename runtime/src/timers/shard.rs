@@ -101,6 +101,12 @@ impl TimerShard {
         self.len.load(Ordering::Relaxed)
     }
 
+    /// Others have asked for something that the owner has not carried out yet.
+    #[cfg(all(feature = "test-util", not(evenkeel_loom)))]
+    pub(crate) fn has_operations(&self) -> bool {
+        !self.ops.is_empty()
+    }
+
     /// True if more operations wait than should, because the owner sleeps.
     pub(crate) fn is_crowded(&self) -> bool {
         self.ops_waiting.load(Ordering::Relaxed) >= OPS_MAX

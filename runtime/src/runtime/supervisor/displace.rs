@@ -208,6 +208,7 @@ impl Shared {
         if exit != Exit::ShutDown {
             let displaced = &self.takeover.counts.displaced;
             displaced.fetch_sub(1, Ordering::Relaxed);
+            self.clock.tell_quiet();
         }
         exit
     }

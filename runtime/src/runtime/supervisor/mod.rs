@@ -35,6 +35,7 @@ pub(crate) mod watch;
 use super::context;
 use super::shared::Shared;
 use crate::scheduler::worker::{Caller, become_supervisor};
+use crate::timers::Sleeper;
 use affinity_watch::AffinityWatch;
 use kick_watch::KickWatch;
 use look::{Look, PATIENCE, shortest};
@@ -44,7 +45,7 @@ use quota_watch::QuotaWatch;
 use shared_cores::SharedCores;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use sysmon::Sysmon;
 use thread_factory::ThreadFactory;
 
@@ -54,8 +55,58 @@ pub(super) fn run(shared: &Arc<Shared>) {
     shared.cpus.set_supervisor();
     // A waker that drops the runtime here must not wait for this thread to end.
     context::become_worker();
-    Caller::with(|caller| supervise(shared, caller));
+    let body = match shared.current_thread {
+        Some(_) => serve,
+        None => supervise,
+    };
+    Caller::with(|caller| body(shared, caller));
     shared.finish_tokio();
+}
+
+/// The duties in a runtime of the current-thread flavour: to make threads, and to keep the timers
+/// of those that keep none. The thread that runs the tasks is looked after by nobody, and nobody
+/// polls the driver in its place.
+fn serve(shared: &Arc<Shared>, caller: &Caller<'_>) {
+    let watch = &*shared.watch;
+    let mut factory = ThreadFactory::default();
+    let mut quota = Some(QuotaWatch::new());
+    let sleeper = Sleeper::new(&shared.clock, &shared.watch, &shared.driver_timers);
+    while !watch.stop.load(Ordering::Acquire) {
+        let now = Instant::now();
+        let look = Look {
+            shared,
+            caller,
+            now,
+        };
+        let threads_due = factory.look(look);
+        let timers_due = timers::look_at_own(look);
+        // Read once: nothing else wakes this thread up now and then.
+        if shared.compute.started() > 0
+            && let Some(mut quota) = quota.take()
+        {
+            quota.look_now(look);
+        }
+        let timeout = shortest([threads_due, timers_due]);
+        sleeper.sleep(|| watch.parker.park(timeout));
+    }
+    ThreadFactory::finish(shared);
+}
+
+/// While the clock is paused, this thread is its keeper, and polls for all; nobody is watched over.
+fn keep_clock(shared: &Shared, timeout: Option<Duration>) {
+    let watch = &*shared.watch;
+    let Some(mut driver) = watch.driver.try_lock() else {
+        // A worker that has not seen yet that the clock is paused; or it looks for events in
+        // between, and will tell when it sleeps.
+        watch.parker.park(timeout);
+        return;
+    };
+    let look = || {
+        driver.look();
+    };
+    if !shared.clock.advance_if_quiet(look) {
+        watch.parker.park_in_driver(|| driver.poll(timeout));
+    }
 }
 
 /// Looks at each duty in turn, and sleeps until the first of them is due or somebody unparks it.
@@ -78,6 +129,10 @@ fn supervise(shared: &Arc<Shared>, caller: &Caller<'_>) {
         };
         let threads_due = factory.look(look);
         let timers_due = timers::look(look);
+        if shared.clock.is_paused() {
+            keep_clock(shared, shortest([threads_due, timers_due]));
+            continue;
+        }
         let is_looking = quiet.keep_looking(shared);
         let workers_due = is_looking.then(|| {
             // Making threads and calling wakers may have taken long.

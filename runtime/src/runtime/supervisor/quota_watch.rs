@@ -24,9 +24,12 @@ impl QuotaWatch {
 
     /// Looks, if it is time to, and tells the compute lane.
     pub(super) fn look(&mut self, look: Look<'_>) {
-        if look.now < self.next {
-            return;
+        if look.now >= self.next {
+            self.look_now(look);
         }
+    }
+
+    pub(super) fn look_now(&mut self, look: Look<'_>) {
         let groups = self.groups.get_or_insert_with(QuotaGroups::of_process);
         let cpus = allowed_cpus().len() as f64;
         let quota = groups.tightest().filter(|(quota, _)| quota.cpus < cpus);

@@ -26,7 +26,6 @@ use crate::scheduler::progress::Progress;
 use crate::scheduler::seat::{Poll, WorkerThread};
 use crate::tasks::Place;
 use crate::timers::NEVER;
-use crate::timers::clock;
 use evenkeel_topology::{thread_cpu_time, thread_is_asleep, thread_wait_channel};
 use std::collections::HashSet;
 use std::panic::Location;
@@ -189,7 +188,9 @@ impl Sysmon {
         let due_ns = workers
             .map(|worker| shared.io.timers(worker).next_ns())
             .min();
-        let left_ns = due_ns.unwrap_or(NEVER).saturating_sub(clock::now_ns());
+        let left_ns = due_ns
+            .unwrap_or(NEVER)
+            .saturating_sub(shared.clock.now_ns());
         Duration::from_nanos(left_ns)
     }
 
@@ -432,7 +433,7 @@ impl Found {
         let Look { shared, now, .. } = look;
         let (io, seen) = (&shared.io, &self.seen);
         let due = io.timers(self.worker).next_ns();
-        let timer_waits = due != NEVER && due <= clock::now_ns();
+        let timer_waits = due != NEVER && due <= shared.clock.now_ns();
         // Not what has come just now.
         let next_waits =
             seen.since < now && seen.next.is_some() && seen.next == io.lifo_task(self.worker);

@@ -3,6 +3,7 @@
 use crate::scheduler::driver_lock::DriverLock;
 use crate::scheduler::parker::Parker;
 use crate::scheduler::watch::Watching;
+use crate::timers::Sleeps;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +12,24 @@ pub(crate) struct Watch {
     pub(super) stop: AtomicBool,
     pub(super) parker: Parker,
     pub(super) driver: Arc<DriverLock>,
+}
+
+#[cfg(not(feature = "test-util"))]
+impl Sleeps for Watch {}
+
+#[cfg(feature = "test-util")]
+impl Sleeps for Watch {
+    fn is_notified(&self) -> bool {
+        self.parker.is_notified()
+    }
+
+    fn unpark(&self) {
+        Watch::unpark(self);
+    }
+
+    fn acknowledge(&self) {
+        // All that it is woken for shows elsewhere as well.
+    }
 }
 
 impl Watch {
