@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// A value that could not be registered, from [`AsyncFd::try_new`](crate::AsyncFd::try_new), and why.
+/// A value that could not be registered, from [`AsyncFd::try_new`](crate::AsyncFd::try_new), and
+/// why.
 pub struct AsyncFdRegisterError<T> {
     pub(crate) inner: T,
     pub(crate) cause: io::Error,

@@ -49,8 +49,8 @@ impl QuotaGroups {
     }
 }
 
-/// The kernel's count of a quota's periods. A period in which nothing was handed out of the quota is
-/// not counted; all begin whole periods apart.
+/// The kernel's count of a quota's periods. A period in which nothing was handed out of the quota
+/// is not counted; all begin whole periods apart.
 ///
 /// ```
 /// use evenkeel_topology::QuotaGroups;
