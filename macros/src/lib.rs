@@ -43,7 +43,7 @@ use function::Kind;
 /// All are optional; what is left out is as in the runtime's `Builder`.
 ///
 /// - `flavor = "multi_thread"`, which is the default, or `"current_thread"`: the calling thread
-///   runs the tasks as well, and there are no workers.
+///   runs the tasks as well, and there are no IO workers.
 /// - `worker_threads = 4`: the number of workers of the IO lane, at least 1.
 /// - `pinning = "auto"`: where the workers run, by the name of a strategy: `"none"`, `"per_core"`,
 ///   `"compact"`, `"scatter"`, `"compute_only"`, `"fence_cluster"`, `"fence_l3"` or `"fence_node"`.

@@ -51,7 +51,7 @@
 //! - `tokio-io` (default): tokio's `AsyncRead` and `AsyncWrite` for the sockets of [`net`], and
 //!   tokio's helpers for them in [`io`].
 //! - `futures-io`: futures-io's traits of the same names for the sockets.
-//! - `test-util`: pausing the clock, in [`time`], for tests.
+//! - `test-util`: pausing the clock, in [`time`], for tests; with `rt`, `sync` and `time`.
 //! - `hyper`: hyper 1's `rt` traits, in [`mod@hyper`].
 //! - `process`: child processes, in [`process`].
 //! - `rayon`: the first runtime builds rayon's global pool, with as many threads as there are CPUs
@@ -70,10 +70,10 @@
 //! | `macros` | see above |
 //! | `net` | is `tokio-io`: the sockets are always there |
 //! | `parking_lot` | tokio's locks use that crate; the runtime's own always do |
-//! | `process` | see above |
+//! | `process` | the module [`process`] (Unix) |
 //! | `rt` | [`task_local!`]: the runtime is always there |
 //! | `rt-multi-thread` | is `rt` |
-//! | `signal` | the module [`signal`] |
+//! | `signal` | the module [`signal`] (Unix) |
 //! | `sync` | the module [`sync`]: tokio's channels and locks |
 //! | `test-util` | see above |
 //! | `time` | [`time::error::Error`]: the rest of [`time`] is always there |

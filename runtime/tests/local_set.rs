@@ -482,3 +482,42 @@ fn it_is_dropped_with_the_thread_that_keeps_it() {
     let id = thread.join().unwrap();
     assert_eq!(drops.recv().unwrap(), id);
 }
+
+/// Of two futures inside the same set, the one that ends first has woken a task of the other's.
+#[test]
+fn what_one_future_of_a_set_leaves_to_run_is_run_by_the_others() {
+    on_each(|runtime| {
+        let set = LocalSet::new();
+        let (send, receive) = tokio::sync::oneshot::channel();
+        runtime.block_on(async {
+            let waits = set.run_until(async { receive.await.unwrap() });
+            let starts = set.run_until(async {
+                spawn_local(async move { send.send(7).unwrap() });
+            });
+            let (seven, ()) = tokio::join!(waits, starts);
+            assert_eq!(seven, 7);
+        });
+    });
+}
+
+/// A task of a set that waits inside of its own set is woken from wherever.
+#[test]
+fn a_task_may_wait_inside_of_its_own_set() {
+    on_each(|runtime| {
+        let set = Rc::new(LocalSet::new());
+        let (send, receive) = tokio::sync::oneshot::channel();
+        let inner = set.clone();
+        let task = set.spawn_local(async move {
+            let other = spawn_local(async { receive.await.unwrap() });
+            inner.run_until(async { other.await.unwrap() }).await
+        });
+        let sender = thread::spawn(move || {
+            thread::yield_now();
+            send.send(7).unwrap();
+        });
+        runtime.block_on(set.run_until(async {
+            assert_eq!(task.await.unwrap(), 7);
+        }));
+        sender.join().unwrap();
+    });
+}

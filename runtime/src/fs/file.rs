@@ -30,7 +30,9 @@ const AHEAD_MAX: usize = 128 * 1024;
 /// # Writing
 ///
 /// A write is done once its bytes are in a buffer, from which a thread of the blocking pool writes
-/// them at once; what is written meanwhile goes with the next one. An error comes with the next
+/// them at once, each by itself; what is written meanwhile follows without another hop. A write of
+/// more than the buffer's size ([`set_max_buf_size`](File::set_max_buf_size), 2 MiB by default) is
+/// cut, as every `write` may be. An error comes with the next
 /// write, `flush`, `shutdown` or `sync`; what was in the buffer then is lost. Dropping the file
 /// does not wait: `flush` it before, or others may not see all of it, and errors are lost.
 ///
@@ -39,7 +41,7 @@ const AHEAD_MAX: usize = 128 * 1024;
 /// A regular file that was opened here is read ahead, and the position is set right before it is
 /// written, cloned or handed over. So nobody else sees the difference, but a reader may get what
 /// was in the file a little earlier: seek to where you are (`seek(SeekFrom::Current(0))`) to have
-/// it read again. Files from [`from_std`](File::from_std), and after
+/// it read again, and before you use the descriptor yourself. Files from [`from_std`](File::from_std), and after
 /// [`try_clone`](File::try_clone), may share their position with somebody, and are not read ahead.
 ///
 /// # Cancel safety

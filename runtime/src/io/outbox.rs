@@ -2,7 +2,8 @@
 //!
 //! A write is acknowledged once its bytes are in the outbox. A job on the blocking pool takes out
 //! what has come, again and again, until nothing is left. So small writes in a row cost one hop to
-//! another thread together, not one each.
+//! another thread together, not one each. Each is a write of its own there: some files, such as
+//! those of control groups, and logs that several programs append to, take each for a message.
 //!
 //! ```text
 //! the task                                  the job
@@ -20,6 +21,7 @@ use crate::spawn::spawn_blocking;
 use crate::tasks::budget::poll_output;
 use parking_lot::{Mutex, MutexGuard};
 use std::io::{self, Write};
+use std::iter;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -35,11 +37,34 @@ pub(crate) struct Outbox<W> {
     state: Arc<Mutex<State>>,
 }
 
+/// Bytes in the order in which they are to be written.
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// Where each write ends.
+    ends: Vec<usize>,
+}
+
+impl Waiting {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// Each write by itself.
+    fn writes(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = iter::once(0).chain(self.ends.iter().copied());
+        begins
+            .zip(&self.ends)
+            .map(|(begin, &end)| &self.bytes[begin..end])
+    }
+}
+
 #[derive(Default)]
 struct State {
     /// What no job has taken yet.
-    bytes: Vec<u8>,
-    /// There is a job, or there will be, which looks at `bytes` once more before it ends.
+    waiting: Waiting,
+    /// There is a job, or there will be, which looks at `waiting` once more before it ends.
     has_job: bool,
     /// Of a write that was acknowledged.
     error: Option<io::Error>,
@@ -64,7 +89,7 @@ where
         &self.target
     }
 
-    /// Puts bytes in, as many as fit into `buffer_max`.
+    /// Puts bytes in: all of them, unless they are more than `buffer_max`.
     ///
     /// # Errors
     ///
@@ -84,13 +109,17 @@ where
         buf: &[u8],
         buffer_max: usize,
     ) -> Poll<io::Result<usize>> {
-        let has_room = |state: &State| state.error.is_some() || state.bytes.len() < buffer_max;
+        let count = buf.len().min(buffer_max);
+        let has_room = |state: &State| {
+            state.error.is_some() || state.waiting.bytes.len() + count <= buffer_max
+        };
         let mut state = ready!(self.poll_until(cx, has_room));
         if let Some(error) = state.error.take() {
             return Poll::Ready(Err(error));
         }
-        let count = buf.len().min(buffer_max - state.bytes.len());
-        state.bytes.extend_from_slice(&buf[..count]);
+        let waiting = &mut state.waiting;
+        waiting.bytes.extend_from_slice(&buf[..count]);
+        waiting.ends.push(waiting.bytes.len());
         let had_job = mem::replace(&mut state.has_job, true);
         drop(state);
         if !had_job {
@@ -162,26 +191,29 @@ where
     for<'a> &'a W: Write,
 {
     fn run(mut self) {
-        let mut bytes = Vec::new();
-        while let Some(target) = self.take(&mut bytes) {
+        let mut waiting = Waiting::default();
+        while let Some(target) = self.take(&mut waiting) {
             let mut target = &*target;
+            let mut writes = waiting.writes();
             // What goes to a terminal is seen at once; to flush a file does nothing.
-            let written = target.write_all(&bytes).and_then(|()| target.flush());
+            let written = writes
+                .try_for_each(|bytes| target.write_all(bytes))
+                .and_then(|()| target.flush());
             if let Err(error) = written {
                 let mut state = self.state.lock();
                 // They would leave a gap.
-                state.bytes.clear();
+                state.waiting.clear();
                 state.error = Some(error);
             }
         }
     }
 
     /// Takes all bytes; if there are none, the job is over.
-    fn take(&mut self, bytes: &mut Vec<u8>) -> Option<Arc<W>> {
-        bytes.clear();
+    fn take(&mut self, waiting: &mut Waiting) -> Option<Arc<W>> {
+        waiting.clear();
         let mut state = self.state.lock();
-        mem::swap(&mut state.bytes, bytes);
-        if bytes.is_empty() {
+        mem::swap(&mut state.waiting, waiting);
+        if waiting.ends.is_empty() {
             end(&mut self.target, state, None);
             return None;
         }
@@ -196,8 +228,8 @@ where
 fn end<W>(target: &mut Option<Arc<W>>, mut state: MutexGuard<'_, State>, error: Option<io::Error>) {
     *target = None;
     state.has_job = false;
-    if state.bytes.capacity() > KEPT_MAX {
-        state.bytes = Vec::new();
+    if state.waiting.bytes.capacity() > KEPT_MAX {
+        state.waiting = Waiting::default();
     }
     if error.is_some() {
         state.error = error;
@@ -211,7 +243,7 @@ impl<W> Drop for Job<W> {
     fn drop(&mut self) {
         if self.target.is_some() {
             let mut state = self.state.lock();
-            state.bytes.clear();
+            state.waiting.clear();
             let error = io::Error::other("the runtime was shut down before this was written");
             end(&mut self.target, state, Some(error));
         }
@@ -271,23 +303,25 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_during_a_write_is_written_at_once_afterwards() {
+    fn what_comes_during_a_write_is_written_at_once_afterwards_each_by_itself() {
         let runtime = Runtime::new().unwrap();
         runtime.block_on(async {
             let slow = Arc::new(Slow::default());
             let mut outbox = Outbox::new(slow.clone());
             assert_eq!(write(&mut outbox, b"a").await.unwrap(), 1);
             slow.wait_for_write();
-            for _ in 0..8 {
-                assert_eq!(write(&mut outbox, b"bc").await.unwrap(), 2);
+            for _ in 0..5 {
+                assert_eq!(write(&mut outbox, b"bcd").await.unwrap(), 3);
             }
-            // It is full.
+            // It is full: one more would have to be cut in two.
             let mut cx = Context::from_waker(Waker::noop());
-            assert!(outbox.poll_write(&mut cx, b"d", 16).is_pending());
+            assert!(outbox.poll_write(&mut cx, b"ef", 16).is_pending());
             assert!(outbox.poll_flush(&mut cx).is_pending());
             slow.open();
             flush(&mut outbox).await.unwrap();
-            assert_eq!(slow.state.lock().1, [1, 16]);
+            assert_eq!(slow.state.lock().1, [1, 3, 3, 3, 3, 3]);
+            assert_eq!(write(&mut outbox, &[b'g'; 20]).await.unwrap(), 16);
+            flush(&mut outbox).await.unwrap();
             assert!(outbox.is_idle());
             // Nobody else has it once all is written.
             drop(slow);

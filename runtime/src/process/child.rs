@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::exit::{Exit, start_thread};
 use super::stdio::{ChildStderr, ChildStdin, ChildStdout};
-use crate::runtime::Handle;
+use crate::runtime::{Handle, RuntimeFlavor};
 
 /// A child that was started, with our ends of its pipes.
 ///
@@ -227,7 +227,10 @@ impl Drop for Running {
             return;
         }
         let orphan = Orphan(Some(child));
-        if let (Some(exit), Ok(runtime)) = (self.exit.take(), Handle::try_current()) {
+        // In a current-thread runtime nobody might poll it.
+        if let (Some(exit), Ok(runtime)) = (self.exit.take(), Handle::try_current())
+            && runtime.runtime_flavor() == RuntimeFlavor::MultiThread
+        {
             drop(runtime.spawn(reap(orphan, exit)));
         }
     }

@@ -19,7 +19,8 @@ use crate::tasks::budget;
 /// worker where it is; prefer them where the closure can be `'static`. What else the task awaits at
 /// the same time (other branches of a `select!` or `join!`) stands still until `f` returns.
 ///
-/// Inside `f`, `block_on` is allowed. If no thread can take the worker's place, because the
+/// Inside `f`, `block_on` is allowed, but for the thread in `block_on` of a current-thread runtime,
+/// which nobody can replace. If no thread can take the worker's place, because the
 /// policy's `max_threads` is reached or the system refuses one, `f` is called all the same, holds
 /// the worker up, and `block_on` panics, since what it waits for might wait for the worker.
 ///

@@ -114,8 +114,13 @@ fn run<F: Future>(
             guard.timers().shard().drain().into_iter().for_each(wake);
             root.woken.set_drives();
             turn.give_back(drive(&shared.io, seat, root));
-        } else if root.take_woken() && root.poll() {
-            turn.forget(root.woken);
+        } else {
+            // From its first poll on.
+            let shard = guard.timers().shard();
+            sleeper.get_or_insert_with(|| Sleeper::new(clock, root.woken, shard));
+            if root.take_woken() && root.poll() {
+                turn.forget(root.woken);
+            }
         }
         if let Some(output) = root.output.take() {
             return output;

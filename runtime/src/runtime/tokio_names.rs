@@ -155,8 +155,8 @@ impl fmt::Display for Id {
     }
 }
 
-/// True if an operation of [`net`](crate::net) or [`io`](crate::io) has failed because the runtime
-/// that it belongs to was shut down.
+/// True if what waits for the IO driver (the sockets and pipes of [`net`](crate::net),
+/// [`AsyncFd`](crate::io::AsyncFd)) has failed because the runtime that it belongs to was shut down.
 pub fn is_rt_shutdown_err(error: &io::Error) -> bool {
     is_shutdown_error(error)
 }

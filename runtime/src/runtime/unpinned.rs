@@ -8,11 +8,11 @@ use evenkeel_topology::{
     ComputePriority, CpuSet, allowed_cpus, confine_current_thread, current_priority,
     thread_priority, unpin_current_thread,
 };
+use parking_lot::Mutex;
 use std::mem;
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, mpsc};
-use std::thread;
 
 /// Runs `f` with the CPUs, the priority and the timer slack that the program has, which the threads
 /// and the processes that it starts inherit.
@@ -27,8 +27,8 @@ use std::thread;
 /// that [`spawn_blocking`](crate::spawn_blocking) runs.
 ///
 /// `f` runs on this thread where its priority is the program's. A thread of the compute lane cannot
-/// raise its own again, so there `f` runs on a thread of the blocking pool, and this one waits for
-/// it: thread-locals are other ones then. On threads that are not the runtime's, and outside a
+/// raise its own again, so there `f` runs on a thread of a pool, and this one waits for it:
+/// thread-locals are other ones then. On threads that are not the runtime's, and outside a
 /// runtime, this only calls `f`.
 ///
 /// It takes some microseconds, in which the thread may move to another CPU: once around what is
@@ -130,7 +130,7 @@ impl<'a> Unpinned<'a> {
     fn begin(shared: &'a Shared) -> Self {
         // Not if it is inside of another already.
         let goes = |workplace: &Workplace| workplace.thread.set_elsewhere(true, || shared.unpin());
-        let workplace = workplace().filter(goes);
+        let workplace = workplace([&shared.io, &shared.compute]).filter(goes);
         let slack = timer_slack().filter(|_| shared.program.slack.is_some());
         shared.program.restore_slack();
         Unpinned {
@@ -166,50 +166,39 @@ impl Drop for Unpinned<'_> {
     }
 }
 
-/// Runs `f` on a thread of the blocking pool, and waits.
+/// Runs `f` on a thread of the pool for look-ups, which is as the program is, and waits.
 fn on_pool<F, R>(shared: &Shared, f: F) -> R
 where
     F: FnOnce() -> R + Send,
     R: Send,
 {
-    let (mut f, mut result) = (Some(f), None);
-    let (over, is_over) = mpsc::channel();
-    let job = Job {
-        f: &mut f,
-        result: &mut result,
-        over,
-    };
-    let job: Box<dyn FnOnce() + Send + '_> = Box::new(|| job.run());
-    // SAFETY: only the lifetime changes. What the job borrows lives until this function returns, in
-    // which nothing unwinds before `recv` does; and that waits until `over` is dropped, when the
-    // job has been run, or dropped, and does not touch what it borrows any more.
+    let slot = Arc::new(Mutex::new(Some(f)));
+    let (tell, told) = mpsc::channel();
+    let job: Box<dyn FnOnce() + Send + '_> = Box::new({
+        let slot = slot.clone();
+        move || {
+            let f = slot.lock().take().expect("taken once");
+            // Somebody waits for it.
+            let _ = tell.send(catch_unwind(AssertUnwindSafe(f)));
+        }
+    });
+    // SAFETY: only the lifetime changes. All in it whose types may borrow is `f` and its result. This
+    // function returns, and it does not unwind before, when the result has been sent, so that there
+    // is neither in the job any more; or when the job was dropped before it has begun, and what is
+    // left of it is `f`, which then is taken out of the slot here.
     let job = unsafe { mem::transmute::<Box<dyn FnOnce() + Send + '_>, AnyTime>(job) };
-    // Refused, it is dropped.
-    let _ = shared.blocking.execute(job);
-    // Nothing is ever sent.
-    let _: Result<(), _> = is_over.recv();
-    match (result, f) {
-        (Some(Ok(value)), _) => value,
-        (Some(Err(panic)), _) => resume_unwind(panic),
-        (None, Some(f)) => shared.unpinned_here(f),
-        (None, None) => unreachable!("what is taken has a result"),
+    // Not on the blocking pool: its closures may all be waiting for this very thread. Refused, it is
+    // dropped.
+    let _ = shared.look_ups.execute(job);
+    match told.recv() {
+        Ok(Ok(value)) => value,
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(_) => {
+            let f = slot.lock().take().expect("nobody has begun it");
+            shared.unpinned_here(f)
+        }
     }
 }
 
 /// A job that borrows nothing, as far as the pool knows.
 type AnyTime = Box<dyn FnOnce() + Send + 'static>;
-
-struct Job<'a, F, R> {
-    f: &'a mut Option<F>,
-    result: &'a mut Option<thread::Result<R>>,
-    over: mpsc::Sender<()>,
-}
-
-impl<F: FnOnce() -> R, R> Job<'_, F, R> {
-    fn run(self) {
-        if let Some(f) = self.f.take() {
-            *self.result = Some(catch_unwind(AssertUnwindSafe(f)));
-        }
-        drop(self.over);
-    }
-}

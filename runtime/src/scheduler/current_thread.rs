@@ -78,6 +78,7 @@ pub(crate) fn drive(lane: &Arc<Lane>, seat: FreeSeat, root: &mut dyn Root) -> Fr
     lane.idle.wake_up(worker.index());
     worker.is_searching.set(true);
     let worker = worker.drive(root);
+    worker.wake_yielded();
     // What is left waits for whoever drives next.
     let is_searching = worker.is_searching.take();
     lane.idle.fall_asleep(worker.index(), is_searching);
@@ -113,9 +114,13 @@ impl<'a> Worker<'a> {
         }
         self.fire_timers();
         self.look_for_events();
+        self.wake_yielded();
+        self
+    }
+
+    fn wake_yielded(&self) {
         let yielded = mem::take(&mut *self.yielded.borrow_mut());
         yielded.into_iter().for_each(wake);
-        self
     }
 
     fn run_here(self, task: Task) -> Worker<'a> {

@@ -115,15 +115,16 @@ impl Governor {
         begins: Option<Begins>,
         used: impl FnOnce() -> Option<Used>,
     ) -> Option<Duration> {
-        let now_ns = clock::now_ns();
         if let Some(mut bucket) = self.bucket.try_lock()
             && let Some(bucket) = &mut *bucket
         {
-            bucket.look_at_count(now_ns);
+            bucket.look_at_count();
+            let now_ns = clock::now_ns();
             let pause_ns = bucket.pause_ns(now_ns, begins, used);
             self.until_ns.store(now_ns + pause_ns, Ordering::Relaxed);
         }
-        let left_ns = self.until_ns.load(Ordering::Relaxed).saturating_sub(now_ns);
+        let until_ns = self.until_ns.load(Ordering::Relaxed);
+        let left_ns = until_ns.saturating_sub(clock::now_ns());
         (left_ns > 0).then(|| Duration::from_nanos(left_ns))
     }
 }
@@ -161,11 +162,11 @@ impl Bucket {
         }
     }
 
-    fn look_at_count(&mut self, now_ns: u64) {
-        if self.periods.is_look_due(now_ns)
-            && let Some(count) = self.count.read()
-        {
-            self.periods.look(now_ns, count);
+    fn look_at_count(&mut self) {
+        let before_ns = clock::now_ns();
+        if self.periods.is_look_due(before_ns) {
+            let count = self.count.read();
+            self.periods.look((before_ns, clock::now_ns()), count);
         }
     }
 
@@ -414,7 +415,10 @@ mod tests {
                 by_compute: self.by_compute(),
             };
             let count = (self.step + STEPS_IN_PERIOD as u32 - FIRST) / STEPS_IN_PERIOD as u32;
-            self.bucket.periods.look(now_used.at_ns, count.into());
+            let read = (now_used.at_ns, now_used.at_ns);
+            if self.bucket.periods.is_look_due(now_used.at_ns) {
+                self.bucket.periods.look(read, Some(count.into()));
+            }
             let busy = |worker: &&Worker| !worker.task.is_zero();
             let others = self.workers.iter().filter(busy).count();
             let worker = &mut self.workers[index];

@@ -124,8 +124,12 @@ impl LocalTasks {
         handle
     }
 
-    /// Has `waker` woken when there is something to do after this.
+    /// Has `waker` woken when there is something to do after this. Not in the midst of a poll of the
+    /// set: who makes that looks once more, and this may be the waker of one of its own tasks.
     pub(crate) fn listen(&self, waker: &Waker) {
+        if self.shared.is_running.load(Ordering::Relaxed) {
+            return;
+        }
         let present = self.shared.waker.load_full();
         if !present.is_some_and(|present| present.will_wake(waker)) {
             self.shared.waker.store(Some(Arc::new(waker.clone())));
@@ -160,6 +164,13 @@ impl LocalTasks {
             }
             true
         })
+    }
+
+    /// True if a task waits to be run.
+    pub(crate) fn has_work(&self) -> bool {
+        let queues = self.shared.queues.lock();
+        let is_queued = !queues.own.is_empty() || !queues.arrived.is_empty();
+        is_queued || !self.shared.deferred.is_empty()
     }
 
     /// True if no task is left, after a [`run`](LocalTasks::run) that has left none to run.

@@ -10,11 +10,23 @@ use std::time::Duration;
 /// The looks are close enough together; then one in each period will do.
 const CLOSE_NS: u64 = 2_000_000;
 
+/// No look follows another sooner: each opens a file.
+const LOOK_INTERVAL_NS: u64 = 1_000_000;
+
+/// Nor one that has found no count.
+const RETRY_NS: u64 = 1_000_000_000;
+
+/// When the count was read: not before the first of these moments, and not after the second. (A
+/// compute worker may be stopped for long in between.)
+pub(super) type ReadNs = (u64, u64);
+
 /// What is known of the beginnings.
 pub(super) struct Periods {
     length_ns: u64,
     /// The last look: when, and what the count was.
-    last: Option<(u64, u64)>,
+    last: Option<(ReadNs, u64)>,
+    /// No look before this.
+    not_before_ns: u64,
     /// There was a beginning after the first of these moments, and not after the second.
     began: Option<(u64, u64)>,
 }
@@ -24,13 +36,17 @@ impl Periods {
         Periods {
             length_ns: length.as_nanos() as u64,
             last: None,
+            not_before_ns: 0,
             began: None,
         }
     }
 
     /// Whether a look at the count is worth what it costs.
     pub(super) fn is_look_due(&self, now_ns: u64) -> bool {
-        let (Some((from, to)), Some((last_ns, _))) = (self.began, self.last) else {
+        if now_ns < self.not_before_ns {
+            return false;
+        }
+        let (Some((from, to)), Some(((_, last_ns), _))) = (self.began, self.last) else {
             return true;
         };
         to - from > CLOSE_NS
@@ -39,13 +55,25 @@ impl Periods {
                 .is_none_or(|next_ns| next_ns <= now_ns)
     }
 
-    /// Somebody has looked at the count.
-    pub(super) fn look(&mut self, now_ns: u64, count: u64) {
-        let Some((last_ns, before)) = self.last.replace((now_ns, count)) else {
+    /// Somebody has looked at the count, which may not be there.
+    pub(super) fn look(&mut self, read: ReadNs, count: Option<u64>) {
+        let Some(count) = count else {
+            self.not_before_ns = read.1 + RETRY_NS;
             return;
         };
-        if count == before + 1 && now_ns.saturating_sub(last_ns) < self.length_ns {
-            self.began = Some(self.began_within(last_ns, now_ns));
+        self.not_before_ns = read.1 + LOOK_INTERVAL_NS;
+        let Some((last, before)) = self.last.replace((read, count)) else {
+            return;
+        };
+        let (from, to) = (last.0, read.1);
+        if to.saturating_sub(from) >= self.length_ns {
+            return;
+        }
+        if count == before + 1 {
+            self.began = Some(self.began_within(from, to));
+        } else if count == before && self.next_ns(last.1).is_some_and(|next| next < read.0) {
+            // One should have begun in between.
+            self.began = None;
         }
     }
 
@@ -89,7 +117,7 @@ mod tests {
         let mut periods = Periods::new(Duration::from_millis(100));
         let mut now = 0;
         while now < until * MS {
-            periods.look(now, (now + 63 * MS) / (100 * MS));
+            periods.look((now, now), Some((now + 63 * MS) / (100 * MS)));
             now += every(now / MS) * MS;
         }
         periods
@@ -129,7 +157,7 @@ mod tests {
         let mut periods = looked(|_| 1, 45);
         assert!(!periods.is_look_due(100 * MS));
         assert!(periods.is_look_due(139 * MS));
-        periods.look(139 * MS, 2);
+        periods.look((139 * MS, 139 * MS), Some(2));
         assert!(!periods.is_look_due(200 * MS));
     }
 
@@ -137,8 +165,39 @@ mod tests {
     fn other_periods_are_found_out_anew() {
         let mut periods = looked(|_| 1, 45);
         for now in [170, 171] {
-            periods.look(now * MS, now);
+            periods.look((now * MS, now * MS), Some(now));
         }
         assert_eq!(periods.next_ns(180 * MS), Some(271 * MS));
+    }
+
+    #[test]
+    fn a_look_that_took_long_says_little() {
+        let mut periods = Periods::new(Duration::from_millis(100));
+        periods.look((30 * MS, 30 * MS), Some(0));
+        // Read after 37 ms, by a thread that was stopped before.
+        periods.look((31 * MS, 90 * MS), Some(1));
+        assert_eq!(periods.next_ns(90 * MS), None, "any time from 30 to 90");
+        periods.look((130 * MS, 130 * MS), Some(1));
+        periods.look((138 * MS, 138 * MS), Some(2));
+        assert_eq!(periods.next_ns(140 * MS), Some(238 * MS));
+    }
+
+    #[test]
+    fn a_count_that_did_not_grow_where_it_should_is_believed() {
+        let mut periods = looked(|_| 1, 45);
+        assert!(periods.next_ns(45 * MS).is_some());
+        periods.look((130 * MS, 130 * MS), Some(1));
+        periods.look((139 * MS, 139 * MS), Some(1));
+        assert_eq!(periods.next_ns(139 * MS), None);
+    }
+
+    #[test]
+    fn a_count_that_is_not_there_is_not_looked_for_all_the_time() {
+        let mut periods = Periods::new(Duration::from_millis(100));
+        periods.look((MS, MS), None);
+        assert!(!periods.is_look_due(900 * MS));
+        assert!(periods.is_look_due(1001 * MS));
+        periods.look((1001 * MS, 1001 * MS), Some(3));
+        assert!(!periods.is_look_due(1001 * MS + 1));
     }
 }

@@ -324,10 +324,10 @@ pub(crate) struct Workplace {
     pub(crate) thread: Arc<WorkerThread>,
 }
 
-/// That of the calling thread, if it is a worker's.
-pub(crate) fn workplace() -> Option<Workplace> {
+/// That of the calling thread, if it is a worker's of one of these lanes.
+pub(crate) fn workplace(lanes: [&Lane; 2]) -> Option<Workplace> {
     WorkerState::of_thread(|state| {
-        let state = state?;
+        let state = state.filter(|state| lanes.iter().any(|lane| state.is_of(lane)))?;
         Some(Workplace {
             lane: state.kind(),
             worker: state.index(),

@@ -206,7 +206,10 @@ impl<F: Future> Future for RunUntil<'_, F> {
         set.with(|| {
             let polled = future.poll(cx);
             if polled.is_ready() {
-                // Whoever polls the set next is to run what is left.
+                // Whoever polls the set next runs what is left, and may not know of it.
+                if set.tasks.has_work() {
+                    cx.waker().wake_by_ref();
+                }
                 return polled;
             }
             if set.tasks.run() {

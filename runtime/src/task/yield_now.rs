@@ -6,7 +6,9 @@ use std::task::Poll;
 ///
 /// The task goes to the back of its worker's queue, on the lane it runs on; in a runtime of the
 /// current-thread flavour, behind all that there is to do, and a look for events. On another
-/// executor it wakes itself once, which has the same effect there.
+/// executor it wakes itself once, which has the same effect there. (An executor that blocks inside
+/// of a task of a current-thread runtime, which is then nobody's to run, waits for ever, as with
+/// tokio.)
 ///
 /// # Cancel safety
 ///

@@ -73,7 +73,7 @@ impl OpenOptions {
     }
 
     /// Opens the end that reads. This does not wait for somebody at the other end; until there was
-    /// one, reads find the end of the file.
+    /// one, reads wait.
     ///
     /// # Errors
     ///
