@@ -1,9 +1,8 @@
 //! Whether workers that are woken beside compute need a kick on this kernel.
 //!
-//! What tells is how soon they run, those included that are woken for that, some hundred times in
-//! all: where workers wait for sockets, nobody else may. If that takes long where a compute thread
-//! had the CPU, and not where none had, some hundred of them are kicked, and that is kept if it
-//! helps. (Whether a kernel preempts lazily can be chosen when it boots, and in a file that only
+//! What tells is how soon they run, those included that are woken for that, fifty times: where
+//! workers wait for sockets, nobody else may. If that takes long where a compute thread had the CPU,
+//! and not where none had, fifty of them are kicked, and that is kept if it helps. (Whether a kernel preempts lazily can be chosen when it boots, and in a file that only
 //! root may read.)
 
 use super::look::{Look, log_elsewhere};
@@ -16,13 +15,10 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// So many wake-ups tell.
-const ENOUGH: u64 = 200;
+const ENOUGH: u64 = 50;
 
 /// Between two wake-ups that are made to find out.
 const PROBE_INTERVAL: Duration = Duration::from_millis(10);
-
-/// So many are made at most: for wake-ups without kicks, and with them.
-const PROBES: u64 = 2 * ENOUGH;
 
 /// This one in ten wake-ups must take for a kick to be tried, and half of it every other one: on a
 /// kernel that preempts at once most take some ten microseconds, whatever else the machine does.
@@ -41,6 +37,8 @@ pub(super) struct KickWatch {
     before: WakeToRun,
     next: Instant,
     retry: Duration,
+    /// How many wake-ups are still to be made to find out. Each moves events to another worker, so
+    /// no more of them than are needed.
     probes_left: u64,
     next_probe: Instant,
 }
@@ -65,7 +63,7 @@ impl KickWatch {
             before: WakeToRun::new(),
             next: Instant::now() + INTERVAL,
             retry: RETRY,
-            probes_left: PROBES,
+            probes_left: ENOUGH,
             next_probe: Instant::now() + INTERVAL,
         }
     }
@@ -92,10 +90,14 @@ impl KickWatch {
                 let _ = shared.blocking.execute(move || io.kick.turn_on());
                 self.phase = Phase::Asking(since);
             }
-            Phase::Watching if is_enough => self.before = counted,
+            Phase::Watching if is_enough => {
+                self.probes_left = 0;
+                self.before = counted;
+            }
             Phase::Asking(_) if kick.is_refused() => self.phase = Phase::Over,
             Phase::Asking(without) if kick.is_on() => {
                 self.phase = Phase::Trying(without.clone());
+                self.probes_left = ENOUGH;
                 self.before = counted;
             }
             Phase::Trying(without) if is_enough => {
