@@ -41,8 +41,9 @@ const AHEAD_MAX: usize = 128 * 1024;
 /// A regular file that was opened here is read ahead, and the position is set right before it is
 /// written, cloned or handed over. So nobody else sees the difference, but a reader may get what
 /// was in the file a little earlier: seek to where you are (`seek(SeekFrom::Current(0))`) to have
-/// it read again, and before you use the descriptor yourself. Files from [`from_std`](File::from_std), and after
-/// [`try_clone`](File::try_clone), may share their position with somebody, and are not read ahead.
+/// it read again, and before you use the descriptor yourself. Files from
+/// [`from_std`](File::from_std), and after [`try_clone`](File::try_clone), may share their position
+/// with somebody, and are not read ahead.
 ///
 /// # Cancel safety
 ///

@@ -17,9 +17,9 @@
 //! Files that may share their position with somebody (from [`File::from_std`], after
 //! [`File::try_clone`], or not regular ones) are not read ahead, and each of their seeks is a hop.
 //!
-//! So many small reads or writes of other files need no `BufReader` or `BufWriter`. For work with many steps on
-//! many files, one closure in [`spawn_blocking`] that uses [`std::fs`] is
-//! cheaper than any of this.
+//! So many small reads or writes of other files need no `BufReader` or `BufWriter`. For work with
+//! many steps on many files, one closure in [`spawn_blocking`] that uses [`std::fs`] is cheaper
+//! than any of this.
 //!
 //! # Panics
 //!

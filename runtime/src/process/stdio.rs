@@ -4,93 +4,40 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::process::{self, Stdio};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use rustix::io::{Errno, ioctl_fionbio};
+use rustix::io::ioctl_fionbio;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::io::{AsyncFd, Interest};
-
-/// Our end of a pipe, non-blocking: it is another one than the child's, which stays as it is.
-#[derive(Debug)]
-struct Pipe<T: AsRawFd>(AsyncFd<T>);
-
-impl<T: AsFd + AsRawFd + Into<OwnedFd>> Pipe<T> {
-    fn new(end: T, interest: Interest) -> io::Result<Self> {
-        ioctl_fionbio(&end, true)?;
-        AsyncFd::with_interest(end, interest).map(Pipe)
-    }
-
-    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let unfilled = buf.initialize_unfilled();
-        loop {
-            let mut guard = ready!(self.0.poll_read_ready(cx))?;
-            let read = guard.try_io(|fd| again(|| rustix::io::read(fd.get_ref(), &mut *unfilled)));
-            if let Ok(read) = read {
-                return Poll::Ready(read.map(|n| buf.advance(n)));
-            }
-        }
-    }
-
-    fn poll_write(
-        &self,
-        cx: &mut Context<'_>,
-        mut write: impl FnMut(BorrowedFd<'_>) -> Result<usize, Errno>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            let mut guard = ready!(self.0.poll_write_ready(cx))?;
-            let written = guard.try_io(|fd| again(|| write(fd.get_ref().as_fd())));
-            if let Ok(written) = written {
-                return Poll::Ready(written);
-            }
-        }
-    }
-
-    /// Blocking again.
-    fn into_fd(self) -> io::Result<OwnedFd> {
-        let end = self.0.into_inner();
-        ioctl_fionbio(&end, false)?;
-        Ok(end.into())
-    }
-}
-
-/// A signal that is handled meanwhile is no error.
-fn again<R>(mut call: impl FnMut() -> Result<R, Errno>) -> io::Result<R> {
-    loop {
-        match call() {
-            Err(Errno::INTR) => {}
-            result => return Ok(result?),
-        }
-    }
-}
+use crate::net::unix::pipe;
 
 /// The standard input of a child. Dropping it closes it: the child reads to its end then.
 #[derive(Debug)]
-pub struct ChildStdin(Pipe<process::ChildStdin>);
+pub struct ChildStdin(pipe::Sender);
 
 /// The standard output of a child.
 #[derive(Debug)]
-pub struct ChildStdout(Pipe<process::ChildStdout>);
+pub struct ChildStdout(pipe::Receiver);
 
 /// The standard error of a child.
 #[derive(Debug)]
-pub struct ChildStderr(Pipe<process::ChildStderr>);
+pub struct ChildStderr(pipe::Receiver);
 
 impl AsyncWrite for ChildStdin {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, |fd| rustix::io::write(fd, buf))
+        Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, |fd| rustix::io::writev(fd, bufs))
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -113,11 +60,11 @@ macro_rules! impl_read {
         $(
             impl AsyncRead for $end {
                 fn poll_read(
-                    self: Pin<&mut Self>,
+                    mut self: Pin<&mut Self>,
                     cx: &mut Context<'_>,
                     buf: &mut ReadBuf<'_>,
                 ) -> Poll<io::Result<()>> {
-                    self.0.poll_read(cx, buf)
+                    Pin::new(&mut self.0).poll_read(cx, buf)
                 }
             }
         )+
@@ -127,7 +74,7 @@ macro_rules! impl_read {
 impl_read!(ChildStdout, ChildStderr);
 
 macro_rules! impl_end {
-    ($($end:ident, $interest:ident);+) => {
+    ($($end:ident, $pipe:ident);+) => {
         $(
             impl $end {
                 /// Takes over an end of `std`'s.
@@ -140,7 +87,9 @@ macro_rules! impl_end {
                 ///
                 /// Outside a runtime.
                 pub fn from_std(end: process::$end) -> io::Result<Self> {
-                    Pipe::new(end, Interest::$interest).map(Self)
+                    // Our end of the pipe is another one than the child's, which stays blocking.
+                    ioctl_fionbio(&end, true)?;
+                    pipe::$pipe::from_owned_fd_unchecked(end.into()).map(Self)
                 }
 
                 /// The descriptor, in blocking mode.
@@ -149,13 +98,13 @@ macro_rules! impl_end {
                 ///
                 /// That of the system, when it cannot be made blocking.
                 pub fn into_owned_fd(self) -> io::Result<OwnedFd> {
-                    self.0.into_fd()
+                    self.0.into_blocking_fd()
                 }
             }
 
             impl AsFd for $end {
                 fn as_fd(&self) -> BorrowedFd<'_> {
-                    self.0.0.get_ref().as_fd()
+                    self.0.as_fd()
                 }
             }
 
@@ -178,7 +127,7 @@ macro_rules! impl_end {
 }
 
 impl_end! {
-    ChildStdin, WRITABLE;
-    ChildStdout, READABLE;
-    ChildStderr, READABLE
+    ChildStdin, Sender;
+    ChildStdout, Receiver;
+    ChildStderr, Receiver
 }

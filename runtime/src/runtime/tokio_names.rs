@@ -155,8 +155,9 @@ impl fmt::Display for Id {
     }
 }
 
-/// True if what waits for the IO driver (the sockets and pipes of [`net`](crate::net),
-/// [`AsyncFd`](crate::io::AsyncFd)) has failed because the runtime that it belongs to was shut down.
+/// True if what waits for the IO driver (the sockets and pipes of [`net`](crate::net), and
+/// [`AsyncFd`](crate::io::AsyncFd)) has failed because the runtime that it belongs to was shut
+/// down.
 pub fn is_rt_shutdown_err(error: &io::Error) -> bool {
     is_shutdown_error(error)
 }

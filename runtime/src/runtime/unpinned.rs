@@ -182,13 +182,13 @@ where
             let _ = tell.send(catch_unwind(AssertUnwindSafe(f)));
         }
     });
-    // SAFETY: only the lifetime changes. All in it whose types may borrow is `f` and its result. This
-    // function returns, and it does not unwind before, when the result has been sent, so that there
-    // is neither in the job any more; or when the job was dropped before it has begun, and what is
-    // left of it is `f`, which then is taken out of the slot here.
+    // SAFETY: only the lifetime changes. All in it whose types may borrow is `f` and its result.
+    // This function returns, and it does not unwind before, when the result has been sent, so that
+    // there is neither in the job any more; or when the job was dropped before it has begun, and
+    // what is left of it is `f`, which then is taken out of the slot here.
     let job = unsafe { mem::transmute::<Box<dyn FnOnce() + Send + '_>, AnyTime>(job) };
-    // Not on the blocking pool: its closures may all be waiting for this very thread. Refused, it is
-    // dropped.
+    // Not on the blocking pool: its closures may all be waiting for this very thread. Refused, it
+    // is dropped.
     let _ = shared.look_ups.execute(job);
     match told.recv() {
         Ok(Ok(value)) => value,

@@ -124,8 +124,8 @@ impl LocalTasks {
         handle
     }
 
-    /// Has `waker` woken when there is something to do after this. Not in the midst of a poll of the
-    /// set: who makes that looks once more, and this may be the waker of one of its own tasks.
+    /// Has `waker` woken when there is something to do after this. Not in the midst of a poll of
+    /// the set: who makes that looks once more, and this may be the waker of one of its own tasks.
     pub(crate) fn listen(&self, waker: &Waker) {
         if self.shared.is_running.load(Ordering::Relaxed) {
             return;

@@ -1,9 +1,9 @@
 //! Whether workers that are woken beside compute need a kick on this kernel.
 //!
 //! What tells is how soon they run, those included that are woken for that, fifty times: where
-//! workers wait for sockets, nobody else may. If that takes long where a compute thread had the CPU,
-//! and not where none had, fifty of them are kicked, and that is kept if it helps. (Whether a kernel preempts lazily can be chosen when it boots, and in a file that only
-//! root may read.)
+//! workers wait for sockets, nobody else may. If that takes long where a compute thread had the
+//! CPU, and not where none had, fifty of them are kicked, and that is kept if it helps. (Whether a
+//! kernel preempts lazily can be chosen when it boots, and in a file that only root may read.)
 
 use super::look::{Look, log_elsewhere};
 use crate::scheduler::kick::Kick;
