@@ -62,6 +62,8 @@ pub(super) struct SharedCores {
     /// How many takeovers there had been.
     takeovers: u64,
     last: Option<Sample>,
+    /// When it was last known what others use.
+    known: Instant,
     interval: Duration,
     next: Instant,
 }
@@ -120,6 +122,7 @@ impl SharedCores {
             state: State::new(groups(shared)),
             takeovers: 0,
             last: None,
+            known: Instant::now(),
             interval: INTERVAL,
             next: Instant::now(),
         }
@@ -143,9 +146,14 @@ impl SharedCores {
             Some((uses, sizes)) => {
                 let polls_are_short = shared.io.polls_are_short();
                 self.state.judge(&uses, sizes, pins, polls_are_short);
+                self.known = start;
             }
             // Not known, so nobody is.
-            None => self.state.reserve.fill(false),
+            None => {
+                self.state.reserve.fill(false);
+                // And has not been for long: there may be nobody any more.
+                self.state.are_shared &= start - self.known < age_max;
+            }
         }
         for (worker, &reserve) in self.state.reserve.iter().enumerate() {
             shared.io.set_reserve(worker, reserve);
