@@ -6,13 +6,12 @@ use evenkeel::net::{TcpListener, TcpStream};
 use evenkeel::runtime::{Builder, Runtime};
 use evenkeel::task::yield_now;
 use evenkeel::time::{Duration, Instant, sleep};
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::thread;
-use support::{Gate, Live, on_built, thread_name};
+use support::{Gate, Live, on_built, thread_name, wake_self_once};
 
 fn on_current_thread(body: impl FnOnce(&Runtime) + Send + 'static) {
     on_built(Builder::new_current_thread(), body);
@@ -114,20 +113,6 @@ fn what_other_threads_send_waits_for_what_is_here_but_no_longer_than_31_tasks() 
             assert!(read.load(Ordering::Relaxed) > before);
         });
     });
-}
-
-/// Goes to the back of the queue at once, without `yield_now`.
-async fn wake_self_once() {
-    let mut woken = false;
-    poll_fn(|cx| {
-        if woken {
-            return Poll::Ready(());
-        }
-        woken = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 #[test]

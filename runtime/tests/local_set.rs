@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
-use support::{Gate, builder, on_built};
+use support::{Gate, builder, on_built, wake_self_once};
 
 /// On a runtime of each flavour.
 fn on_each(body: impl Fn(&Runtime) + Send + Copy + 'static) {
@@ -109,19 +109,6 @@ fn tasks_are_polled_in_the_order_in_which_they_were_spawned_and_woken() {
         runtime.block_on(set);
         assert_eq!(*log.borrow(), [0, 1, 2, 3, 4, 10, 11, 12, 13, 14]);
     });
-}
-
-async fn wake_self_once() {
-    let mut woken = false;
-    poll_fn(|cx| {
-        if woken {
-            return Poll::Ready(());
-        }
-        woken = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 #[test]

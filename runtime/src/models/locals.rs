@@ -6,6 +6,7 @@
 
 use super::lane::Event;
 use crate::scheduler::local::LocalTasks;
+use crate::tasks::JoinRef;
 use loom::sync::Notify;
 use loom::thread;
 use std::panic::Location;
@@ -25,15 +26,20 @@ fn explore(model: impl Fn() + Sync + Send + 'static) {
     super::lane::explore(3, model);
 }
 
+/// A task that waits for the event.
+fn spawn_waiting(tasks: &LocalTasks) -> (JoinRef<()>, Arc<Event>) {
+    let event = Arc::new(Event::default());
+    let waits = event.clone();
+    let future = async move { waits.wait().await };
+    (tasks.spawn(future, Location::caller()), event)
+}
+
 /// Another thread wakes a task, while the owner polls it, or ends its poll of the set.
 #[test]
 fn a_wake_up_from_another_thread() {
     explore(|| {
         let tasks = LocalTasks::new();
-        let event = Arc::new(Event::default());
-        let waits = event.clone();
-        let future = async move { waits.wait().await };
-        let handle = tasks.spawn(future, Location::caller());
+        let (handle, event) = spawn_waiting(&tasks);
         let waker_thread = thread::spawn(move || event.happen());
         let owner = Arc::new(Owner(Notify::new()));
         let waker = Waker::from(owner.clone());
@@ -56,10 +62,7 @@ fn a_wake_up_from_another_thread() {
 fn an_abort_while_the_set_is_closed() {
     explore(|| {
         let tasks = LocalTasks::new();
-        let event = Arc::new(Event::default());
-        let waits = event.clone();
-        let future = async move { waits.wait().await };
-        let handle = tasks.spawn(future, Location::caller());
+        let (handle, event) = spawn_waiting(&tasks);
         assert!(!tasks.run());
         let abort = handle.abort_ref();
         let aborts = thread::spawn(move || abort.abort());

@@ -44,6 +44,12 @@ impl TcpSocket {
 // The two have these in common, but no trait.
 macro_rules! impl_options {
     ($socket:ty) => {
+        #[cfg(not(any(
+            target_os = "fuchsia",
+            target_os = "illumos",
+            target_os = "redox",
+            target_os = "solaris"
+        )))]
         /// Options of what is sent.
         impl $socket {
             /// The type of service of what is sent by IPv4 (`IP_TOS`).
@@ -51,12 +57,6 @@ macro_rules! impl_options {
             /// # Errors
             ///
             /// The error of the operating system.
-            #[cfg(not(any(
-                target_os = "fuchsia",
-                target_os = "illumos",
-                target_os = "redox",
-                target_os = "solaris"
-            )))]
             pub fn tos_v4(&self) -> io::Result<u32> {
                 SockRef::from(self).tos_v4()
             }
@@ -66,29 +66,25 @@ macro_rules! impl_options {
             /// # Errors
             ///
             /// The error of the operating system.
-            #[cfg(not(any(
-                target_os = "fuchsia",
-                target_os = "illumos",
-                target_os = "redox",
-                target_os = "solaris"
-            )))]
             pub fn set_tos_v4(&self, tos: u32) -> io::Result<()> {
                 SockRef::from(self).set_tos_v4(tos)
             }
+        }
 
+        #[cfg(any(
+            target_os = "android",
+            target_os = "freebsd",
+            target_os = "linux",
+            target_os = "macos",
+            target_os = "netbsd",
+            target_os = "openbsd"
+        ))]
+        impl $socket {
             /// The traffic class of what is sent by IPv6 (`IPV6_TCLASS`).
             ///
             /// # Errors
             ///
             /// The error of the operating system.
-            #[cfg(any(
-                target_os = "android",
-                target_os = "freebsd",
-                target_os = "linux",
-                target_os = "macos",
-                target_os = "netbsd",
-                target_os = "openbsd"
-            ))]
             pub fn tclass_v6(&self) -> io::Result<u32> {
                 SockRef::from(self).tclass_v6()
             }
@@ -98,24 +94,18 @@ macro_rules! impl_options {
             /// # Errors
             ///
             /// The error of the operating system.
-            #[cfg(any(
-                target_os = "android",
-                target_os = "freebsd",
-                target_os = "linux",
-                target_os = "macos",
-                target_os = "netbsd",
-                target_os = "openbsd"
-            ))]
             pub fn set_tclass_v6(&self, class: u32) -> io::Result<()> {
                 SockRef::from(self).set_tclass_v6(class)
             }
+        }
 
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        impl $socket {
             /// The network device to which the socket is bound (`SO_BINDTODEVICE`).
             ///
             /// # Errors
             ///
             /// The error of the operating system.
-            #[cfg(any(target_os = "android", target_os = "linux"))]
             pub fn device(&self) -> io::Result<Option<Vec<u8>>> {
                 SockRef::from(self).device()
             }
@@ -125,7 +115,6 @@ macro_rules! impl_options {
             /// # Errors
             ///
             /// The error of the operating system.
-            #[cfg(any(target_os = "android", target_os = "linux"))]
             pub fn bind_device(&self, device: Option<&[u8]>) -> io::Result<()> {
                 SockRef::from(self).bind_device(device)
             }

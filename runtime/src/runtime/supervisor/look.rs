@@ -22,6 +22,17 @@ pub(super) struct Look<'a> {
     pub(super) now: Instant,
 }
 
+impl<'a> Look<'a> {
+    /// One of this moment.
+    pub(super) fn now(shared: &'a Arc<Shared>, caller: &'a Caller<'a>) -> Self {
+        Look {
+            shared,
+            caller,
+            now: Instant::now(),
+        }
+    }
+}
+
 /// The time until the first of several is due.
 pub(super) fn shortest<const N: usize>(pauses: [Option<Duration>; N]) -> Option<Duration> {
     pauses.into_iter().flatten().min()

@@ -45,7 +45,7 @@ use quota_watch::QuotaWatch;
 use shared_cores::SharedCores;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use sysmon::Sysmon;
 use thread_factory::ThreadFactory;
 
@@ -72,12 +72,7 @@ fn serve(shared: &Arc<Shared>, caller: &Caller<'_>) {
     let mut quota = Some(QuotaWatch::new());
     let sleeper = Sleeper::new(&shared.clock, &shared.watch, &shared.driver_timers);
     while !watch.stop.load(Ordering::Acquire) {
-        let now = Instant::now();
-        let look = Look {
-            shared,
-            caller,
-            now,
-        };
+        let look = Look::now(shared, caller);
         let threads_due = factory.look(look);
         let timers_due = timers::look_at_own(look);
         // Read once: nothing else wakes this thread up now and then.
@@ -121,12 +116,7 @@ fn supervise(shared: &Arc<Shared>, caller: &Caller<'_>) {
     let mut sysmon = Sysmon::new(shared);
     let mut polls = PollWatch::new(watch.driver.polls());
     while !watch.stop.load(Ordering::Acquire) {
-        let now = Instant::now();
-        let look = Look {
-            shared,
-            caller,
-            now,
-        };
+        let look = Look::now(shared, caller);
         let threads_due = factory.look(look);
         let timers_due = timers::look(look);
         if shared.clock.is_paused() {
@@ -136,8 +126,7 @@ fn supervise(shared: &Arc<Shared>, caller: &Caller<'_>) {
         let is_looking = quiet.keep_looking(shared);
         let workers_due = is_looking.then(|| {
             // Making threads and calling wakers may have taken long.
-            let now = Instant::now();
-            let look = Look { now, ..look };
+            let look = Look::now(shared, caller);
             cores.look(look);
             quota.look(look);
             affinity.look(look);
