@@ -161,16 +161,26 @@ pub(super) type Yielded = RefCell<Vec<Waker>>;
 
 /// Wakes a task that yields: at once; or, on a thread that drives a lane of this kind, after all
 /// that there is to do, and after the next look for events.
+#[inline]
 pub(crate) fn wake_after_others(waker: &Waker) {
     let is_left = WorkerState::of_thread(|state| {
-        let state = state.filter(|state| state.lane.arrivals.is_some())?;
-        let mut yielded = state.yielded.try_borrow_mut().ok()?;
+        state.is_some_and(|state| state.lane.arrivals.is_some() && state.leave(waker))
+    });
+    if !is_left {
+        waker.wake_by_ref();
+    }
+}
+
+impl WorkerState {
+    /// False if the tasks that have yielded are being woken at this moment.
+    #[cold]
+    fn leave(&self, waker: &Waker) -> bool {
+        let Ok(mut yielded) = self.yielded.try_borrow_mut() else {
+            return false;
+        };
         if !yielded.last().is_some_and(|last| last.will_wake(waker)) {
             yielded.push(waker.clone());
         }
-        Some(())
-    });
-    if is_left.is_none() {
-        waker.wake_by_ref();
+        true
     }
 }

@@ -180,6 +180,10 @@ impl Idle {
             also,
             is_little,
         } = search;
+        // As on a busy machine.
+        if self.all_awake() {
+            return None;
+        }
         let is_searched = self.searching.load(Ordering::SeqCst) > 0;
         if let Some(also) = also {
             let on_free_core = self.scan(first, |word| also.word(word), &take);
@@ -204,6 +208,13 @@ impl Idle {
                 .scan(first, not_in_reserve, &take)
                 .or_else(|| self.scan(first, |word| self.reserve.word(word), &take)),
         }
+    }
+
+    /// For callers that have pushed, and made a fence after that.
+    fn all_awake(&self) -> bool {
+        self.sleeping
+            .iter()
+            .all(|word| word.load(Ordering::Relaxed) == 0)
     }
 
     /// For callers that have pushed, or set their own bit, and made a fence after that.
