@@ -69,18 +69,14 @@ pub(super) fn run(shared: &Arc<Shared>) {
 fn serve(shared: &Arc<Shared>, caller: &Caller<'_>) {
     let watch = &*shared.watch;
     let mut factory = ThreadFactory::default();
-    let mut quota = Some(QuotaWatch::new());
+    let mut quota = QuotaWatch::new();
     let sleeper = Sleeper::new(&shared.clock, &shared.watch, &shared.driver_timers);
     while !watch.stop.load(Ordering::Acquire) {
         let look = Look::now(shared, caller);
+        // Not again later: nothing else wakes this thread up now and then.
+        quota.look_before_compute(look);
         let threads_due = factory.look(look);
         let timers_due = timers::look_at_own(look);
-        // Read once: nothing else wakes this thread up now and then.
-        if shared.compute.started() > 0
-            && let Some(mut quota) = quota.take()
-        {
-            quota.look_now(look);
-        }
         let timeout = shortest([threads_due, timers_due]);
         sleeper.sleep(|| watch.parker.park(timeout));
     }
@@ -117,6 +113,7 @@ fn supervise(shared: &Arc<Shared>, caller: &Caller<'_>) {
     let mut polls = PollWatch::new(watch.driver.polls());
     while !watch.stop.load(Ordering::Acquire) {
         let look = Look::now(shared, caller);
+        quota.look_before_compute(look);
         let threads_due = factory.look(look);
         let timers_due = timers::look(look);
         if shared.clock.is_paused() {

@@ -22,6 +22,14 @@ impl QuotaWatch {
         }
     }
 
+    /// Looks if the compute workers are about to be started: their first tasks could use up a whole
+    /// period.
+    pub(super) fn look_before_compute(&mut self, look: Look<'_>) {
+        if look.shared.compute_start.first_use.is_wanted() {
+            self.look_now(look);
+        }
+    }
+
     /// Looks, if it is time to, and tells the compute lane.
     pub(super) fn look(&mut self, look: Look<'_>) {
         if look.now >= self.next {
@@ -29,7 +37,7 @@ impl QuotaWatch {
         }
     }
 
-    pub(super) fn look_now(&mut self, look: Look<'_>) {
+    fn look_now(&mut self, look: Look<'_>) {
         let groups = self.groups.get_or_insert_with(QuotaGroups::of_process);
         let cpus = allowed_cpus().len() as f64;
         let quota = groups.tightest().filter(|(quota, _)| quota.cpus < cpus);
