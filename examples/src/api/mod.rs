@@ -47,7 +47,7 @@ const BODY_BYTES_MAX: usize = 8 * 1024;
 const NAME_CHARS_MAX: usize = 32;
 const PASSWORD_CHARS_MIN: usize = 8;
 
-/// What a [`serve`] is made of.
+/// What a [`Server`] is made of.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The database of SQLite, which is made if it is not there.

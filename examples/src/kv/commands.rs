@@ -257,7 +257,7 @@ fn mget(call: &Call<'_>) -> Result {
 
 fn mset(call: &Call<'_>) -> Result {
     let pairs = &call.arguments[1..];
-    if pairs.len() % 2 != 0 {
+    if !pairs.len().is_multiple_of(2) {
         return Err(wrong_number("mset"));
     }
     let mut locked = call.shared.store.lock_all(call.now);
