@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,9 +11,8 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use evenkeel_examples::api::{self, Config};
 use evenkeel_examples::http::text;
 use evenkeel_examples::server::Limits;
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
 use serde_json::{Value, json};
 use support::{Client, Reply, Server, watchdog};
 
@@ -325,7 +323,7 @@ fn leaked(status: u16, answer: String) -> (Server, String, Arc<Mutex<Vec<String>
         move |request: Request<Incoming>| {
             asked.lock().unwrap().push(request.uri().path().to_owned());
             let answer = text(StatusCode::from_u16(status).unwrap(), answer.clone());
-            async move { Ok::<Response<Full<Bytes>>, Infallible>(answer).unwrap() }
+            async move { answer }
         }
     });
     let url = format!("http://{}", server.address);
