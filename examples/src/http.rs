@@ -40,6 +40,11 @@ impl Refusal {
         }
     }
 
+    /// Its status, text and header, for an answer of another form.
+    pub fn into_parts(self) -> (StatusCode, &'static str, Option<(HeaderName, &'static str)>) {
+        (self.status, self.text, self.header)
+    }
+
     /// The response to send, after the rest of the request's `body` has been read and thrown away:
     /// a connection that is closed while the client still sends is reset, and then many clients
     /// never see the answer.

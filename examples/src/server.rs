@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +14,10 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::server::conn::auto::Builder;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
-/// How long to wait after a connection could not be accepted, usually because all descriptors are
-/// in use.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::accept::accept;
+
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 const HTTP2_STREAMS_MAX: u32 = 64;
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -103,30 +101,6 @@ fn builder(limits: &Limits) -> Builder<Executor> {
     builder
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
-    let place = places
-        .clone()
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            // The client was gone before it was accepted.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            // Most of all EMFILE: the connection stays in the queue, so trying again at once would
-            // spin.
-            Err(error) => {
-                eprintln!("cannot accept a connection: {error}");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
 async fn connection<H, F, B>(
     stream: TcpStream,
     builder: Arc<Builder<Executor>>,
@@ -146,7 +120,7 @@ async fn connection<H, F, B>(
         let response = handler(request);
         async { Ok::<_, Infallible>(response.await) }
     });
-    let mut connection = pin!(builder.serve_connection(stream, service));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service));
     // hyper measures the time of an HTTP/1 header. This is for a client that sends too little to
     // tell HTTP/1 from HTTP/2, or that opens HTTP/2 and then asks for nothing.
     let silence = async {

@@ -170,6 +170,48 @@ fn thumbnails_serves_until_sigterm() {
 }
 
 #[test]
+fn mini_kv_serves_until_sigterm() {
+    watchdog(|| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mini-kv"));
+        let service = Service::start(command.args(["--addr", "127.0.0.1:0", "--memory-mib", "1"]));
+        let mut client = TcpStream::connect(service.address).unwrap();
+        client
+            .write_all(b"CONFIG GET maxmemory\r\nQUIT\r\n")
+            .unwrap();
+        let mut said = String::new();
+        client.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "*2\r\n$9\r\nmaxmemory\r\n$7\r\n1048576\r\n+OK\r\n");
+        service.signal("-TERM");
+        assert!(service.wait().success());
+    });
+}
+
+#[test]
+fn chat_serves_until_sigterm() {
+    watchdog(|| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
+        let service = Service::start(command.args(["--addr", "127.0.0.1:0"]));
+        assert_eq!(service.connect().get("/healthz").text(), "ok");
+        service.signal("-TERM");
+        assert!(service.wait().success());
+    });
+}
+
+#[cfg(feature = "api")]
+#[test]
+fn api_serves_until_sigterm() {
+    watchdog(|| {
+        let database = concat!(env!("CARGO_TARGET_TMPDIR"), "/api_binary.sqlite");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_api"));
+        let arguments = ["--addr", "127.0.0.1:0", "--database", database];
+        let service = Service::start(command.args(arguments));
+        assert_eq!(service.connect().get("/healthz").status, 200);
+        service.signal("-TERM");
+        assert!(service.wait().success());
+    });
+}
+
+#[test]
 fn ctrl_c_ends_a_service_that_a_script_has_started() {
     watchdog(|| {
         // Shells let what they start in the background ignore it.
@@ -242,6 +284,12 @@ fn wrong_arguments_are_explained() {
                 &["--addr", "nowhere"],
                 "usage",
             ),
+            (
+                env!("CARGO_BIN_EXE_mini-kv"),
+                &["--memory-mib", "many"],
+                "usage",
+            ),
+            (env!("CARGO_BIN_EXE_chat"), &["--room"], "--room"),
         ] {
             let output = Command::new(program).args(arguments).output().unwrap();
             assert_eq!(output.status.code(), Some(1), "{arguments:?}");

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::panic::resume_unwind;
+use std::pin::Pin;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -37,6 +38,9 @@ pub(crate) fn watchdog(test: impl FnOnce() + Send + 'static) {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic));
 }
 
+/// Completes when the service is to stop.
+pub(crate) type Stopped = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A service on a runtime of its own.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -53,6 +57,14 @@ impl Server {
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
     {
+        Server::start_any(|listener, stopped| server::serve(listener, limits, make(), stopped))
+    }
+
+    /// The same for what is not HTTP.
+    pub(crate) fn start_any<F>(serve: impl FnOnce(TcpListener, Stopped) -> F) -> Server
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let runtime = Builder::new()
             .worker_threads(2)
             .compute_threads(COMPUTE_THREADS)
@@ -63,13 +75,10 @@ impl Server {
         let (address, serving) = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            let stopped = async {
+            let stopped = Box::pin(async {
                 let _ = stopped.await;
-            };
-            (
-                address,
-                evenkeel::spawn(server::serve(listener, limits, make(), stopped)),
-            )
+            });
+            (address, evenkeel::spawn(serve(listener, stopped)))
         });
         Server {
             address,
