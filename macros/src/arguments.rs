@@ -15,6 +15,8 @@ pub(crate) struct Arguments {
     pub(crate) pinning: Option<Pinning>,
     /// The path of the `evenkeel` crate.
     pub(crate) krate: Option<TokenStream>,
+    /// The first argument that is for workers: a flavor without them refuses it.
+    for_workers: Option<Ident>,
 }
 
 /// Whose threads run the tasks.
@@ -69,7 +71,6 @@ const KNOWN: &str =
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut arguments = Self::default();
-        let mut of_workers: Option<Ident> = None;
         while !input.is_empty() {
             let span = input.span();
             let name = input.call(Ident::parse_any);
@@ -79,11 +80,11 @@ impl Parse for Arguments {
                 "flavor" => set(&mut arguments.flavor, &name, input, flavor)?,
                 "worker_threads" => {
                     set(&mut arguments.worker_threads, &name, input, worker_threads)?;
-                    of_workers = of_workers.or(Some(name));
+                    arguments.for_workers.get_or_insert(name);
                 }
                 "pinning" => {
                     set(&mut arguments.pinning, &name, input, pinning)?;
-                    of_workers = of_workers.or(Some(name));
+                    arguments.for_workers.get_or_insert(name);
                 }
                 "start_paused" => set(&mut arguments.start_paused, &name, input, start_paused)?,
                 "crate" => set(&mut arguments.krate, &name, input, krate)?,
@@ -98,14 +99,26 @@ impl Parse for Arguments {
                 input.parse::<Token![,]>()?;
             }
         }
-        match of_workers {
-            Some(name) if arguments.flavor == Some(Flavor::CurrentThread) => {
+        Ok(arguments)
+    }
+}
+
+impl Arguments {
+    /// The flavor, which is `default` where none was given.
+    pub(crate) fn flavor_or(&self, default: Flavor) -> Result<Flavor> {
+        let flavor = self.flavor.unwrap_or(default);
+        match &self.for_workers {
+            Some(name) if flavor == Flavor::CurrentThread => {
+                let remedy = match self.flavor {
+                    Some(_) => "leave one of the two out",
+                    None => "add `flavor = \"multi_thread\"`",
+                };
                 let message = format!(
-                    "`{name}` is for workers, and the flavor \"current_thread\" has none: leave one of the two out"
+                    "`{name}` is for workers, and the flavor \"current_thread\" has none: {remedy}"
                 );
                 Err(Error::new(name.span(), message))
             }
-            _ => Ok(arguments),
+            _ => Ok(flavor),
         }
     }
 }

@@ -85,10 +85,13 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Arguments
 ///
-/// As for [`main`](macro@main), with other defaults: two workers, so that tasks do run in parallel,
-/// and no pinning. (tokio's default is `flavor = "current_thread"`, which has to be written here.)
-/// The tests of a file run side by side in one process; if each pinned its workers, they would all
-/// wait for the same CPUs.
+/// As for [`main`](macro@main), with other defaults, which are tokio's: `flavor = "current_thread"`,
+/// so that the thread of the test runs its tasks, one at a time and in the order in which they
+/// became ready.
+///
+/// With `flavor = "multi_thread"` tasks do run in parallel: on two workers that are not pinned,
+/// unless `worker_threads` and `pinning` say otherwise. The tests of a file run side by side in one
+/// process; if each pinned its workers, they would all wait for the same CPUs.
 ///
 /// # Panics
 ///

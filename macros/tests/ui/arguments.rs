@@ -49,6 +49,9 @@ async fn unknown_flavor() {}
 #[evenkeel_macros::main(worker_threads = 2, flavor = "current_thread")]
 async fn workers_of_the_current_thread() {}
 
+#[evenkeel_macros::test(worker_threads = 2)]
+async fn workers_of_a_test_without_a_flavor() {}
+
 #[evenkeel_macros::test(start_paused = "yes")]
 async fn paused_of_the_wrong_type() {}
 
