@@ -6,10 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use mio::Token;
 use mio::event::Source;
-use mio::{Interest, Token};
 
 use crate::half::come_back;
+use crate::interest::Interest;
 use crate::ready::{Ready, ReadyEvent};
 use crate::shared::{Handle, Shared};
 use crate::slots::{Claim, Slot};
@@ -142,7 +143,8 @@ impl Registration {
     /// - of [`READABLE`](Interest::READABLE): `READABLE`, `READ_CLOSED`, and `ERROR`, which the
     ///   next read fetches;
     /// - of [`WRITABLE`](Interest::WRITABLE): `WRITABLE`, `WRITE_CLOSED`, and `ERROR`;
-    /// - of priority (Linux and Android): `PRIORITY` and `READ_CLOSED`.
+    /// - of priority (Linux and Android): `PRIORITY` and `READ_CLOSED`;
+    /// - of [`ERROR`](Interest::ERROR): `ERROR`, also if readers and writers have cleared theirs.
     ///
     /// # Errors
     /// That the driver has shut down.
@@ -415,6 +417,9 @@ fn wanted_by(interest: Interest) -> Ready {
     }
     if interest.is_priority() {
         wanted |= Ready::PRIORITY | Ready::PRIORITY_CLOSED;
+    }
+    if interest.is_error() {
+        wanted |= Ready::ERROR_ALONE;
     }
     wanted
 }

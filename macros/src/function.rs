@@ -166,9 +166,14 @@ impl Function {
             pinning = pinning.or(Some(Pinning::NONE));
         }
         let new = match flavor {
-            Flavor::CurrentThread => quote!(new_current_thread),
+            Flavor::CurrentThread | Flavor::Local => quote!(new_current_thread),
             Flavor::MultiThread => quote!(new),
         };
+        let build = match flavor {
+            Flavor::Local => quote!(build_local(::core::default::Default::default())),
+            Flavor::CurrentThread | Flavor::MultiThread => quote!(build()),
+        };
+        let runtime_name = arguments.name.map(|name| quote!(.name(#name)));
         let start_paused = arguments
             .start_paused
             .map(|start_paused| quote!(.start_paused(#start_paused)));
@@ -183,7 +188,8 @@ impl Function {
                     #threads
                     #pinning
                     #start_paused
-                    .build()
+                    #runtime_name
+                    .#build
                     .unwrap_or_else(|error| ::std::panic!("failed to build the runtime: {error}"))
                     .block_on(#future)
             }

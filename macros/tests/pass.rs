@@ -75,6 +75,18 @@ async fn the_default_flavor_can_be_said() {
     assert_eq!(threads, HashSet::from([here]));
 }
 
+#[evenkeel::test(flavor = "local", name = "tests")]
+async fn a_local_runtime_has_tasks_that_are_not_send() {
+    let shared = std::rc::Rc::new(7);
+    let task = evenkeel::task::spawn_local({
+        let shared = shared.clone();
+        async move { (*shared, thread::current().id()) }
+    });
+    assert_eq!(task.await.unwrap(), (7, thread::current().id()));
+    let handle = evenkeel::runtime::Handle::current();
+    assert_eq!(handle.name(), Some("tests"));
+}
+
 #[evenkeel::main(flavor = "current_thread")]
 async fn on_the_current_thread() -> HashSet<(ThreadId, usize)> {
     threads_of_tasks().await

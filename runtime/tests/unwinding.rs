@@ -174,7 +174,7 @@ fn what_users_hold_is_unwind_safe() {
     check::<Runtime>();
     check::<Handle>();
     check::<evenkeel::runtime::RuntimeMetrics>();
-    check::<evenkeel::runtime::EnterGuard>();
+    check::<evenkeel::runtime::EnterGuard<'_>>();
     check::<JoinHandle<()>>();
     check::<JoinError>();
     check::<evenkeel::task::AbortHandle>();

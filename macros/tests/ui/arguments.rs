@@ -43,7 +43,7 @@ async fn crate_that_is_no_path() {}
 #[evenkeel_macros::main(crate = 1)]
 async fn crate_of_the_wrong_type() {}
 
-#[evenkeel_macros::main(flavor = "local")]
+#[evenkeel_macros::main(flavor = "green")]
 async fn unknown_flavor() {}
 
 #[evenkeel_macros::main(worker_threads = 2, flavor = "current_thread")]

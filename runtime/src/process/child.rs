@@ -78,21 +78,18 @@ impl Child {
         }
     }
 
-    /// Sends the child a signal that ends it (`SIGKILL`). It is not waited for.
+    /// Sends the child a signal that ends it (`SIGKILL`). It is not waited for. If it is known to
+    /// have ended, this does nothing.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if it is known to have ended, and that of the
-    /// system.
+    /// That of the system.
     pub fn start_kill(&mut self) -> io::Result<()> {
         match &mut self.state {
             State::Running(Running {
                 child: Some(child), ..
             }) => child.kill(),
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the process has ended already, and cannot be killed",
-            )),
+            _ => Ok(()),
         }
     }
 

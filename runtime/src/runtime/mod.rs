@@ -13,6 +13,7 @@ mod dump;
 mod first_use;
 pub(crate) mod handle;
 mod hooks;
+mod local_runtime;
 pub(crate) mod look_ups;
 mod metrics;
 pub mod pinning;
@@ -23,7 +24,7 @@ mod shutdown;
 mod supervisor;
 mod takeover_policy;
 mod threads;
-mod tokio_names;
+pub(crate) mod tokio_names;
 mod tokio_start;
 mod unpinned;
 mod workers;
@@ -37,9 +38,10 @@ pub use context::{EnterGuard, TryCurrentError};
 pub use dump::Dump;
 pub use evenkeel_topology::{ComputePriority, Fence, Pinning};
 pub use handle::Handle;
+pub use local_runtime::{LocalOptions, LocalRuntime};
 pub use metrics::RuntimeMetrics;
 pub use takeover_policy::TakeoverPolicy;
-pub use tokio_names::{Id, RuntimeFlavor, is_rt_shutdown_err};
+pub use tokio_names::{Id, RuntimeFlavor, is_rt_shutdown_err, worker_index};
 pub use unpinned::unpinned;
 
 use crate::join::JoinHandle;
@@ -203,7 +205,7 @@ impl Runtime {
     /// Makes this the current runtime of the calling thread until the guard is dropped, so that
     /// [`spawn`](crate::spawn()) and the types of [`net`](crate::net) and [`time`](crate::time)
     /// work there.
-    pub fn enter(&self) -> EnterGuard {
+    pub fn enter(&self) -> EnterGuard<'_> {
         self.handle.enter()
     }
 

@@ -18,6 +18,7 @@ use super::seat::FreeSeat;
 use super::worker::{Current, Worker, WorkerState};
 use crate::panics::wake;
 use crate::tasks::{DeferredWake, Task};
+use crate::timers::clock;
 use evenkeel_sync::Mutex;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -79,6 +80,8 @@ pub(crate) fn drive(lane: &Arc<Lane>, seat: FreeSeat, root: &mut dyn Root) -> Fr
     worker.is_searching.set(true);
     let worker = worker.drive(root);
     worker.wake_yielded();
+    let awake_ns = clock::now_ns().saturating_sub(worker.awake_ns.get());
+    worker.seat().status.add_busy(awake_ns);
     // What is left waits for whoever drives next.
     let is_searching = worker.is_searching.take();
     lane.idle.fall_asleep(worker.index(), is_searching);
@@ -118,7 +121,7 @@ impl<'a> Worker<'a> {
         self
     }
 
-    fn wake_yielded(&self) {
+    pub(super) fn wake_yielded(&self) {
         let yielded = mem::take(&mut *self.yielded.borrow_mut());
         yielded.into_iter().for_each(wake);
     }

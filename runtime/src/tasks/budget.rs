@@ -66,12 +66,15 @@ impl Budget {
     #[cold]
     fn put_off(count: u16) {
         let _ = PUT_OFF.try_with(|put_off| put_off.set(true));
-        let next = if count < Budget::PUT_OFF_MAX {
-            Budget::Empty(count + 1)
+        if count < Budget::PUT_OFF_MAX {
+            if count == 0 {
+                tokio_context::use_up();
+            }
+            Budget::Empty(count + 1).set();
         } else {
-            Budget::FULL
-        };
-        next.set();
+            tokio_context::renew();
+            Budget::FULL.set();
+        }
     }
 
     #[inline]

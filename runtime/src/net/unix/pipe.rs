@@ -150,7 +150,7 @@ pub struct Sender {
 /// The end of a pipe that is read.
 #[derive(Debug)]
 pub struct Receiver {
-    pipe: Socket<mio_pipe::Receiver>,
+    pub(in crate::net) pipe: Socket<mio_pipe::Receiver>,
 }
 
 // The two have these in common, but no trait.
@@ -240,12 +240,8 @@ macro_rules! impl_end {
             ///
             /// [`io::ErrorKind::WouldBlock`] without calling `f` if the pipe is not ready, or the
             /// error of `f`.
-            pub fn try_io<R>(
-                &self,
-                interest: Interest,
-                f: impl FnOnce() -> io::Result<R>,
-            ) -> io::Result<R> {
-                self.pipe.try_call(interest, |pipe| pipe.try_io(f))
+            pub fn try_io<R>(&self, f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+                self.pipe.try_call($interest, |pipe| pipe.try_io(f))
             }
 
             /// The descriptor, still in non-blocking mode.
