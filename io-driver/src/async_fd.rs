@@ -36,6 +36,7 @@ pub trait CurrentRuntime: Runtime {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     fn handle() -> Handle;
 }
 
@@ -267,7 +268,8 @@ impl<T: AsRawFd, C: Runtime> AsyncFd<T, C> {
         &mut self,
         interest: Interest,
     ) -> io::Result<AsyncFdReadyMutGuard<'_, T, C>> {
-        let event = self.event(interest).await?;
+        // Not through `event`, which borrows all of this: a `T` need not be `Sync` here.
+        let event = within::<C, _>(interest, self.registration.readiness(interest)).await?;
         Ok(AsyncFdReadyMutGuard {
             async_fd: self,
             event,

@@ -16,6 +16,7 @@ impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
     ///
     /// # Panics
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn new(inner: T) -> io::Result<Self> {
         Self::with_interest(inner, Interest::READABLE | Interest::WRITABLE)
     }
@@ -28,6 +29,7 @@ impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
     ///
     /// # Panics
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn with_interest(inner: T, interest: Interest) -> io::Result<Self> {
         Ok(Self::try_register(inner, interest, &C::handle())?)
     }
@@ -39,6 +41,7 @@ impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
     ///
     /// # Panics
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn register(inner: T) -> Result<Self, AsyncFdRegisterError<T>> {
         Self::register_with_interest(inner, Interest::READABLE | Interest::WRITABLE)
     }
@@ -50,6 +53,7 @@ impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
     ///
     /// # Panics
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn register_with_interest(
         inner: T,
         interest: Interest,
@@ -65,6 +69,7 @@ impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
     /// # Panics
     /// Panics outside a runtime.
     #[doc(hidden)]
+    #[track_caller]
     pub fn try_new(inner: T) -> Result<Self, AsyncFdRegisterError<T>> {
         Self::register(inner)
     }
@@ -77,6 +82,7 @@ impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
     /// # Panics
     /// Panics outside a runtime.
     #[doc(hidden)]
+    #[track_caller]
     pub fn try_with_interest(
         inner: T,
         interest: Interest,

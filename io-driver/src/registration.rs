@@ -96,6 +96,16 @@ impl Registration {
         Handle::of(Arc::clone(&self.shared))
     }
 
+    /// Takes the source to be ready, for which the driver's word is yet to come: the first
+    /// operation is tried at once, and if it would block, that is found out as for any readiness.
+    ///
+    /// For a source that was just registered and on which much can be done as a rule: a connection
+    /// that was accepted can be written to, and often its first bytes are there. The idea is
+    /// tokio's.
+    pub fn assume_ready(&self, ready: Ready) {
+        self.shared.slots.deliver(self.claim.token(), ready);
+    }
+
     /// Waits until a read is worth trying. Remembers the waker of the last caller only.
     ///
     /// # Errors

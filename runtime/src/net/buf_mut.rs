@@ -17,8 +17,9 @@ use crate::io::Interest;
 /// Lets `receive` fill the next piece of `buf`; it returns how many bytes it wrote at the start of
 /// that.
 ///
-/// Every `receive` in this file is one of socket2's receiving methods, or `read` of rustix. They
-/// promise to write nothing uninitialised, and to have initialised as many bytes as they return.
+/// Every `receive` in this file is one of socket2's receiving methods, or `read` of rustix, which
+/// promise to write nothing uninitialised, and to have initialised as many bytes as they return; or
+/// it initialises all before.
 fn fill<B: BufMut, E>(
     buf: &mut B,
     receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> io::Result<(usize, E)>,
@@ -158,14 +159,13 @@ impl UdpSocket {
 #[cfg(unix)]
 mod unix {
     use std::io;
+    use std::mem::MaybeUninit;
     use std::os::unix::net::SocketAddr;
+    use std::ptr;
 
     use bytes::BufMut;
-    use socket2::SockRef;
 
     use super::super::UnixDatagram;
-    use super::super::socket::MioSocket;
-    use super::super::unix::to_std;
     use super::fill;
     use crate::io::Interest;
 
@@ -183,9 +183,9 @@ mod unix {
             &self,
             buf: &mut B,
         ) -> io::Result<(usize, SocketAddr)> {
-            let received = self.socket.call(Interest::READABLE, |source| {
-                source.attempt(|socket| recv_buf_from(socket, buf))
-            });
+            let received = self
+                .socket
+                .call(Interest::READABLE, |socket| recv_buf_from(socket, buf));
             received.await
         }
 
@@ -195,17 +195,22 @@ mod unix {
         ///
         /// As [`try_recv_from`](Self::try_recv_from).
         pub fn try_recv_buf_from<B: BufMut>(&self, buf: &mut B) -> io::Result<(usize, SocketAddr)> {
-            self.socket.try_call(Interest::READABLE, |source| {
-                source.attempt(|socket| recv_buf_from(socket, buf))
-            })
+            self.socket
+                .try_call(Interest::READABLE, |socket| recv_buf_from(socket, buf))
         }
     }
 
+    /// Only the standard library makes an address of any name that a sender may have, and it wants
+    /// initialised memory.
     fn recv_buf_from(
-        socket: SockRef<'_>,
+        socket: &mio::net::UnixDatagram,
         buf: &mut impl BufMut,
     ) -> io::Result<(usize, SocketAddr)> {
-        let (n, sender) = fill(buf, |buf| socket.recv_from(buf))?;
-        Ok((n, to_std(&sender)?))
+        fill(buf, |piece| {
+            piece.fill(MaybeUninit::new(0));
+            // SAFETY: all of it was just initialised, and `u8` has the layout of its `MaybeUninit`.
+            let piece = unsafe { &mut *(ptr::from_mut(piece) as *mut [u8]) };
+            socket.recv_from(piece)
+        })
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::exit::{Exit, start_thread};
 use super::stdio::{ChildStderr, ChildStdin, ChildStdout};
-use crate::runtime::{Handle, RuntimeFlavor};
+use crate::runtime::{Handle, RuntimeFlavor, is_rt_shutdown_err};
 
 /// A child that was started, with our ends of its pipes.
 ///
@@ -124,12 +124,20 @@ impl Child {
                 return Poll::Ready(Ok(status));
             }
             let State::Running(Running {
-                exit: Some(exit), ..
-            }) = &self.state
+                exit: Some(exit),
+                child: Some(child),
+                ..
+            }) = &mut self.state
             else {
                 unreachable!("only a child that has an exit may not have ended")
             };
-            ready!(exit.poll(cx))?;
+            match ready!(exit.poll(cx)) {
+                // The runtime in which it was started is gone, and this is another one.
+                Err(error) if is_rt_shutdown_err(&error) && Handle::try_current().is_ok() => {
+                    *exit = Exit::of(child)?;
+                }
+                ended => ended?,
+            }
         }
     }
 

@@ -4,7 +4,8 @@
 //! The order is tokio's. Tasks that this thread spawns or wakes queue up behind one another; there
 //! is no slot for the last of them. What other threads send is taken one at a time, when nothing of
 //! that is left, and before every 31st task. The future is polled when it was woken, before the
-//! next 61 tasks; and after these come timers, events, and tasks that have yielded.
+//! next 61 tasks; and after these, or after one that has used up its budget, come timers, events,
+//! and tasks that have yielded.
 //!
 //! Everything else is as in any lane: the thread sits down in the worker's [seat](super::seat),
 //! sleeps and is woken as a worker is ([`idle`](super::idle)), and gives the seat back in the end.
@@ -17,6 +18,7 @@ use super::lane::Lane;
 use super::seat::FreeSeat;
 use super::worker::{Current, Worker, WorkerState};
 use crate::panics::wake;
+use crate::tasks::budget::take_put_off;
 use crate::tasks::{DeferredWake, Task};
 use crate::timers::clock;
 use evenkeel_sync::Mutex;
@@ -114,6 +116,10 @@ impl<'a> Worker<'a> {
                 break;
             };
             self = self.run_here(task);
+            // It could have gone on, and lets events come first.
+            if take_put_off() {
+                break;
+            }
         }
         self.fire_timers();
         self.look_for_events();

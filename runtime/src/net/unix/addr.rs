@@ -34,22 +34,6 @@ pub(super) fn of_std(addr: &SocketAddr) -> io::Result<SockAddr> {
     SockAddr::unix(OsStr::from_bytes(&abstract_name(addr)))
 }
 
-/// The address of a sender, which may have none.
-#[cfg(feature = "tokio-io")]
-pub(in crate::net) fn to_std(addr: &SockAddr) -> io::Result<SocketAddr> {
-    #[cfg(target_os = "android")]
-    use std::os::android::net::SocketAddrExt;
-    #[cfg(target_os = "linux")]
-    use std::os::linux::net::SocketAddrExt;
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(name) = addr.as_abstract_namespace() {
-        return SocketAddr::from_abstract_name(name);
-    }
-    // An empty path stands for an unnamed address.
-    SocketAddr::from_pathname(addr.as_pathname().unwrap_or(Path::new("")))
-}
-
 /// The abstract name with its null byte, or nothing for an unnamed address.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn abstract_name(addr: &SocketAddr) -> Vec<u8> {

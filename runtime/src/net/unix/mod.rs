@@ -15,9 +15,6 @@ mod unbound;
 
 use super::split;
 
-#[cfg(feature = "tokio-io")]
-pub(in crate::net) use addr::to_std;
-
 pub use datagram::UnixDatagram;
 pub use listener::UnixListener;
 pub use stream::UnixStream;

@@ -79,6 +79,7 @@ impl UnixSocket {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn listen(self, backlog: u32) -> io::Result<UnixListener> {
         self.check(Type::STREAM, "listen")?;
         self.socket
@@ -114,6 +115,7 @@ impl UnixSocket {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn datagram(self) -> io::Result<UnixDatagram> {
         self.check(Type::DGRAM, "be one for datagrams")?;
         UnixDatagram::from_std(self.socket.into())
