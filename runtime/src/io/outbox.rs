@@ -17,7 +17,7 @@
 //! are either seen by the job in its step 1, or the job is gone and a new one is made.
 
 use crate::panics::wake;
-use crate::runtime::tokio_names::shutdown_error;
+use crate::runtime::pool_shut_down;
 use crate::spawn::spawn_blocking;
 use crate::tasks::budget::poll_output;
 use parking_lot::{Mutex, MutexGuard};
@@ -271,7 +271,7 @@ impl<W> Drop for Job<W> {
         if self.target.is_some() {
             let mut state = self.state.lock();
             state.waiting.clear();
-            end(&mut self.target, state, Some(shutdown_error()));
+            end(&mut self.target, state, Some(pool_shut_down::error()));
         }
     }
 }

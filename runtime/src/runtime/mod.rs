@@ -17,6 +17,8 @@ mod local_runtime;
 pub(crate) mod look_ups;
 mod metrics;
 pub mod pinning;
+#[cfg(any(feature = "fs", feature = "io-std"))]
+pub(crate) mod pool_shut_down;
 #[cfg(feature = "rayon")]
 mod rayon_pool;
 pub(crate) mod shared;
@@ -24,7 +26,7 @@ mod shutdown;
 mod supervisor;
 mod takeover_policy;
 mod threads;
-pub(crate) mod tokio_names;
+mod tokio_names;
 mod tokio_start;
 mod unpinned;
 mod workers;

@@ -1,13 +1,14 @@
 //! What tokio's `Builder` and `Handle` have, and this crate would have no need of, or has by
 //! another name.
 
+#[cfg(any(feature = "fs", feature = "io-std"))]
+use super::pool_shut_down;
 use super::threads::Names;
 use super::{Builder, Handle};
 use crate::scheduler::kind::Kind;
 use crate::scheduler::worker::Caller;
 use evenkeel_io_driver::is_shutdown_error;
 use evenkeel_sync::panics::Foreign;
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
@@ -183,22 +184,15 @@ pub fn worker_index() -> Option<usize> {
 /// [`net`](crate::net) and [`AsyncFd`](crate::io::AsyncFd), which wait for its IO driver, and the
 /// files and standard streams of `fs` and [`io`](crate::io), which need its blocking pool.
 pub fn is_rt_shutdown_err(error: &io::Error) -> bool {
-    is_shutdown_error(error) || error.get_ref().is_some_and(|inner| inner.is::<ShutDown>())
+    is_shutdown_error(error) || is_of_pool(error)
 }
-
-/// Of what the blocking pool was to do.
-#[derive(Debug)]
-struct ShutDown;
-
-impl fmt::Display for ShutDown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the runtime was shut down before this was done")
-    }
-}
-
-impl Error for ShutDown {}
 
 #[cfg(any(feature = "fs", feature = "io-std"))]
-pub(crate) fn shutdown_error() -> io::Error {
-    io::Error::other(ShutDown)
+fn is_of_pool(error: &io::Error) -> bool {
+    pool_shut_down::is(error)
+}
+
+#[cfg(not(any(feature = "fs", feature = "io-std")))]
+fn is_of_pool(_: &io::Error) -> bool {
+    false
 }
