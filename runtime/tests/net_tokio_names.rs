@@ -11,6 +11,7 @@ use evenkeel::net::{TcpSocket, UdpSocket, UnixDatagram, UnixSocket, UnixStream};
 use net_support::{listener, poll_once, run, tcp_pair};
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{FromRawFd, IntoRawFd};
 
 #[test]
 fn what_is_received_goes_behind_what_is_in_the_buffer() {
@@ -96,6 +97,13 @@ fn a_unix_socket_becomes_what_its_type_allows() {
         sender.send_to(b"y", &path).await.unwrap();
         assert_eq!(receiver.recv(&mut [0; 4]).await.unwrap(), 1);
 
+        // Passed on as a number, as from a parent.
+        let passed = UnixSocket::new_datagram().unwrap().into_raw_fd();
+        // SAFETY: it is open, and nobody else has it.
+        let passed = unsafe { UnixSocket::from_raw_fd(passed) }
+            .datagram()
+            .unwrap();
+        passed.send_to(b"z", &path).await.unwrap();
         let listening = UnixSocket::new_datagram().unwrap().listen(1);
         assert_eq!(listening.unwrap_err().kind(), ErrorKind::Unsupported);
         let connecting = UnixSocket::new_datagram().unwrap().connect(&path).await;

@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 /// A runtime that stays on its thread, so that futures spawned there need not be [`Send`].
@@ -177,6 +178,10 @@ impl LocalRuntime {
         self.runtime.metrics()
     }
 }
+
+/// No code of others runs while anything in here is half done.
+impl UnwindSafe for LocalRuntime {}
+impl RefUnwindSafe for LocalRuntime {}
 
 impl fmt::Debug for LocalRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -30,7 +30,6 @@ use super::{UnixDatagram, UnixListener, UnixStream, addr};
 /// ```
 pub struct UnixSocket {
     pub(in crate::net) socket: Socket,
-    kind: Type,
 }
 
 impl UnixSocket {
@@ -55,7 +54,6 @@ impl UnixSocket {
     fn new(kind: Type) -> io::Result<Self> {
         Ok(Self {
             socket: addr::new_socket(kind)?,
-            kind,
         })
     }
 
@@ -122,7 +120,7 @@ impl UnixSocket {
     }
 
     fn check(&self, needed: Type, what: &str) -> io::Result<()> {
-        if self.kind == needed {
+        if self.socket.r#type()? == needed {
             return Ok(());
         }
         Err(io::Error::new(
