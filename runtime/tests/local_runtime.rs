@@ -8,6 +8,7 @@ use evenkeel::time::{Duration, sleep};
 use std::cell::Cell;
 use std::future::pending;
 use std::io::ErrorKind;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -87,14 +88,15 @@ fn another_runtime_on_this_thread_is_not_taken_for_it() {
         let spawn = || catch_unwind(AssertUnwindSafe(|| drop(spawn_local(async {}))));
         assert!(other.block_on(async { spawn() }).is_err());
         let second = LocalRuntime::new().unwrap();
-        let (one, two) = (
-            local.block_on(async { spawn_local(async { Handle::current().id() }) }),
-            second.block_on(async { spawn_local(async { Handle::current().id() }) }),
-        );
+        let spawn_in = |runtime: &LocalRuntime| {
+            let _entered = runtime.enter();
+            spawn_local(async { Handle::current().id() })
+        };
+        let (one, two) = (spawn_in(&local), spawn_in(&second));
         assert_eq!(second.block_on(two).unwrap(), second.handle().id());
         assert_eq!(local.block_on(one).unwrap(), local.handle().id());
         drop(local);
-        second.block_on(async { spawn_local(async {}) });
+        assert!(second.block_on(spawn_in(&second)).is_ok());
         // A set of its own comes first.
         let set = LocalSet::new();
         second.block_on(set.run_until(async {
@@ -106,7 +108,7 @@ fn another_runtime_on_this_thread_is_not_taken_for_it() {
 
 #[test]
 fn its_tasks_are_dropped_in_it_on_its_thread() {
-    struct Drops(mpsc::Sender<(bool, thread::ThreadId)>, Rc<()>);
+    struct Drops(mpsc::Sender<(bool, thread::ThreadId)>, PhantomData<Rc<()>>);
     impl Drop for Drops {
         fn drop(&mut self) {
             let is_in_runtime = Handle::try_current().is_ok();
@@ -123,7 +125,7 @@ fn its_tasks_are_dropped_in_it_on_its_thread() {
         for end in ends {
             let runtime = local();
             let (dropped, drops) = mpsc::channel();
-            let drops_on = Drops(dropped, Rc::new(()));
+            let drops_on = Drops(dropped, PhantomData);
             runtime.spawn_local(async move {
                 let _drops_on = drops_on;
                 pending::<()>().await;

@@ -372,7 +372,7 @@ impl AsyncWrite for File {
         let _ = ready!(inner.poll_seek(cx));
         let _ = ready!(inner.inflow.poll_job(cx));
         inner.seek_back();
-        inner.outbox.poll_write_vectored(cx, bufs, buffer_max)
+        inner.outbox.poll_write(cx, bufs, buffer_max)
     }
 
     fn is_write_vectored(&self) -> bool {

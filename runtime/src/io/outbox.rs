@@ -101,26 +101,13 @@ where
         &self.target
     }
 
-    /// Puts bytes in: all of them, unless they are more than `buffer_max`.
+    /// Puts bytes in, which are written as one: all of them, unless they are more than
+    /// `buffer_max`.
     ///
     /// # Errors
     ///
-    /// Of an earlier write.
+    /// Of an earlier write; or of this one, if that has failed already.
     pub(crate) fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-        buffer_max: usize,
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(buf)], buffer_max)
-    }
-
-    /// As [`poll_write`](Outbox::poll_write), of several slices, which are written as one.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub(crate) fn poll_write_vectored(
         &mut self,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
@@ -321,7 +308,7 @@ mod tests {
     }
 
     async fn write(outbox: &mut Outbox<Slow>, buf: &[u8]) -> io::Result<usize> {
-        poll_fn(|cx| outbox.poll_write(cx, buf, 16)).await
+        poll_fn(|cx| outbox.poll_write(cx, &[IoSlice::new(buf)], 16)).await
     }
 
     async fn flush(outbox: &mut Outbox<Slow>) -> io::Result<()> {
@@ -341,7 +328,8 @@ mod tests {
             }
             // It is full: one more would have to be cut in two.
             let mut cx = Context::from_waker(Waker::noop());
-            assert!(outbox.poll_write(&mut cx, b"ef", 16).is_pending());
+            let more = [IoSlice::new(b"ef")];
+            assert!(outbox.poll_write(&mut cx, &more, 16).is_pending());
             assert!(outbox.poll_flush(&mut cx).is_pending());
             slow.open();
             flush(&mut outbox).await.unwrap();
