@@ -88,8 +88,8 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # Arguments
 ///
 /// As for [`main`](macro@main), with other defaults, which are tokio's: the flavor is
-/// `"current_thread"`, so that the thread of the test runs its tasks, one at a time and in the order
-/// in which they became ready.
+/// `"current_thread"`, so that the thread of the test runs its tasks, one at a time and in the
+/// order in which they became ready.
 ///
 /// With `flavor = "multi_thread"` tasks do run in parallel: on two workers that are not pinned,
 /// unless `worker_threads` and `pinning` say otherwise. The tests of a file run side by side in one

@@ -175,8 +175,9 @@ macro_rules! impl_stream {
             /// Reads what is there without waiting, and returns the number of bytes: 0 at the end
             /// of the stream, or for an empty `buf`.
             ///
-            /// What a stream is ready for is learnt from the driver, a moment after it was made: wait
-            /// for [`readable`](Self::readable) first. (One that was accepted is tried at once.)
+            /// What a stream is ready for is learnt from the driver, a moment after it was made:
+            /// wait for [`readable`](Self::readable) first. (One that was accepted is tried at
+            /// once.)
             ///
             /// # Errors
             ///
@@ -198,9 +199,9 @@ macro_rules! impl_stream {
             /// Writes what fits into the send buffer without waiting, and returns the number of
             /// bytes.
             ///
-            /// What a stream is ready for is learnt from the driver, a moment after it was made: wait
-            /// for [`writable`](Self::writable) first. (One that was accepted, or is of a
-            /// [`UnixStream::pair`](crate::net::UnixStream::pair), is tried at once.)
+            /// What a stream is ready for is learnt from the driver, a moment after it was made:
+            /// wait for [`writable`](Self::writable) first. (One that was accepted, or is one of a
+            /// pair, is tried at once.)
             ///
             /// # Errors
             ///
