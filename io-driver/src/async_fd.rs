@@ -9,9 +9,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use mio::Interest;
 use mio::unix::SourceFd;
 
+use crate::interest::Interest;
 use crate::ready::{Ready, ReadyEvent};
 use crate::register_error::AsyncFdRegisterError;
 use crate::registration::{Direction, Registration, is_blocked};
@@ -36,6 +36,7 @@ pub trait CurrentRuntime: Runtime {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     fn handle() -> Handle;
 }
 
@@ -112,15 +113,11 @@ impl<T: AsRawFd> AsyncFd<T> {
         interest: Interest,
         handle: &Handle,
     ) -> io::Result<AsyncFd<T>> {
-        AsyncFd::register(inner, interest, handle)
+        Ok(AsyncFd::try_register(inner, interest, handle)?)
     }
 }
 
 impl<T: AsRawFd, C> AsyncFd<T, C> {
-    pub(crate) fn register(inner: T, interest: Interest, handle: &Handle) -> io::Result<Self> {
-        Ok(Self::try_register(inner, interest, handle)?)
-    }
-
     pub(crate) fn try_register(
         inner: T,
         interest: Interest,
@@ -271,7 +268,8 @@ impl<T: AsRawFd, C: Runtime> AsyncFd<T, C> {
         &mut self,
         interest: Interest,
     ) -> io::Result<AsyncFdReadyMutGuard<'_, T, C>> {
-        let event = self.event(interest).await?;
+        // Not through `event`, which borrows all of this: a `T` need not be `Sync` here.
+        let event = within::<C, _>(interest, self.registration.readiness(interest)).await?;
         Ok(AsyncFdReadyMutGuard {
             async_fd: self,
             event,

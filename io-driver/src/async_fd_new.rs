@@ -3,9 +3,8 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
-use mio::Interest;
-
 use crate::async_fd::{AsyncFd, CurrentRuntime};
+use crate::interest::Interest;
 use crate::register_error::AsyncFdRegisterError;
 
 impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
@@ -17,6 +16,7 @@ impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
     ///
     /// # Panics
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn new(inner: T) -> io::Result<Self> {
         Self::with_interest(inner, Interest::READABLE | Interest::WRITABLE)
     }
@@ -29,8 +29,9 @@ impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
     ///
     /// # Panics
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn with_interest(inner: T, interest: Interest) -> io::Result<Self> {
-        Self::register(inner, interest, &C::handle())
+        Ok(Self::try_register(inner, interest, &C::handle())?)
     }
 
     /// As [`new`](Self::new), but gives `inner` back with the error.
@@ -40,8 +41,9 @@ impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
     ///
     /// # Panics
     /// Panics outside a runtime.
-    pub fn try_new(inner: T) -> Result<Self, AsyncFdRegisterError<T>> {
-        Self::try_with_interest(inner, Interest::READABLE | Interest::WRITABLE)
+    #[track_caller]
+    pub fn register(inner: T) -> Result<Self, AsyncFdRegisterError<T>> {
+        Self::register_with_interest(inner, Interest::READABLE | Interest::WRITABLE)
     }
 
     /// As [`with_interest`](Self::with_interest), but gives `inner` back with the error.
@@ -51,10 +53,40 @@ impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
     ///
     /// # Panics
     /// Panics outside a runtime.
-    pub fn try_with_interest(
+    #[track_caller]
+    pub fn register_with_interest(
         inner: T,
         interest: Interest,
     ) -> Result<Self, AsyncFdRegisterError<T>> {
         Self::try_register(inner, interest, &C::handle())
+    }
+
+    /// What tokio called [`register`](Self::register) before.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    /// Panics outside a runtime.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn try_new(inner: T) -> Result<Self, AsyncFdRegisterError<T>> {
+        Self::register(inner)
+    }
+
+    /// What tokio called [`register_with_interest`](Self::register_with_interest) before.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    /// Panics outside a runtime.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn try_with_interest(
+        inner: T,
+        interest: Interest,
+    ) -> Result<Self, AsyncFdRegisterError<T>> {
+        Self::register_with_interest(inner, interest)
     }
 }

@@ -24,9 +24,9 @@ pub(crate) struct Half {
 
 /// The word that the driver and the owner of a slot share. From the lowest bit:
 ///
-/// - 8 bits of `Ready`: set by the driver, cleared by the owner;
+/// - 9 bits of `Ready`: set by the driver, cleared by the owner;
 /// - `SHUTDOWN`: set once, by the driver that goes away, whoever owns the slot;
-/// - 23 bits of generation: changed when the owner frees the slot, so that a late event of the
+/// - 22 bits of generation: changed when the owner frees the slot, so that a late event of the
 ///   last owner's source changes nothing;
 /// - 32 bits of tick: how many events came. A clear is for one tick. 32 bits, because a stale clear
 ///   must fail after any number of events that can come while it is on its way: eight bits were
@@ -34,8 +34,8 @@ pub(crate) struct Half {
 #[derive(Clone, Copy)]
 struct State(u64);
 
-const SHUTDOWN: u64 = 1 << 8;
-const GENERATION_SHIFT: u32 = 9;
+const SHUTDOWN: u64 = 1 << Ready::BITS;
+const GENERATION_SHIFT: u32 = Ready::BITS + 1;
 const TICK_SHIFT: u32 = 32;
 
 /// Generations are counted modulo this, a power of two.
@@ -43,7 +43,7 @@ pub(crate) const GENERATIONS: u32 = 1 << (TICK_SHIFT - GENERATION_SHIFT);
 
 impl State {
     fn ready(self) -> Ready {
-        Ready::from_bits(self.0 as u8)
+        Ready::from_bits((self.0 & (SHUTDOWN - 1)) as u16)
     }
 
     fn is_shutdown(self) -> bool {
@@ -65,6 +65,9 @@ impl State {
         }
         if ready.contains(Ready::PRIORITY) {
             ready |= Ready::MARKED;
+        }
+        if ready.contains(Ready::ERROR) {
+            ready |= Ready::ERROR_ALONE;
         }
         State((self.0 | u64::from(ready.bits())).wrapping_add(1 << TICK_SHIFT))
     }

@@ -3,9 +3,9 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use mio::Interest;
 use mio::event::Source;
 
+use crate::interest::Interest;
 use crate::ready::ReadyEvent;
 use crate::registration::{Direction, Registration};
 use crate::shared::Handle;

@@ -6,6 +6,7 @@
 
 mod bell;
 mod half;
+mod interest;
 #[cfg(all(test, evenkeel_loom))]
 mod loom_tests;
 mod ready;
@@ -32,6 +33,7 @@ mod system;
 mod thread;
 
 pub use half::is_shutdown_error;
+pub use interest::Interest;
 pub use ready::{Ready, ReadyEvent};
 
 #[cfg(not(evenkeel_loom))]
@@ -48,6 +50,6 @@ pub use async_fd::{
     TryIoError,
 };
 #[cfg(not(evenkeel_loom))]
-pub use mio::{Interest, event::Source};
+pub use mio::event::Source;
 #[cfg(all(unix, not(evenkeel_loom)))]
 pub use register_error::AsyncFdRegisterError;

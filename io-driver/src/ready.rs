@@ -13,8 +13,8 @@ use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
 /// assert!(ready.is_readable() && ready.is_writable());
 /// assert!(!ready.is_read_closed());
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Ready(u8);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Ready(u16);
 
 impl Ready {
     /// No flag.
@@ -41,6 +41,12 @@ impl Ready {
     pub(crate) const PRIORITY_CLOSED: Ready = Ready(1 << 6);
     /// `PRIORITY` was reported at least once. Never cleared.
     pub(crate) const MARKED: Ready = Ready(1 << 7);
+    /// `ERROR` for who waits for nothing else. Readers and writers clear theirs with their
+    /// readiness, and what is in the error queue would be waited for in vain.
+    pub(crate) const ERROR_ALONE: Ready = Ready(1 << 8);
+
+    /// How many bits there are.
+    pub(crate) const BITS: u32 = 9;
 
     /// The flags that live in the reading half of a registration.
     pub(crate) const READ_SIDE: Ready = Ready(
@@ -49,7 +55,8 @@ impl Ready {
             | Self::PRIORITY.0
             | Self::ERROR.0
             | Self::PRIORITY_CLOSED.0
-            | Self::MARKED.0,
+            | Self::MARKED.0
+            | Self::ERROR_ALONE.0,
     );
     /// The flags that live in the writing half of a registration.
     pub(crate) const WRITE_SIDE: Ready =
@@ -106,11 +113,11 @@ impl Ready {
         !(self & other).is_empty()
     }
 
-    pub(crate) fn from_bits(bits: u8) -> Ready {
+    pub(crate) fn from_bits(bits: u16) -> Ready {
         Ready(bits)
     }
 
-    pub(crate) fn bits(self) -> u8 {
+    pub(crate) fn bits(self) -> u16 {
         self.0
     }
 }
@@ -164,6 +171,12 @@ impl fmt::Debug for Ready {
     }
 }
 
+/// The flags that have a second one, for who waits for nothing else of that side.
+const ALONE: [(Ready, Ready); 2] = [
+    (Ready::READ_CLOSED, Ready::PRIORITY_CLOSED),
+    (Ready::ERROR, Ready::ERROR_ALONE),
+];
+
 /// Readiness as it was seen at one moment.
 ///
 /// It is handed back to `clear_readiness` when the operation it promised would have blocked. Each
@@ -194,24 +207,26 @@ impl ReadyEvent {
 
     /// What the source was ready for, of what was asked.
     pub fn ready(&self) -> Ready {
-        let shown = self.ready & Ready::ALL;
-        if self.ready.contains(Ready::PRIORITY_CLOSED) {
-            shown | Ready::READ_CLOSED
-        } else {
-            shown
+        let mut shown = self.ready & Ready::ALL;
+        for (flag, alone) in ALONE {
+            if self.ready.contains(alone) {
+                shown |= flag;
+            }
         }
+        shown
     }
 
     /// The same moment, with other flags: clearing it clears `ready` alone.
     #[must_use = "it makes a new event and leaves this one as it is"]
     pub fn with_ready(&self, ready: Ready) -> ReadyEvent {
-        let closed = Ready::READ_CLOSED | Ready::PRIORITY_CLOSED;
-        let ready = if ready.contains(Ready::READ_CLOSED) && self.ready.intersects(closed) {
-            // The one, the other or both: as it was asked.
-            (ready - closed) | (self.ready & closed)
-        } else {
-            ready
-        };
+        let mut ready = ready;
+        for (flag, alone) in ALONE {
+            let either = flag | alone;
+            if ready.contains(flag) && self.ready.intersects(either) {
+                // The one, the other or both: as it was asked.
+                ready = (ready - either) | (self.ready & either);
+            }
+        }
         ReadyEvent { ready, ..*self }
     }
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// A value that could not be registered, from [`AsyncFd::try_new`](crate::AsyncFd::try_new), and
+/// A value that could not be registered, from [`AsyncFd::register`](crate::AsyncFd::register), and
 /// why.
 pub struct AsyncFdRegisterError<T> {
     pub(crate) inner: T,

@@ -6,10 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use mio::Token;
 use mio::event::Source;
-use mio::{Interest, Token};
 
 use crate::half::come_back;
+use crate::interest::Interest;
 use crate::ready::{Ready, ReadyEvent};
 use crate::shared::{Handle, Shared};
 use crate::slots::{Claim, Slot};
@@ -95,6 +96,16 @@ impl Registration {
         Handle::of(Arc::clone(&self.shared))
     }
 
+    /// Takes the source to be ready, for which the driver's word is yet to come: the first
+    /// operation is tried at once, and if it would block, that is found out as for any readiness.
+    ///
+    /// For a source that was just registered and on which much can be done as a rule: a connection
+    /// that was accepted can be written to, and often its first bytes are there. The idea is
+    /// tokio's.
+    pub fn assume_ready(&self, ready: Ready) {
+        self.shared.slots.deliver(self.claim.token(), ready);
+    }
+
     /// Waits until a read is worth trying. Remembers the waker of the last caller only.
     ///
     /// # Errors
@@ -142,7 +153,8 @@ impl Registration {
     /// - of [`READABLE`](Interest::READABLE): `READABLE`, `READ_CLOSED`, and `ERROR`, which the
     ///   next read fetches;
     /// - of [`WRITABLE`](Interest::WRITABLE): `WRITABLE`, `WRITE_CLOSED`, and `ERROR`;
-    /// - of priority (Linux and Android): `PRIORITY` and `READ_CLOSED`.
+    /// - of priority (Linux and Android): `PRIORITY` and `READ_CLOSED`;
+    /// - of [`ERROR`](Interest::ERROR): `ERROR`, also if readers and writers have cleared theirs.
     ///
     /// # Errors
     /// That the driver has shut down.
@@ -415,6 +427,9 @@ fn wanted_by(interest: Interest) -> Ready {
     }
     if interest.is_priority() {
         wanted |= Ready::PRIORITY | Ready::PRIORITY_CLOSED;
+    }
+    if interest.is_error() {
+        wanted |= Ready::ERROR_ALONE;
     }
     wanted
 }

@@ -9,9 +9,10 @@ use std::process;
 
 use arc_swap::ArcSwapOption;
 use mio::event::Source;
-use mio::{Interest, Poll, Registry, Token, Waker};
+use mio::{Poll, Registry, Token, Waker};
 
 use crate::half::shutdown_error;
+use crate::interest::Interest;
 
 pub(crate) struct System {
     /// Gone with the driver.
@@ -51,7 +52,7 @@ impl System {
             ));
         }
         match &*self.open.load() {
-            Some(open) => open.registry.register(source, token, interest),
+            Some(open) => open.registry.register(source, token, interest.to_mio()),
             None => Err(shutdown_error()),
         }
     }

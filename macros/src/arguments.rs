@@ -13,8 +13,12 @@ pub(crate) struct Arguments {
     pub(crate) start_paused: Option<bool>,
     pub(crate) worker_threads: Option<usize>,
     pub(crate) pinning: Option<Pinning>,
+    /// What the runtime is called.
+    pub(crate) name: Option<LitStr>,
     /// The path of the `evenkeel` crate.
     pub(crate) krate: Option<TokenStream>,
+    /// The first argument that is for workers: a flavor without them refuses it.
+    for_workers: Option<Ident>,
 }
 
 /// Whose threads run the tasks.
@@ -22,6 +26,20 @@ pub(crate) struct Arguments {
 pub(crate) enum Flavor {
     MultiThread,
     CurrentThread,
+    /// As `CurrentThread`, with local tasks.
+    Local,
+}
+
+impl Flavor {
+    const ALL: [Flavor; 3] = [Self::MultiThread, Self::CurrentThread, Self::Local];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::MultiThread => "multi_thread",
+            Self::CurrentThread => "current_thread",
+            Self::Local => "local",
+        }
+    }
 }
 
 pub(crate) enum Pinning {
@@ -64,12 +82,11 @@ impl Pinning {
 }
 
 const KNOWN: &str =
-    "the arguments are `flavor`, `worker_threads`, `pinning`, `start_paused` and `crate`";
+    "the arguments are `flavor`, `worker_threads`, `pinning`, `start_paused`, `name` and `crate`";
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut arguments = Self::default();
-        let mut of_workers: Option<Ident> = None;
         while !input.is_empty() {
             let span = input.span();
             let name = input.call(Ident::parse_any);
@@ -79,13 +96,14 @@ impl Parse for Arguments {
                 "flavor" => set(&mut arguments.flavor, &name, input, flavor)?,
                 "worker_threads" => {
                     set(&mut arguments.worker_threads, &name, input, worker_threads)?;
-                    of_workers = of_workers.or(Some(name));
+                    arguments.for_workers.get_or_insert(name);
                 }
                 "pinning" => {
                     set(&mut arguments.pinning, &name, input, pinning)?;
-                    of_workers = of_workers.or(Some(name));
+                    arguments.for_workers.get_or_insert(name);
                 }
                 "start_paused" => set(&mut arguments.start_paused, &name, input, start_paused)?,
+                "name" => set(&mut arguments.name, &name, input, runtime_name)?,
                 "crate" => set(&mut arguments.krate, &name, input, krate)?,
                 _ => {
                     return Err(Error::new(
@@ -98,14 +116,27 @@ impl Parse for Arguments {
                 input.parse::<Token![,]>()?;
             }
         }
-        match of_workers {
-            Some(name) if arguments.flavor == Some(Flavor::CurrentThread) => {
+        Ok(arguments)
+    }
+}
+
+impl Arguments {
+    /// The flavor, which is `default` where none was given.
+    pub(crate) fn flavor_or(&self, default: Flavor) -> Result<Flavor> {
+        let flavor = self.flavor.unwrap_or(default);
+        match &self.for_workers {
+            Some(name) if flavor != Flavor::MultiThread => {
+                let remedy = match self.flavor {
+                    Some(_) => "leave one of the two out",
+                    None => "add `flavor = \"multi_thread\"`",
+                };
                 let message = format!(
-                    "`{name}` is for workers, and the flavor \"current_thread\" has none: leave one of the two out"
+                    "`{name}` is for workers, and the flavor \"{}\" has none: {remedy}",
+                    flavor.name()
                 );
                 Err(Error::new(name.span(), message))
             }
-            _ => Ok(arguments),
+            _ => Ok(flavor),
         }
     }
 }
@@ -132,13 +163,11 @@ fn set<T>(
 }
 
 fn flavor(input: ParseStream<'_>) -> Result<Flavor> {
-    const EXPECTED: &str = "`flavor` takes \"multi_thread\" or \"current_thread\"";
+    const EXPECTED: &str = "`flavor` takes \"multi_thread\", \"current_thread\" or \"local\"";
     let name: LitStr = expect(input, EXPECTED)?;
-    match name.value().as_str() {
-        "multi_thread" => Ok(Flavor::MultiThread),
-        "current_thread" => Ok(Flavor::CurrentThread),
-        _ => Err(Error::new(name.span(), EXPECTED)),
-    }
+    let text = name.value();
+    let known = Flavor::ALL.into_iter().find(|known| known.name() == text);
+    known.ok_or_else(|| Error::new(name.span(), EXPECTED))
 }
 
 fn worker_threads(input: ParseStream<'_>) -> Result<usize> {
@@ -176,6 +205,13 @@ fn pinning(input: ParseStream<'_>) -> Result<Pinning> {
 fn start_paused(input: ParseStream<'_>) -> Result<bool> {
     let value: LitBool = expect(input, "`start_paused` takes `true` or `false`")?;
     Ok(value.value)
+}
+
+fn runtime_name(input: ParseStream<'_>) -> Result<LitStr> {
+    expect(
+        input,
+        "`name` takes what the runtime is called, such as `name = \"server\"`",
+    )
 }
 
 fn krate(input: ParseStream<'_>) -> Result<TokenStream> {

@@ -19,6 +19,14 @@ impl Kind {
             Self::Test => "#[evenkeel::test]",
         }
     }
+
+    /// The flavor where none is given, which is tokio's.
+    fn default_flavor(self) -> Flavor {
+        match self {
+            Self::Main => Flavor::MultiThread,
+            Self::Test => Flavor::CurrentThread,
+        }
+    }
 }
 
 /// `arguments` and `item` are what a macro of this kind was given.
@@ -29,9 +37,10 @@ pub(crate) fn expand(kind: Kind, arguments: TokenStream, item: TokenStream) -> T
     };
     let arguments = function
         .check(kind)
-        .and_then(|()| syn::parse2::<Arguments>(arguments));
+        .and_then(|()| syn::parse2::<Arguments>(arguments))
+        .and_then(|arguments| Ok((arguments.flavor_or(kind.default_flavor())?, arguments)));
     match arguments {
-        Ok(arguments) => function.with_runtime(kind, arguments),
+        Ok((flavor, arguments)) => function.with_runtime(kind, flavor, arguments),
         Err(error) => with_error(&error, function.without_body()),
     }
 }
@@ -138,7 +147,7 @@ impl Function {
     }
 
     /// The function, with its body in the hands of a runtime.
-    fn with_runtime(self, kind: Kind, arguments: Arguments) -> TokenStream {
+    fn with_runtime(self, kind: Kind, flavor: Flavor, arguments: Arguments) -> TokenStream {
         let future = self.future();
         let Self {
             attributes,
@@ -151,20 +160,20 @@ impl Function {
         } = self;
         let krate = arguments.krate.unwrap_or_else(|| quote!(::evenkeel));
         let (mut threads, mut pinning) = (arguments.worker_threads, arguments.pinning);
-        let is_current_thread = arguments.flavor == Some(Flavor::CurrentThread);
-        let mut attribute = None;
-        if kind == Kind::Test {
-            attribute = Some(quote!(#[::core::prelude::v1::test]));
-        }
-        if kind == Kind::Test && !is_current_thread {
+        let attribute = (kind == Kind::Test).then(|| quote!(#[::core::prelude::v1::test]));
+        if kind == Kind::Test && flavor == Flavor::MultiThread {
             threads = threads.or(Some(2));
             pinning = pinning.or(Some(Pinning::NONE));
         }
-        let new = if is_current_thread {
-            quote!(new_current_thread)
-        } else {
-            quote!(new)
+        let new = match flavor {
+            Flavor::CurrentThread | Flavor::Local => quote!(new_current_thread),
+            Flavor::MultiThread => quote!(new),
         };
+        let build = match flavor {
+            Flavor::Local => quote!(build_local(::core::default::Default::default())),
+            Flavor::CurrentThread | Flavor::MultiThread => quote!(build()),
+        };
+        let runtime_name = arguments.name.map(|name| quote!(.name(#name)));
         let start_paused = arguments
             .start_paused
             .map(|start_paused| quote!(.start_paused(#start_paused)));
@@ -179,7 +188,8 @@ impl Function {
                     #threads
                     #pinning
                     #start_paused
-                    .build()
+                    #runtime_name
+                    .#build
                     .unwrap_or_else(|error| ::std::panic!("failed to build the runtime: {error}"))
                     .block_on(#future)
             }

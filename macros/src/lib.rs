@@ -43,11 +43,13 @@ use function::Kind;
 /// All are optional; what is left out is as in the runtime's `Builder`.
 ///
 /// - `flavor = "multi_thread"`, which is the default, or `"current_thread"`: the calling thread
-///   runs the tasks as well, and there are no IO workers.
+///   runs the tasks as well, and there are no IO workers; or `"local"`: the same, and
+///   `task::spawn_local` works (`runtime::LocalRuntime`).
 /// - `worker_threads = 4`: the number of workers of the IO lane, at least 1.
 /// - `pinning = "auto"`: where the workers run, by the name of a strategy: `"none"`, `"per_core"`,
 ///   `"compact"`, `"scatter"`, `"compute_only"`, `"fence_cluster"`, `"fence_l3"` or `"fence_node"`.
 ///   `pinning = [0, 2]` names the CPUs.
+/// - `name = "server"`: what the runtime is called, for `Handle::name`.
 /// - `start_paused = true`: the clock is paused from the start (feature `test-util`).
 /// - `crate = some::path`: where to find the `evenkeel` crate if it goes by another name, or is
 ///   reached through another crate. A string is accepted as well.
@@ -85,10 +87,13 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Arguments
 ///
-/// As for [`main`](macro@main), with other defaults: two workers, so that tasks do run in parallel,
-/// and no pinning. (tokio's default is `flavor = "current_thread"`, which has to be written here.)
-/// The tests of a file run side by side in one process; if each pinned its workers, they would all
-/// wait for the same CPUs.
+/// As for [`main`](macro@main), with other defaults, which are tokio's: the flavor is
+/// `"current_thread"`, so that the thread of the test runs its tasks, one at a time and in the
+/// order in which they became ready.
+///
+/// With `flavor = "multi_thread"` tasks do run in parallel: on two workers that are not pinned,
+/// unless `worker_threads` and `pinning` say otherwise. The tests of a file run side by side in one
+/// process; if each pinned its workers, they would all wait for the same CPUs.
 ///
 /// # Panics
 ///

@@ -47,25 +47,44 @@ async fn threads_of_tasks() -> HashSet<(ThreadId, usize)> {
 }
 
 #[evenkeel::test]
-async fn a_test_has_two_workers() {
-    assert!(run_at_once(2).await);
+async fn the_tasks_of_a_test_run_on_its_thread() {
+    let here = (thread::current().id(), allowed_cpus().len());
+    assert_eq!(threads_of_tasks().await, HashSet::from([here]));
 }
 
-#[evenkeel::test(worker_threads = 3)]
+#[evenkeel::test(flavor = "multi_thread")]
+async fn a_test_with_workers_has_two() {
+    assert!(run_at_once(2).await);
+    assert!(threads_of_tasks().await.len() <= 2);
+}
+
+#[evenkeel::test(flavor = "multi_thread", worker_threads = 3)]
 async fn worker_threads_can_be_more() {
     assert!(run_at_once(3).await);
 }
 
 #[evenkeel::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_flavor_can_be_said() {
+async fn worker_threads_can_be_said() {
     assert!(run_at_once(2).await);
 }
 
 #[evenkeel::test(flavor = "current_thread")]
-async fn tasks_run_on_the_thread_of_the_test() {
+async fn the_default_flavor_can_be_said() {
     let threads = threads_of_tasks().await;
     let here = (thread::current().id(), allowed_cpus().len());
     assert_eq!(threads, HashSet::from([here]));
+}
+
+#[evenkeel::test(flavor = "local", name = "tests")]
+async fn a_local_runtime_has_tasks_that_are_not_send() {
+    let shared = std::rc::Rc::new(7);
+    let task = evenkeel::task::spawn_local({
+        let shared = shared.clone();
+        async move { (*shared, thread::current().id()) }
+    });
+    assert_eq!(task.await.unwrap(), (7, thread::current().id()));
+    let handle = evenkeel::runtime::Handle::current();
+    assert_eq!(handle.name(), Some("tests"));
 }
 
 #[evenkeel::main(flavor = "current_thread")]
@@ -79,12 +98,12 @@ fn the_thread_of_main_runs_the_tasks() {
     assert_eq!(on_the_current_thread(), HashSet::from([here]));
 }
 
-#[evenkeel::test(worker_threads = 1)]
+#[evenkeel::test(flavor = "multi_thread", worker_threads = 1)]
 async fn worker_threads_can_be_one() {
     assert_eq!(threads_of_tasks().await.len(), 1);
 }
 
-#[evenkeel::test]
+#[evenkeel::test(flavor = "multi_thread")]
 async fn the_workers_of_a_test_are_not_pinned() {
     let allowed = allowed_cpus().len();
     assert!(
@@ -96,23 +115,23 @@ async fn the_workers_of_a_test_are_not_pinned() {
 }
 
 #[cfg(target_os = "linux")]
-#[evenkeel::test(worker_threads = 2, pinning = "per_core")]
+#[evenkeel::test(flavor = "multi_thread", worker_threads = 2, pinning = "per_core")]
 async fn the_workers_of_a_test_can_be_pinned() {
     assert!(threads_of_tasks().await.iter().all(|(_, cpus)| *cpus == 1));
 }
 
-#[evenkeel::test(pinning = "auto")]
+#[evenkeel::test(flavor = "multi_thread", pinning = "auto")]
 async fn pinning_can_be_auto() {
     assert!(run_at_once(2).await);
 }
 
-#[evenkeel::test(pinning = "fence_node")]
+#[evenkeel::test(flavor = "multi_thread", pinning = "fence_node")]
 async fn pinning_can_be_a_fence() {
     let dump = evenkeel::runtime::Handle::current().dump().to_string();
     assert!(dump.starts_with("pinning: fence_node\n"), "{dump}");
 }
 
-#[evenkeel::test(pinning = "compute_only")]
+#[evenkeel::test(flavor = "multi_thread", pinning = "compute_only")]
 async fn pinning_can_be_of_the_compute_lane_alone() {
     let dump = evenkeel::runtime::Handle::current().dump().to_string();
     assert!(dump.starts_with("pinning: compute_only\n"), "{dump}");

@@ -234,14 +234,10 @@ impl fmt::Debug for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.repr, self.message()) {
             (Repr::Cancelled, _) => write!(f, "JoinError::Cancelled({:?})", self.id),
-            (Repr::Panicked(_), message) => {
-                write!(
-                    f,
-                    "JoinError::Panic({:?}, {:?})",
-                    self.id,
-                    message.as_deref().unwrap_or("...")
-                )
+            (Repr::Panicked(_), Some(message)) => {
+                write!(f, "JoinError::Panic({:?}, {message:?}, ...)", self.id)
             }
+            (Repr::Panicked(_), None) => write!(f, "JoinError::Panic({:?}, ...)", self.id),
         }
     }
 }

@@ -39,6 +39,8 @@ impl TokioContext {
 #[inline]
 pub(crate) fn renew() {}
 
+pub(crate) fn use_up() {}
+
 #[inline]
 pub(crate) fn is_used_up() -> bool {
     false

@@ -248,6 +248,28 @@ pub(crate) fn renew() {
     });
 }
 
+/// The budget of this poll is used up, and tokio's with it: its channels and its `select!` end the
+/// poll as well.
+#[cold]
+pub(crate) fn use_up() {
+    let is_ours = FULL.with(|full| {
+        let before = full.take();
+        let is_ours = before.is_some();
+        full.set(before);
+        is_ours
+    });
+    if is_ours {
+        use_up_what_is_left();
+    }
+}
+
+fn use_up_what_is_left() {
+    // More than any budget has.
+    for unit in (0..=u8::MAX).map_while(|_| unit()) {
+        unit.made_progress();
+    }
+}
+
 /// True if operations of tokio's are put off.
 #[inline]
 pub(crate) fn is_used_up() -> bool {
@@ -273,10 +295,7 @@ impl Drop for GiveBack {
     fn drop(&mut self) {
         if self.0.is_none() {
             renew();
-            // More than any budget has.
-            for unit in (0..=u8::MAX).map_while(|_| unit()) {
-                unit.made_progress();
-            }
+            use_up_what_is_left();
         }
     }
 }

@@ -4,7 +4,7 @@ mod support;
 
 use evenkeel::net::{TcpListener, TcpStream};
 use evenkeel::runtime::{Builder, Runtime};
-use evenkeel::task::yield_now;
+use evenkeel::task::{consume_budget, yield_now};
 use evenkeel::time::{Duration, Instant, sleep};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -448,5 +448,35 @@ fn no_wake_up_of_another_thread_is_lost() {
         });
         drop(ask);
         opener.join().unwrap();
+    });
+}
+
+#[test]
+fn events_come_before_the_next_poll_of_a_task_that_has_used_up_its_budget() {
+    on_current_thread(|runtime| {
+        let (has_come, polls) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (comes, counts) = (has_come.clone(), polls.clone());
+        let listening = runtime.spawn(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let accepting = evenkeel::spawn(async move {
+                let accepted = listener.accept().await;
+                comes.store(1, Ordering::SeqCst);
+                accepted.map(drop)
+            });
+            yield_now().await;
+            // It is there when this returns.
+            drop(std::net::TcpStream::connect(address).unwrap());
+            while has_come.load(Ordering::SeqCst) == 0 {
+                counts.fetch_add(1, Ordering::SeqCst);
+                for _ in 0..128 {
+                    consume_budget().await;
+                }
+            }
+            accepting.await.unwrap().unwrap();
+        });
+        runtime.block_on(listening).unwrap();
+        // One poll before the look, one until the other task has had its turn.
+        assert!(polls.load(Ordering::SeqCst) <= 3);
     });
 }

@@ -4,10 +4,11 @@
 mod support;
 
 use evenkeel::fs::{self, DirBuilder, File, OpenOptions};
-use evenkeel::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, ErrorKind, SeekFrom};
+use evenkeel::io::{AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt, ErrorKind, SeekFrom};
+use evenkeel::runtime::is_rt_shutdown_err;
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::io::{Read, Seek, Write};
+use std::io::{IoSlice, Read, Seek, Write};
 use std::ops::Deref;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -443,5 +444,35 @@ fn a_file_outlives_its_runtime() {
             file.flush().await.unwrap();
         });
         assert_eq!(std::fs::read(&path).unwrap()[11], b'x');
+    });
+}
+
+#[test]
+fn slices_are_written_as_one() {
+    in_block_on(1, || async {
+        let path = Scratch::new();
+        let mut file = File::create(path.join("file")).await.unwrap();
+        assert!(file.is_write_vectored());
+        let slices = [b"ab".as_slice(), b"", b"cde"].map(IoSlice::new);
+        assert_eq!(file.write_vectored(&slices).await.unwrap(), 5);
+        file.set_max_buf_size(4);
+        // The second is cut where the buffer is full.
+        assert_eq!(file.write_vectored(&slices).await.unwrap(), 4);
+        file.flush().await.unwrap();
+        assert_eq!(std::fs::read(path.join("file")).unwrap(), b"abcdeabcd");
+    });
+}
+
+#[test]
+fn without_a_pool_an_operation_says_that_the_runtime_is_gone() {
+    watchdog(|| {
+        let (gone, other) = (runtime(), runtime());
+        let handle = gone.handle().clone();
+        drop(gone);
+        other.block_on(async {
+            let _entered = handle.enter();
+            let error = fs::read("/").await.unwrap_err();
+            assert!(is_rt_shutdown_err(&error), "{error}");
+        });
     });
 }

@@ -4,6 +4,7 @@ mod support;
 
 use evenkeel::task::{AbortHandle, JoinSet};
 use std::future::pending;
+use std::thread;
 use support::{Gate, Live, in_block_on, on_runtime};
 
 #[test]
@@ -183,5 +184,29 @@ fn try_join_next_finds_what_has_completed() {
         }
         assert!(set.try_join_next().is_none());
         assert_eq!((sum, set.len()), (199 * 200 / 2, 1));
+    });
+}
+
+#[test]
+fn a_set_takes_blocking_work_of_a_runtime_and_tells_which_it_was() {
+    on_runtime(1, |runtime| {
+        // Outside of any runtime.
+        let mut set = JoinSet::new();
+        let task = set.spawn_blocking_on(|| 1, runtime.handle());
+        let found = loop {
+            match set.try_join_next_with_id() {
+                Some(found) => break found.unwrap(),
+                None => thread::yield_now(),
+            }
+        };
+        assert_eq!(found, (task.id(), 1));
+        assert!(set.try_join_next_with_id().is_none());
+        runtime.block_on(async {
+            set.extend([1, 2, 3].map(|number| async move { number }));
+            assert_eq!(set.len(), 3);
+            let mut all = set.join_all().await;
+            all.sort_unstable();
+            assert_eq!(all, [1, 2, 3]);
+        });
     });
 }

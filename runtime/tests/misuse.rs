@@ -2,6 +2,7 @@
 
 mod support;
 
+use evenkeel::net::UdpSocket;
 use evenkeel::runtime::{Builder, Handle, Pinning, TakeoverPolicy};
 use evenkeel::task::JoinSet;
 use evenkeel::time::{Instant, sleep};
@@ -101,6 +102,10 @@ fn outside_a_runtime_the_panic_names_the_remedy() {
     ));
 }
 
+fn std_socket() -> std::net::UdpSocket {
+    std::net::UdpSocket::bind("127.0.0.1:0").unwrap()
+}
+
 #[test]
 fn the_panic_outside_a_runtime_tells_the_place_of_the_call() {
     let place = Arc::new(Mutex::new(String::new()));
@@ -123,6 +128,11 @@ fn the_panic_outside_a_runtime_tells_the_place_of_the_call() {
             place_of(&|| drop(evenkeel::spawn_blocking(|| ()))),
             place_of(&|| drop(sleep(Duration::ZERO))),
             place_of(&|| drop(Handle::current())),
+            place_of(&|| drop(UdpSocket::from_std(std_socket()))),
+            #[cfg(unix)]
+            place_of(&|| drop(evenkeel::net::UnixStream::pair())),
+            #[cfg(unix)]
+            place_of(&|| drop(evenkeel::io::AsyncFd::new(std_socket()))),
         ]
     };
     let places = thread::spawn(panics).join().unwrap();

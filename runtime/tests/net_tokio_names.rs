@@ -5,11 +5,13 @@ mod net_support;
 mod support;
 
 use bytes::BytesMut;
-use evenkeel::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use evenkeel::io::{AsyncReadExt, AsyncWriteExt, Interest, ReadBuf};
 use evenkeel::net::unix::pipe;
 use evenkeel::net::{TcpSocket, UdpSocket, UnixDatagram, UnixSocket, UnixStream};
-use net_support::{run, tcp_pair};
-use std::io::{ErrorKind, Read};
+use net_support::{listener, poll_once, run, tcp_pair};
+use std::future::poll_fn;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{FromRawFd, IntoRawFd};
 
 #[test]
 fn what_is_received_goes_behind_what_is_in_the_buffer() {
@@ -95,6 +97,13 @@ fn a_unix_socket_becomes_what_its_type_allows() {
         sender.send_to(b"y", &path).await.unwrap();
         assert_eq!(receiver.recv(&mut [0; 4]).await.unwrap(), 1);
 
+        // Passed on as a number, as from a parent.
+        let passed = UnixSocket::new_datagram().unwrap().into_raw_fd();
+        // SAFETY: it is open, and nobody else has it.
+        let passed = unsafe { UnixSocket::from_raw_fd(passed) }
+            .datagram()
+            .unwrap();
+        passed.send_to(b"z", &path).await.unwrap();
         let listening = UnixSocket::new_datagram().unwrap().listen(1);
         assert_eq!(listening.unwrap_err().kind(), ErrorKind::Unsupported);
         let connecting = UnixSocket::new_datagram().unwrap().connect(&path).await;
@@ -102,6 +111,85 @@ fn a_unix_socket_becomes_what_its_type_allows() {
         let datagram = UnixSocket::new_stream().unwrap().datagram();
         assert_eq!(datagram.unwrap_err().kind(), ErrorKind::Unsupported);
         std::fs::remove_dir_all(&dir).unwrap();
+    });
+}
+
+#[test]
+fn halves_and_pipes_are_read_behind_what_is_in_the_buffer() {
+    run(async {
+        let mut buf = vec![b'<'];
+        let (mut one, mut two) = tcp_pair().await;
+        one.write_all(b"ab").await.unwrap();
+        let (read, _write) = two.split();
+        read.readable().await.unwrap();
+        assert_eq!(read.try_read_buf(&mut buf).unwrap(), 2);
+        let (mut one, two) = UnixStream::pair().unwrap();
+        let (read, _write) = two.into_split();
+        one.write_all(b"cd").await.unwrap();
+        read.readable().await.unwrap();
+        assert_eq!(read.try_read_buf(&mut buf).unwrap(), 2);
+        let (mut sender, receiver) = pipe::pipe().unwrap();
+        let error = receiver.try_read_buf(&mut buf).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        sender.write_all(b"ef").await.unwrap();
+        receiver.readable().await.unwrap();
+        assert_eq!(receiver.try_read_buf(&mut buf).unwrap(), 2);
+        assert_eq!(buf, b"<abcdef");
+        drop(sender);
+        receiver.readable().await.unwrap();
+        assert_eq!(receiver.try_read_buf(&mut buf).unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_half_can_be_peeked_by_hand() {
+    run(async {
+        let (mut one, mut two) = tcp_pair().await;
+        one.write_all(b"ab").await.unwrap();
+        let mut bytes = [0; 8];
+        let (mut read, _write) = two.split();
+        let mut buf = ReadBuf::new(&mut bytes);
+        assert_eq!(poll_fn(|cx| read.poll_peek(cx, &mut buf)).await.unwrap(), 2);
+        let (mut read, _write) = two.into_split();
+        assert_eq!(poll_fn(|cx| read.poll_peek(cx, &mut buf)).await.unwrap(), 2);
+        assert_eq!(buf.filled(), b"abab");
+        assert_eq!(read.read_u16().await.unwrap(), u16::from_be_bytes(*b"ab"));
+    });
+}
+
+#[test]
+fn a_connection_that_was_accepted_can_be_written_to_at_once() {
+    run(async {
+        let listener = listener().await;
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap());
+        let mut client = client.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        assert_eq!(server.try_write(b"hello").unwrap(), 5);
+        // It is tried, and found out.
+        let error = server.try_read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        assert!(poll_once(server.readable()).is_pending());
+        client.write_all(b"x").unwrap();
+        server.readable().await.unwrap();
+        assert_eq!(server.try_read(&mut [0; 8]).unwrap(), 1);
+
+        let (one, two) = UnixStream::pair().unwrap();
+        assert_eq!(one.try_write(b"x").unwrap(), 1);
+        two.readable().await.unwrap();
+        let (one, two) = UnixDatagram::pair().unwrap();
+        assert_eq!(one.try_send(b"x").unwrap(), 1);
+        two.readable().await.unwrap();
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[allow(deprecated, reason = "it is about the older names")]
+#[test]
+fn options_have_their_older_names() {
+    run(async {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        udp.set_tos(8).unwrap();
+        assert_eq!((udp.tos().unwrap(), udp.tos_v4().unwrap()), (8, 8));
     });
 }
 

@@ -223,3 +223,32 @@ fn names_that_are_none_are_errors() {
         }
     });
 }
+
+#[test]
+fn a_sender_is_known_by_its_name_behind_what_is_in_the_buffer() {
+    run(async {
+        let path = abstract_path(&unique("receiver"));
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        let mut buf = vec![b'<'];
+        let name = unique("sender");
+        let sender = UnixDatagram::bind(abstract_path(&name)).unwrap();
+        sender.send_to(b"ab", &path).await.unwrap();
+        let (n, from) = receiver.recv_buf_from(&mut buf).await.unwrap();
+        assert_eq!((n, from.as_abstract_name()), (2, Some(name.as_bytes())));
+
+        let nobody = UnixDatagram::unbound().unwrap();
+        nobody.send_to(b"cd", &path).await.unwrap();
+        receiver.readable().await.unwrap();
+        let (n, from) = receiver.try_recv_buf_from(&mut buf).unwrap();
+        assert!(n == 2 && from.is_unnamed());
+
+        let (name, sender) = (LongPath::new(), socket(Type::DGRAM));
+        name.bind(&sender);
+        sender
+            .send_to(b"ef", &SockAddr::unix(&path).unwrap())
+            .unwrap();
+        let (n, from) = receiver.recv_buf_from(&mut buf).await.unwrap();
+        assert_eq!((n, from.as_pathname()), (2, Some(&*name.0)));
+        assert_eq!(buf, b"<abcdef");
+    });
+}

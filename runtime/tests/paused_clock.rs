@@ -388,14 +388,14 @@ fn time_passes_only_when_all_is_quiet() {
     });
 }
 
-#[evenkeel::test(start_paused = true)]
+#[evenkeel::test(flavor = "multi_thread", start_paused = true)]
 async fn the_macro_pauses_it() {
     let start = Instant::now();
     sleep(HOUR).await;
     assert_eq!(start.elapsed(), HOUR);
 }
 
-#[evenkeel::test(flavor = "current_thread", start_paused = true)]
+#[evenkeel::test(start_paused = true)]
 async fn the_macro_pauses_it_on_the_current_thread() {
     let start = Instant::now();
     sleep(HOUR).await;

@@ -122,8 +122,9 @@ fn a_killed_child_has_ended_by_the_signal() {
         child.kill().await.unwrap();
         let status = child.wait().await.unwrap();
         assert_eq!(status.signal(), Some(libc::SIGKILL));
-        let error = child.start_kill().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        // There is nothing left to kill, which is what was asked for.
+        child.start_kill().unwrap();
+        child.kill().await.unwrap();
     });
 }
 
@@ -266,4 +267,22 @@ fn many_children_at_once() {
 #[should_panic = "no Evenkeel runtime on this thread"]
 fn outside_a_runtime_nothing_is_started() {
     let _ = Command::new("true").spawn();
+}
+
+#[test]
+fn a_child_is_waited_for_in_another_runtime_than_it_was_started_in() {
+    watchdog(|| {
+        let mut child = Runtime::new().unwrap().block_on(async {
+            let mut reader = reader();
+            reader.stdout(Stdio::null()).spawn().unwrap()
+        });
+        // That one is gone, and the child reads: its input is still ours.
+        Runtime::new().unwrap().block_on(async {
+            let stdin = child.stdin.take();
+            let mut wait = std::pin::pin!(child.wait());
+            assert!(poll_once(&mut wait).await.is_pending());
+            drop(stdin);
+            assert!(wait.await.unwrap().success());
+        });
+    });
 }

@@ -170,7 +170,7 @@ fn entered_runtimes_nest() {
 fn guards_dropped_in_the_wrong_order_break_nothing() {
     watchdog(|| {
         let (a, b) = (named("first"), named("second"));
-        let guard_a: EnterGuard = a.enter();
+        let guard_a: EnterGuard<'_> = a.enter();
         let guard_b = b.enter();
         drop(guard_a);
         drop(guard_b);

@@ -4,13 +4,16 @@ mod support;
 
 use evenkeel::net::UdpSocket;
 use evenkeel::runtime::{
-    Builder, Handle, Pinning, RuntimeFlavor, TakeoverPolicy, is_rt_shutdown_err,
+    Builder, Handle, Pinning, RuntimeFlavor, TakeoverPolicy, is_rt_shutdown_err, worker_index,
 };
 use evenkeel::task;
 use std::collections::HashSet;
+use std::future::Future;
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use support::{Gate, builder, in_block_on, on_built, on_runtime, runtime, watchdog};
 
@@ -70,6 +73,57 @@ fn a_future_that_is_dropped_is_still_in_its_task() {
         ids
     });
     assert_eq!(*notes.lock().unwrap(), ids);
+}
+
+#[test]
+fn an_output_that_nobody_takes_is_dropped_in_its_task() {
+    struct Output(mpsc::Sender<Option<task::Id>>);
+    impl Drop for Output {
+        fn drop(&mut self) {
+            self.0.send(task::try_id()).unwrap();
+        }
+    }
+    on_runtime(1, |runtime| {
+        let (dropped, drops) = mpsc::channel();
+        let has_ended = Gate::new();
+        let task = runtime.spawn({
+            let (output, has_ended) = (Output(dropped.clone()), has_ended.clone());
+            async move {
+                let _opens = Open(has_ended);
+                output
+            }
+        });
+        let id = task.id();
+        has_ended.block();
+        while !task.is_finished() {
+            thread::yield_now();
+        }
+        drop(task);
+        assert_eq!(drops.recv().unwrap(), Some(id));
+
+        let held = Gate::new();
+        let task = runtime.spawn({
+            let (output, held) = (Output(dropped), held.clone());
+            async move {
+                held.wait().await;
+                output
+            }
+        });
+        let id = task.id();
+        drop(task);
+        held.open();
+        assert_eq!(drops.recv().unwrap(), Some(id));
+        assert_eq!(task::try_id(), None);
+    });
+}
+
+/// Opens the gate when it is dropped.
+struct Open(Gate);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open();
+    }
 }
 
 #[test]
@@ -166,6 +220,67 @@ fn what_is_spawned_while_parking_runs() {
         HANDLE.set(runtime.handle().clone()).unwrap();
         runtime.block_on(runtime.spawn(async {})).unwrap();
         ran.block();
+    });
+}
+
+/// What is woken there need not be a task.
+#[test]
+fn what_yields_while_parking_is_woken() {
+    for mut builder in [Builder::new_current_thread(), builder(1)] {
+        let (once, woken) = (AtomicUsize::new(0), Gate::new());
+        let waker = Waker::from(Arc::new(WakesGate(woken.clone())));
+        builder.on_thread_park(move || {
+            if once.fetch_add(1, Ordering::SeqCst) == 0 {
+                let mut cx = Context::from_waker(&waker);
+                assert!(pin!(task::yield_now()).poll(&mut cx).is_pending());
+            }
+        });
+        on_built(builder, move |runtime| runtime.block_on(woken.wait()));
+    }
+}
+
+struct WakesGate(Gate);
+
+impl Wake for WakesGate {
+    fn wake(self: Arc<Self>) {
+        self.0.open();
+    }
+}
+
+#[test]
+fn the_thread_that_drives_counts_as_busy_while_it_does() {
+    let builder = Builder::new_current_thread();
+    on_built(builder, |runtime| {
+        assert_eq!(worker_index(), None);
+        let busy = || runtime.metrics().worker_total_busy_duration(0);
+        for _ in 0..2 {
+            let before = busy();
+            // It never sleeps.
+            runtime.block_on(async { assert_eq!(worker_index(), Some(0)) });
+            assert!(busy() > before);
+        }
+    });
+}
+
+#[test]
+fn a_worker_knows_its_number_and_no_other_thread_has_one() {
+    on_runtime(2, |runtime| {
+        runtime.block_on(async {
+            assert_eq!(worker_index(), None);
+            let on_worker = evenkeel::spawn(async {
+                let before = worker_index();
+                // Another thread may have the seat by then.
+                task::block_in_place(|| ());
+                before
+            });
+            assert!(on_worker.await.unwrap().unwrap() < 2);
+            for elsewhere in [
+                evenkeel::spawn_blocking(worker_index),
+                evenkeel::spawn_compute(worker_index),
+            ] {
+                assert_eq!(elsewhere.await.unwrap(), None);
+            }
+        });
     });
 }
 

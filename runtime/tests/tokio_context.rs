@@ -7,13 +7,15 @@ mod support;
 mod tokio_support;
 
 use evenkeel::runtime::Runtime;
-use evenkeel::task::{JoinError, block_in_place, unconstrained};
+use evenkeel::task::{JoinError, block_in_place, consume_budget, unconstrained, yield_now};
 use evenkeel::time::{Duration, timeout};
 use evenkeel::{compute, spawn, spawn_blocking, spawn_compute};
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use support::{builder, on_built, on_runtime};
+use std::task::{Context, Waker};
+use support::{builder, in_block_on, on_built, on_runtime};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Mutex, mpsc};
 use tokio_support::{all_time_out, always_receives, receive_blocking};
@@ -411,5 +413,28 @@ fn a_poll_does_not_begin_with_what_others_have_left_of_the_budget() {
                 assert!(compute::spawn(is_received_at_once(units)).await.unwrap());
             }
         });
+    });
+}
+
+/// `select!` and the locks are tokio's, and ask tokio's budget.
+#[test]
+fn with_the_budget_of_a_poll_tokios_is_used_up_as_well() {
+    fn is_ready<F: Future>(future: F) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        pin!(future).poll(&mut cx).is_ready()
+    }
+    in_block_on(1, || async {
+        let lock = Mutex::new(());
+        let are_ready = || {
+            let ready = async {
+                tokio::select! { () = std::future::ready(()) => () }
+            };
+            [is_ready(lock.lock()), is_ready(ready)]
+        };
+        assert_eq!(are_ready(), [true; 2]);
+        while is_ready(consume_budget()) {}
+        assert_eq!(are_ready(), [false; 2]);
+        yield_now().await;
+        assert_eq!(are_ready(), [true; 2]);
     });
 }

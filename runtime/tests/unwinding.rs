@@ -173,8 +173,9 @@ fn what_users_hold_is_unwind_safe() {
     fn check<T: UnwindSafe + RefUnwindSafe>() {}
     check::<Runtime>();
     check::<Handle>();
+    check::<evenkeel::runtime::LocalRuntime>();
     check::<evenkeel::runtime::RuntimeMetrics>();
-    check::<evenkeel::runtime::EnterGuard>();
+    check::<evenkeel::runtime::EnterGuard<'_>>();
     check::<JoinHandle<()>>();
     check::<JoinError>();
     check::<evenkeel::task::AbortHandle>();

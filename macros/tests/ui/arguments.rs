@@ -43,11 +43,14 @@ async fn crate_that_is_no_path() {}
 #[evenkeel_macros::main(crate = 1)]
 async fn crate_of_the_wrong_type() {}
 
-#[evenkeel_macros::main(flavor = "local")]
+#[evenkeel_macros::main(flavor = "green")]
 async fn unknown_flavor() {}
 
 #[evenkeel_macros::main(worker_threads = 2, flavor = "current_thread")]
 async fn workers_of_the_current_thread() {}
+
+#[evenkeel_macros::test(worker_threads = 2)]
+async fn workers_of_a_test_without_a_flavor() {}
 
 #[evenkeel_macros::test(start_paused = "yes")]
 async fn paused_of_the_wrong_type() {}

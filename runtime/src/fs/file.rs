@@ -8,7 +8,7 @@ use crate::spawn::spawn_blocking;
 use std::fmt;
 use std::fs::{File as StdFile, FileTimes, Metadata, Permissions};
 use std::future::{Future, poll_fn};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom};
 #[cfg(unix)]
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -355,16 +355,28 @@ impl AsyncRead for File {
 
 impl AsyncWrite for File {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let buffer_max = self.buffer_max;
         let inner = self.inner.get_mut();
         let _ = ready!(inner.poll_seek(cx));
         let _ = ready!(inner.inflow.poll_job(cx));
         inner.seek_back();
-        inner.outbox.poll_write(cx, buf, buffer_max)
+        inner.outbox.poll_write(cx, bufs, buffer_max)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

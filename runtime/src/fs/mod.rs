@@ -42,6 +42,7 @@ pub use open_options::OpenOptions;
 #[doc(no_inline)]
 pub use std::fs::{FileTimes, FileType, Metadata, Permissions};
 
+use crate::runtime::pool_shut_down;
 use crate::spawn::spawn_blocking;
 use std::fs;
 use std::io;
@@ -55,6 +56,7 @@ where
 {
     match spawn_blocking(f).await {
         Ok(result) => result,
+        Err(error) if error.is_cancelled() => Err(pool_shut_down::error()),
         Err(error) => Err(io::Error::other(error)),
     }
 }

@@ -68,6 +68,7 @@ impl Runtime for InRuntime {
 }
 
 impl CurrentRuntime for InRuntime {
+    #[track_caller]
     fn handle() -> Handle {
         context::io_handle()
     }

@@ -2,7 +2,7 @@
 
 use super::outbox::{BUFFER_MAX, Outbox};
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 #[cfg(unix)]
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
@@ -47,11 +47,23 @@ macro_rules! impl_output {
     ($output:ident) => {
         impl AsyncWrite for $output {
             fn poll_write(
-                mut self: Pin<&mut Self>,
+                self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
-                self.0.poll_write(cx, buf, BUFFER_MAX)
+                self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+            }
+
+            fn poll_write_vectored(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.0.poll_write(cx, bufs, BUFFER_MAX)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                true
             }
 
             fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -176,7 +176,8 @@ macro_rules! impl_stream {
             /// of the stream, or for an empty `buf`.
             ///
             /// What a stream is ready for is learnt from the driver, a moment after it was made:
-            /// wait for [`readable`](Self::readable) first.
+            /// wait for [`readable`](Self::readable) first. (One that was accepted is tried at
+            /// once.)
             ///
             /// # Errors
             ///
@@ -199,7 +200,8 @@ macro_rules! impl_stream {
             /// bytes.
             ///
             /// What a stream is ready for is learnt from the driver, a moment after it was made:
-            /// wait for [`writable`](Self::writable) first.
+            /// wait for [`writable`](Self::writable) first. (One that was accepted, or is one of a
+            /// pair, is tried at once.)
             ///
             /// # Errors
             ///

@@ -69,6 +69,28 @@ macro_rules! impl_options {
             pub fn set_tos_v4(&self, tos: u32) -> io::Result<()> {
                 SockRef::from(self).set_tos_v4(tos)
             }
+
+            /// What tokio called [`tos_v4`](Self::tos_v4) before.
+            ///
+            /// # Errors
+            ///
+            /// As [`tos_v4`](Self::tos_v4).
+            #[doc(hidden)]
+            #[deprecated(note = "`tos_v4` is the same, and says for which protocol")]
+            pub fn tos(&self) -> io::Result<u32> {
+                self.tos_v4()
+            }
+
+            /// What tokio called [`set_tos_v4`](Self::set_tos_v4) before.
+            ///
+            /// # Errors
+            ///
+            /// As [`set_tos_v4`](Self::set_tos_v4).
+            #[doc(hidden)]
+            #[deprecated(note = "`set_tos_v4` is the same, and says for which protocol")]
+            pub fn set_tos(&self, tos: u32) -> io::Result<()> {
+                self.set_tos_v4(tos)
+            }
         }
 
         #[cfg(any(

@@ -142,15 +142,22 @@ fn taking_part<F: Future>(interest: Interest, operation: F) -> Coop<F> {
 
 impl<S: mio::event::Source> Socket<S> {
     /// Registers a socket, which must be non-blocking, with the current runtime's driver.
+    #[track_caller]
     pub(crate) fn new(source: S) -> io::Result<Self> {
         Self::with_interest(source, Interest::READABLE.add(Interest::WRITABLE))
     }
 
     /// As [`new`](Self::new), for `interest`.
+    #[track_caller]
     pub(crate) fn with_interest(source: S, interest: Interest) -> io::Result<Self> {
         Ok(Self {
             io: Io::with_interest(source, interest, &context::io_handle())?,
         })
+    }
+
+    /// The socket is tried at once, before the driver has said for what it is ready.
+    pub(crate) fn assume_ready(&self, ready: Ready) {
+        self.io.registration().assume_ready(ready);
     }
 
     pub(crate) fn get(&self) -> &S {

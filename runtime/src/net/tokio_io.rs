@@ -125,6 +125,36 @@ impl TcpStream {
     }
 }
 
+impl ReadHalf<'_, TcpStream> {
+    /// As [`peek`](Self::peek), for hand-written futures; see [`TcpStream::poll_peek`].
+    ///
+    /// # Errors
+    ///
+    /// As [`peek`](Self::peek).
+    pub fn poll_peek(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.stream().poll_peek(cx, buf)
+    }
+}
+
+impl OwnedReadHalf<TcpStream> {
+    /// As [`peek`](Self::peek), for hand-written futures; see [`TcpStream::poll_peek`].
+    ///
+    /// # Errors
+    ///
+    /// As [`peek`](Self::peek).
+    pub fn poll_peek(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.stream().poll_peek(cx, buf)
+    }
+}
+
 impl UdpSocket {
     /// As [`recv`](Self::recv), for hand-written futures. Only the task of the last call of a
     /// receiving `poll_` method is woken.

@@ -59,6 +59,7 @@ impl UdpSocket {
         Self::from_mio(source)
     }
 
+    #[track_caller]
     fn from_mio(source: mio::net::UdpSocket) -> io::Result<Self> {
         Ok(Self {
             socket: Socket::new(source)?,
@@ -74,6 +75,7 @@ impl UdpSocket {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Self::from_mio(mio::net::UdpSocket::from_std(socket))

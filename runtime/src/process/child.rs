@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::exit::{Exit, start_thread};
 use super::stdio::{ChildStderr, ChildStdin, ChildStdout};
-use crate::runtime::{Handle, RuntimeFlavor};
+use crate::runtime::{Handle, RuntimeFlavor, is_rt_shutdown_err};
 
 /// A child that was started, with our ends of its pipes.
 ///
@@ -78,21 +78,18 @@ impl Child {
         }
     }
 
-    /// Sends the child a signal that ends it (`SIGKILL`). It is not waited for.
+    /// Sends the child a signal that ends it (`SIGKILL`). It is not waited for. If it is known to
+    /// have ended, this does nothing.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if it is known to have ended, and that of the
-    /// system.
+    /// That of the system.
     pub fn start_kill(&mut self) -> io::Result<()> {
         match &mut self.state {
             State::Running(Running {
                 child: Some(child), ..
             }) => child.kill(),
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the process has ended already, and cannot be killed",
-            )),
+            _ => Ok(()),
         }
     }
 
@@ -127,12 +124,20 @@ impl Child {
                 return Poll::Ready(Ok(status));
             }
             let State::Running(Running {
-                exit: Some(exit), ..
-            }) = &self.state
+                exit: Some(exit),
+                child: Some(child),
+                ..
+            }) = &mut self.state
             else {
                 unreachable!("only a child that has an exit may not have ended")
             };
-            ready!(exit.poll(cx))?;
+            match ready!(exit.poll(cx)) {
+                // The runtime in which it was started is gone, and this is another one.
+                Err(error) if is_rt_shutdown_err(&error) && Handle::try_current().is_ok() => {
+                    *exit = Exit::of(child)?;
+                }
+                ended => ended?,
+            }
         }
     }
 

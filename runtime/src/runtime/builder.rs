@@ -130,6 +130,10 @@ impl Builder {
         }
     }
 
+    pub(super) fn is_current_thread(&self) -> bool {
+        self.is_current_thread
+    }
+
     /// The number of IO workers. By default one for each CPU that the process may use, with its CPU
     /// quota (cgroup) taken into account.
     ///

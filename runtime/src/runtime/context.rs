@@ -1,5 +1,6 @@
 //! What a thread knows of the runtime it is in.
 
+use super::handle::Handle;
 use super::shared::Shared;
 use crate::panics::wake;
 use crate::scheduler::worker::Caller;
@@ -9,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 thread_local! {
     static CONTEXT: Context = const {
@@ -145,10 +146,10 @@ pub(crate) fn with_timers<R>(f: impl FnOnce(ThreadTimers<'_>) -> R) -> R {
 
 /// Makes `runtime` the current one of this thread until the guard is dropped. On a thread that is
 /// ending, whose context is gone, it does nothing.
-pub(crate) fn enter(runtime: Arc<Shared>) -> EnterGuard {
+pub(crate) fn enter(runtime: Arc<Shared>) -> LeaveOnDrop {
     let runtime = shared(runtime);
     let entry = CONTEXT.try_with(|context| context.enter(runtime));
-    EnterGuard {
+    LeaveOnDrop {
         entry: entry.ok(),
         not_send: PhantomData,
     }
@@ -176,13 +177,32 @@ pub(crate) fn is_entered() -> bool {
 /// that are still entered, is the current one.
 #[must_use = "the runtime is entered only for as long as the guard lives"]
 #[derive(Debug)]
-pub struct EnterGuard {
-    /// `None` on a thread that was ending.
-    entry: Option<u64>,
-    not_send: PhantomData<*const ()>,
+pub struct EnterGuard<'a> {
+    _entered: LeaveOnDrop,
+    /// tokio's guard has this lifetime, so that programs may write it. Nothing depends on it.
+    handle: PhantomData<&'a Handle>,
 }
 
-impl Drop for EnterGuard {
+impl EnterGuard<'_> {
+    pub(super) fn new(runtime: Arc<Shared>) -> Self {
+        EnterGuard {
+            _entered: enter(runtime),
+            handle: PhantomData,
+        }
+    }
+}
+
+/// Ends [`enter`].
+#[must_use = "the runtime is entered only for as long as this lives"]
+#[derive(Debug)]
+pub(crate) struct LeaveOnDrop {
+    /// `None` on a thread that was ending.
+    entry: Option<u64>,
+    /// It belongs to this thread, which others may know.
+    not_send: PhantomData<MutexGuard<'static, ()>>,
+}
+
+impl Drop for LeaveOnDrop {
     fn drop(&mut self) {
         let Some(entry) = self.entry else {
             return;
@@ -247,7 +267,7 @@ pub(crate) struct BlockOnGuard {
     timers: Arc<TimerShard>,
     timers_before: Option<Arc<TimerShard>>,
     _playing: Playing,
-    _entered: EnterGuard,
+    _entered: LeaveOnDrop,
 }
 
 impl BlockOnGuard {

@@ -68,8 +68,8 @@ impl Handle {
     }
 
     /// Makes this the current runtime of the calling thread until the guard is dropped.
-    pub fn enter(&self) -> EnterGuard {
-        context::enter(self.shared.clone())
+    pub fn enter(&self) -> EnterGuard<'_> {
+        EnterGuard::new(self.shared.clone())
     }
 
     /// Spawns a future on the IO lane. See [`spawn`](crate::spawn()).

@@ -13,9 +13,12 @@ mod dump;
 mod first_use;
 pub(crate) mod handle;
 mod hooks;
+mod local_runtime;
 pub(crate) mod look_ups;
 mod metrics;
 pub mod pinning;
+#[cfg(any(feature = "fs", feature = "io-std"))]
+pub(crate) mod pool_shut_down;
 #[cfg(feature = "rayon")]
 mod rayon_pool;
 pub(crate) mod shared;
@@ -37,9 +40,10 @@ pub use context::{EnterGuard, TryCurrentError};
 pub use dump::Dump;
 pub use evenkeel_topology::{ComputePriority, Fence, Pinning};
 pub use handle::Handle;
+pub use local_runtime::{LocalOptions, LocalRuntime};
 pub use metrics::RuntimeMetrics;
 pub use takeover_policy::TakeoverPolicy;
-pub use tokio_names::{Id, RuntimeFlavor, is_rt_shutdown_err};
+pub use tokio_names::{Id, RuntimeFlavor, is_rt_shutdown_err, worker_index};
 pub use unpinned::unpinned;
 
 use crate::join::JoinHandle;
@@ -203,7 +207,7 @@ impl Runtime {
     /// Makes this the current runtime of the calling thread until the guard is dropped, so that
     /// [`spawn`](crate::spawn()) and the types of [`net`](crate::net) and [`time`](crate::time)
     /// work there.
-    pub fn enter(&self) -> EnterGuard {
+    pub fn enter(&self) -> EnterGuard<'_> {
         self.handle.enter()
     }
 

@@ -1,8 +1,12 @@
 //! What tokio's `Builder` and `Handle` have, and this crate would have no need of, or has by
 //! another name.
 
+#[cfg(any(feature = "fs", feature = "io-std"))]
+use super::pool_shut_down;
 use super::threads::Names;
 use super::{Builder, Handle};
+use crate::scheduler::kind::Kind;
+use crate::scheduler::worker::Caller;
 use evenkeel_io_driver::is_shutdown_error;
 use evenkeel_sync::panics::Foreign;
 use std::fmt;
@@ -125,8 +129,7 @@ impl Handle {
 
     /// Tells this runtime from others that are there at the same time.
     pub fn id(&self) -> Id {
-        let address = NonZeroUsize::new(Arc::as_ptr(&self.shared).addr());
-        Id(address.expect("no reference is null"))
+        Id::from_address(Arc::as_ptr(&self.shared).addr())
     }
 
     /// What [`Builder::name`] has set.
@@ -145,9 +148,17 @@ pub enum RuntimeFlavor {
     MultiThread,
 }
 
-/// Tells a runtime from others that are there at the same time, from [`Handle::id`].
+/// Tells a runtime from others that are there at the same time, from [`Handle::id`]; or a
+/// [`LocalSet`](crate::task::LocalSet) from others, and from runtimes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id(NonZeroUsize);
+
+impl Id {
+    /// Of what is shared by all that belongs together.
+    pub(crate) fn from_address(address: usize) -> Id {
+        Id(NonZeroUsize::new(address).expect("no reference is null"))
+    }
+}
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,9 +166,33 @@ impl fmt::Display for Id {
     }
 }
 
-/// True if what waits for the IO driver (the sockets and pipes of [`net`](crate::net), and
-/// [`AsyncFd`](crate::io::AsyncFd)) has failed because the runtime that it belongs to was shut
-/// down.
+/// The number of the IO worker whose thread this is, from 0 on, as in
+/// [`RuntimeMetrics`](super::RuntimeMetrics).
+///
+/// `None` on any other thread, such as one of the blocking pool or of the compute lane; in
+/// `block_on` of a runtime with workers; and in a poll whose worker another thread has taken over.
+/// In a runtime of the current-thread flavour the thread in `block_on` that runs the tasks is
+/// number 0. A task may be on another worker after each `.await`.
+pub fn worker_index() -> Option<usize> {
+    Caller::with(|caller| {
+        let worker = caller.worker().filter(|worker| worker.kind() == Kind::Io);
+        worker.map(|worker| worker.index())
+    })
+}
+
+/// True if what needs the runtime has failed because that was shut down: the sockets and pipes of
+/// [`net`](crate::net) and [`AsyncFd`](crate::io::AsyncFd), which wait for its IO driver, and the
+/// files and standard streams of `fs` and [`io`](crate::io), which need its blocking pool.
 pub fn is_rt_shutdown_err(error: &io::Error) -> bool {
-    is_shutdown_error(error)
+    is_shutdown_error(error) || is_of_pool(error)
+}
+
+#[cfg(any(feature = "fs", feature = "io-std"))]
+fn is_of_pool(error: &io::Error) -> bool {
+    pool_shut_down::is(error)
+}
+
+#[cfg(not(any(feature = "fs", feature = "io-std")))]
+fn is_of_pool(_: &io::Error) -> bool {
+    false
 }

@@ -4,7 +4,8 @@
 //! The order is tokio's. Tasks that this thread spawns or wakes queue up behind one another; there
 //! is no slot for the last of them. What other threads send is taken one at a time, when nothing of
 //! that is left, and before every 31st task. The future is polled when it was woken, before the
-//! next 61 tasks; and after these come timers, events, and tasks that have yielded.
+//! next 61 tasks; and after these, or after one that has used up its budget, come timers, events,
+//! and tasks that have yielded.
 //!
 //! Everything else is as in any lane: the thread sits down in the worker's [seat](super::seat),
 //! sleeps and is woken as a worker is ([`idle`](super::idle)), and gives the seat back in the end.
@@ -17,7 +18,9 @@ use super::lane::Lane;
 use super::seat::FreeSeat;
 use super::worker::{Current, Worker, WorkerState};
 use crate::panics::wake;
+use crate::tasks::budget::take_put_off;
 use crate::tasks::{DeferredWake, Task};
+use crate::timers::clock;
 use evenkeel_sync::Mutex;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -79,6 +82,8 @@ pub(crate) fn drive(lane: &Arc<Lane>, seat: FreeSeat, root: &mut dyn Root) -> Fr
     worker.is_searching.set(true);
     let worker = worker.drive(root);
     worker.wake_yielded();
+    let awake_ns = clock::now_ns().saturating_sub(worker.awake_ns.get());
+    worker.seat().status.add_busy(awake_ns);
     // What is left waits for whoever drives next.
     let is_searching = worker.is_searching.take();
     lane.idle.fall_asleep(worker.index(), is_searching);
@@ -111,6 +116,10 @@ impl<'a> Worker<'a> {
                 break;
             };
             self = self.run_here(task);
+            // It could have gone on, and lets events come first.
+            if take_put_off() {
+                break;
+            }
         }
         self.fire_timers();
         self.look_for_events();
@@ -118,7 +127,7 @@ impl<'a> Worker<'a> {
         self
     }
 
-    fn wake_yielded(&self) {
+    pub(super) fn wake_yielded(&self) {
         let yielded = mem::take(&mut *self.yielded.borrow_mut());
         yielded.into_iter().for_each(wake);
     }

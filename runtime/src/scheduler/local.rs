@@ -107,6 +107,11 @@ impl LocalTasks {
         }
     }
 
+    /// No other set has it as long as this one lives.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.shared).addr()
+    }
+
     pub(crate) fn spawn<F>(
         &self,
         future: F,

@@ -455,10 +455,15 @@ impl Status {
 
     /// The worker sleeps, after it was awake for `busy_ns`.
     pub(super) fn begin_sleep(&self, busy_ns: u64) {
+        self.add_busy(busy_ns);
+        self.parks.store(self.parks() + 1, Ordering::Relaxed);
+    }
+
+    /// The worker was awake for so long.
+    pub(super) fn add_busy(&self, busy_ns: u64) {
         // Only one thread writes, so no read-modify-write is needed.
         self.busy_ns
             .store(self.busy_ns() + busy_ns, Ordering::Relaxed);
-        self.parks.store(self.parks() + 1, Ordering::Relaxed);
     }
 
     pub(super) fn end_sleep(&self) {

@@ -42,8 +42,11 @@ impl Worker<'_> {
         }
         let lane = self.lane();
         if lane.kind == Kind::Io {
-            // What it spawns is queued here, and found below.
-            self.batch_quietly(|| lane.hooks.parks());
+            // What it spawns is queued here, and found below, and so is what has yielded in it.
+            self.batch_quietly(|| {
+                lane.hooks.parks();
+                self.wake_yielded();
+            });
         }
         lane.idle
             .fall_asleep(self.index(), self.is_searching.take());

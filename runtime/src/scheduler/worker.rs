@@ -114,7 +114,7 @@ impl WorkerState {
         self.sitting.seat()
     }
 
-    pub(super) fn index(&self) -> usize {
+    pub(crate) fn index(&self) -> usize {
         self.seat().index
     }
 

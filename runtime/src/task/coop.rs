@@ -202,7 +202,7 @@ impl RestoreOnPending {
     /// The operation has completed: the unit stays spent.
     #[inline]
     pub fn made_progress(&self) {
-        self.before.set(Budget::Unlimited);
+        Budget::spent(self.before.replace(Budget::Unlimited));
     }
 }
 

@@ -181,6 +181,11 @@ impl<T> JoinSet<T> {
             .map(|result| result.map(|(_, value)| value))
     }
 
+    /// As [`try_join_next`](JoinSet::try_join_next), with the id of the task.
+    pub fn try_join_next_with_id(&mut self) -> Option<Result<(Id, T), JoinError>> {
+        self.next_completed()
+    }
+
     /// Aborts all tasks and waits until all of them are gone. Results and panics are dropped.
     ///
     /// # Cancel safety
@@ -292,6 +297,18 @@ impl<T: Send + 'static> JoinSet<T> {
         self.insert(crate::spawn_blocking(f))
     }
 
+    /// Runs a blocking closure on the blocking pool of the runtime of `handle`, into the set.
+    #[track_caller]
+    pub fn spawn_blocking_on<F>(&mut self, f: F, handle: &Handle) -> AbortHandle
+    where
+        F: FnOnce() -> T + Send + 'static,
+    {
+        if F::IS_LARGE {
+            return self.insert(handle.spawn_blocking(Box::new(f)));
+        }
+        self.insert(handle.spawn_blocking(f))
+    }
+
     /// Runs a closure on the compute lane of the current runtime, into the set.
     ///
     /// # Panics
@@ -331,9 +348,16 @@ impl<T: Send + 'static, F: Future<Output = T> + Send + 'static> FromIterator<F> 
     /// Spawns every future of the iterator, as [`JoinSet::spawn`] does.
     fn from_iter<I: IntoIterator<Item = F>>(futures: I) -> Self {
         let mut set = Self::new();
-        futures.into_iter().for_each(|future| {
-            set.spawn(future);
-        });
+        set.extend(futures);
         set
+    }
+}
+
+impl<T: Send + 'static, F: Future<Output = T> + Send + 'static> Extend<F> for JoinSet<T> {
+    /// Spawns every future of the iterator, as [`JoinSet::spawn`] does.
+    fn extend<I: IntoIterator<Item = F>>(&mut self, futures: I) {
+        futures.into_iter().for_each(|future| {
+            self.spawn(future);
+        });
     }
 }

@@ -1,6 +1,6 @@
 use crate::join::JoinHandle;
-use crate::runtime::Runtime;
 use crate::runtime::handle::Size;
+use crate::runtime::{Handle, Id, Runtime};
 use crate::scheduler::local::LocalTasks;
 use pin_project_lite::pin_project;
 use std::cell::RefCell;
@@ -13,6 +13,49 @@ use std::task::{Context, Poll};
 thread_local! {
     /// The set of this thread in which `spawn_local` spawns.
     static CURRENT: RefCell<Option<LocalTasks>> = const { RefCell::new(None) };
+    /// The sets of the local runtimes of this thread.
+    static OF_RUNTIMES: RefCell<Vec<(Id, LocalTasks)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// In a local runtime `spawn_local` spawns in this set, for as long as this lives.
+pub(crate) struct OfRuntime(Id);
+
+impl OfRuntime {
+    pub(crate) fn set(runtime: Id, set: &LocalSet) -> OfRuntime {
+        OF_RUNTIMES.with_borrow_mut(|sets| sets.push((runtime, set.tasks.clone())));
+        OfRuntime(runtime)
+    }
+}
+
+impl Drop for OfRuntime {
+    fn drop(&mut self) {
+        // What is taken out is dropped afterwards: it may be the last of the set.
+        let taken = OF_RUNTIMES.try_with(|sets| {
+            let mut sets = sets.borrow_mut();
+            let place = sets.iter().position(|(runtime, _)| *runtime == self.0)?;
+            Some(sets.swap_remove(place))
+        });
+        drop(taken);
+    }
+}
+
+/// The set of this thread in which `spawn_local` spawns.
+fn current() -> Option<LocalTasks> {
+    let current = CURRENT.try_with(|current| current.borrow().clone());
+    current.ok().flatten().or_else(of_current_runtime)
+}
+
+fn of_current_runtime() -> Option<LocalTasks> {
+    let of_runtime = |sets: &RefCell<Vec<(Id, LocalTasks)>>| {
+        let sets = sets.borrow();
+        if sets.is_empty() {
+            return None;
+        }
+        let current = Handle::try_current().ok()?.id();
+        let (_, tasks) = sets.iter().find(|(runtime, _)| *runtime == current)?;
+        Some(tasks.clone())
+    };
+    OF_RUNTIMES.try_with(of_runtime).ok().flatten()
 }
 
 /// A set of tasks that stay on one thread, so that their futures need not be [`Send`].
@@ -64,24 +107,24 @@ pub struct LocalSet {
 
 /// Spawns a future that need not be [`Send`] into the [`LocalSet`] that the calling code runs in:
 /// in a task of it, in the future of [`run_until`](LocalSet::run_until), or while a guard of
-/// [`enter`](LocalSet::enter) lives.
+/// [`enter`](LocalSet::enter) lives; or else in the
+/// [`LocalRuntime`](crate::runtime::LocalRuntime) whose thread this is.
 ///
 /// # Panics
 ///
-/// Outside a `LocalSet`.
+/// Outside both.
 #[track_caller]
 pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let current = CURRENT.try_with(|current| current.borrow().clone());
     // No closure, so that the message names the caller's place.
-    match current.ok().flatten() {
+    match current() {
         Some(tasks) => spawn(&tasks, future),
         None => panic!(
             "`spawn_local` was called outside of a `LocalSet`: call it in a future that `LocalSet::run_until` \
-             drives, or in a task of the set"
+             drives, or in a task of the set; or in a `LocalRuntime`, on its thread"
         ),
     }
 }
@@ -136,6 +179,18 @@ impl LocalSet {
     /// As cancel safe as `future`; the tasks stay in the set.
     pub async fn run_until<F: Future>(&self, future: F) -> F::Output {
         RunUntil { set: self, future }.await
+    }
+
+    /// Tells this set from others that are there at the same time, and from runtimes.
+    pub fn id(&self) -> Id {
+        Id::from_address(self.tasks.address())
+    }
+
+    /// Drops all tasks.
+    pub(crate) fn close(&self) {
+        // What the tasks spawn as they are dropped is cancelled.
+        let _entered = self.enter();
+        self.tasks.close();
     }
 
     /// Makes this the set of [`spawn_local`] on the calling thread until the guard is dropped. It
@@ -222,9 +277,7 @@ impl<F: Future> Future for RunUntil<'_, F> {
 
 impl Drop for LocalSet {
     fn drop(&mut self) {
-        // What the tasks spawn as they are dropped is cancelled.
-        let _entered = self.enter();
-        self.tasks.close();
+        self.close();
     }
 }
 

@@ -8,7 +8,7 @@
 pub mod coop;
 mod id;
 mod join_set;
-mod local;
+pub(crate) mod local;
 mod yield_now;
 
 pub use crate::join::{AbortHandle, JoinError, JoinHandle};

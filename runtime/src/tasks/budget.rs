@@ -66,12 +66,28 @@ impl Budget {
     #[cold]
     fn put_off(count: u16) {
         let _ = PUT_OFF.try_with(|put_off| put_off.set(true));
-        let next = if count < Budget::PUT_OFF_MAX {
-            Budget::Empty(count + 1)
+        if count < Budget::PUT_OFF_MAX {
+            Budget::Empty(count + 1).set();
         } else {
-            Budget::FULL
-        };
-        next.set();
+            tokio_context::renew();
+            Budget::FULL.set();
+        }
+    }
+
+    /// To be called when an operation has completed before which the budget was this: with the last
+    /// unit tokio's budget is used up as well, so that its channels and its `select!` end the poll.
+    #[inline]
+    pub(crate) fn spent(before: Budget) {
+        if matches!(before, Budget::Left(1) | Budget::Preempted(_)) {
+            Budget::use_up_tokios_if_empty();
+        }
+    }
+
+    #[cold]
+    fn use_up_tokios_if_empty() {
+        if matches!(Budget::get(), Budget::Empty(_)) {
+            tokio_context::use_up();
+        }
     }
 
     #[inline]
@@ -196,6 +212,8 @@ pub(crate) fn poll_either<R>(
         // Not by a drop guard: after a panic the poll is over anyway, and every read would contain
         // code to unwind.
         Budget::give_back(before);
+    } else {
+        Budget::spent(before);
     }
     polled
 }

@@ -141,6 +141,7 @@ unsafe fn drop_output<F: Future, S>(task: &TaskRef) {
     let task = unsafe { Typed::<_, F, S>::new(task) };
     // The panic of an output's drop has nobody left to go to.
     contain(|| {
+        let _current = CurrentTask::set(task.cell().header.id());
         // SAFETY: the output is the caller's, who does not use it again.
         unsafe { task.cell().drop_output() };
     });

@@ -5,9 +5,9 @@ use std::num::NonZeroU64;
 
 /// The number of a task, unique among the tasks of this process.
 ///
-/// Numbers are handed out to threads in blocks, so they say nothing about the order of spawning.
+/// Numbers are handed out to threads in blocks, so their order is not that of spawning.
 /// They start again after 2^45 of them, which is ten million tasks a second for forty days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(NonZeroU64);
 
 const_thread_local! {

@@ -14,7 +14,8 @@ fn current() -> Option<usize> {
 /// Enters runtimes of 1, 2, 3 and 4 workers, and leaves them in this order.
 fn enter_and_leave(runtimes: &[Runtime; 4], order: [usize; 4]) {
     let before = current();
-    let mut guards: Vec<Option<EnterGuard>> = runtimes.iter().map(|r| Some(r.enter())).collect();
+    let mut guards: Vec<Option<EnterGuard<'_>>> =
+        runtimes.iter().map(|r| Some(r.enter())).collect();
     for leaves in order {
         guards[leaves] = None;
         let last = guards.iter().rposition(Option::is_some);

@@ -53,6 +53,7 @@ impl TcpListener {
         Self::from_mio(source)
     }
 
+    #[track_caller]
     pub(super) fn from_mio(source: mio::net::TcpListener) -> io::Result<Self> {
         Ok(Self {
             socket: Socket::new(source)?,
@@ -77,7 +78,7 @@ impl TcpListener {
             .socket
             .call(Interest::READABLE, |listener| listener.accept())
             .await?;
-        Ok((TcpStream::from_mio(source)?, peer))
+        Ok((TcpStream::accepted(source)?, peer))
     }
 
     /// As [`accept`](Self::accept), for hand-written futures. Only the task of the last call is
@@ -88,7 +89,7 @@ impl TcpListener {
     /// As [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         let (source, peer) = ready!(self.socket.poll_read_call(cx, |listener| listener.accept()))?;
-        Poll::Ready(Ok((TcpStream::from_mio(source)?, peer)))
+        Poll::Ready(Ok((TcpStream::accepted(source)?, peer)))
     }
 
     /// Takes over a listener of the standard library, and puts it into non-blocking mode.
@@ -100,6 +101,7 @@ impl TcpListener {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Self::from_mio(mio::net::TcpListener::from_std(listener))

@@ -108,6 +108,7 @@ impl TcpSocket {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
         self.socket.set_nonblocking(true)?;
         self.socket.listen(backlog.try_into().unwrap_or(i32::MAX))?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::io::Interest;
+use crate::io::{Interest, Ready};
 use crate::net::addr::{ToSocketAddrs, try_each};
 use crate::net::socket::Socket;
 
@@ -142,10 +142,20 @@ impl TcpStream {
         }
     }
 
+    #[track_caller]
     pub(super) fn from_mio(source: mio::net::TcpStream) -> io::Result<Self> {
         Ok(Self {
             socket: Socket::with_interest(source, INTEREST)?,
         })
+    }
+
+    /// It can be written to, and as a rule its first bytes are there or will be soon.
+    pub(super) fn accepted(source: mio::net::TcpStream) -> io::Result<Self> {
+        let stream = Self::from_mio(source)?;
+        stream
+            .socket
+            .assume_ready(Ready::READABLE | Ready::WRITABLE);
+        Ok(stream)
     }
 
     /// Takes over a stream of the standard library, and puts it into non-blocking mode.
@@ -157,6 +167,7 @@ impl TcpStream {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Self::from_mio(mio::net::TcpStream::from_std(stream))

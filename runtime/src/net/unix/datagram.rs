@@ -11,7 +11,7 @@ use socket2::{SockAddr, SockRef, Type};
 
 use super::addr;
 use super::room::Room;
-use crate::io::Interest;
+use crate::io::{Interest, Ready};
 use crate::net::socket::{MioSocket, NO_SIGNAL, Socket};
 use crate::task::coop::cooperative_output;
 use crate::tasks::budget::poll_output;
@@ -54,6 +54,7 @@ impl UnixDatagram {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         let addr = addr::of_path(path.as_ref())?;
         let socket = addr::new_socket(Type::DGRAM)?;
@@ -70,6 +71,7 @@ impl UnixDatagram {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn unbound() -> io::Result<Self> {
         Self::from_mio(mio::net::UnixDatagram::unbound()?)
     }
@@ -83,11 +85,17 @@ impl UnixDatagram {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let (left, right) = mio::net::UnixDatagram::pair()?;
-        Ok((Self::from_mio(left)?, Self::from_mio(right)?))
+        let (left, right) = (Self::from_mio(left)?, Self::from_mio(right)?);
+        for socket in [&left, &right] {
+            socket.socket.assume_ready(Ready::WRITABLE);
+        }
+        Ok((left, right))
     }
 
+    #[track_caller]
     fn from_mio(source: mio::net::UnixDatagram) -> io::Result<Self> {
         Ok(Self {
             socket: Socket::new(source)?,
@@ -104,6 +112,7 @@ impl UnixDatagram {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn from_std(socket: std::os::unix::net::UnixDatagram) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Self::from_mio(mio::net::UnixDatagram::from_std(socket))

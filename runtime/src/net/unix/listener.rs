@@ -48,6 +48,7 @@ impl UnixListener {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::listen(&addr::of_path(path.as_ref())?)
     }
@@ -61,10 +62,12 @@ impl UnixListener {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<Self> {
         Self::listen(&addr::of_std(addr)?)
     }
 
+    #[track_caller]
     fn listen(addr: &SockAddr) -> io::Result<Self> {
         let socket = addr::new_socket(Type::STREAM)?;
         socket.bind(addr)?;
@@ -72,6 +75,7 @@ impl UnixListener {
         Self::from_mio(mio::net::UnixListener::from_std(socket.into()))
     }
 
+    #[track_caller]
     fn from_mio(source: mio::net::UnixListener) -> io::Result<Self> {
         Ok(Self {
             socket: Socket::new(source)?,
@@ -92,7 +96,7 @@ impl UnixListener {
     /// Cancel safe: no connection is lost if the future is dropped.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (source, peer) = self.socket.call(Interest::READABLE, accept).await?;
-        Ok((UnixStream::from_mio(source)?, peer))
+        Ok((UnixStream::accepted(source)?, peer))
     }
 
     /// As [`accept`](Self::accept), for hand-written futures. Only the task of the last call is
@@ -103,7 +107,7 @@ impl UnixListener {
     /// As [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
         let (source, peer) = ready!(self.socket.poll_read_call(cx, accept))?;
-        Poll::Ready(Ok((UnixStream::from_mio(source)?, peer)))
+        Poll::Ready(Ok((UnixStream::accepted(source)?, peer)))
     }
 
     /// Takes over a listener of the standard library, and puts it into non-blocking mode.
@@ -115,6 +119,7 @@ impl UnixListener {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Self::from_mio(mio::net::UnixListener::from_std(listener))

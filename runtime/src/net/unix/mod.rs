@@ -25,6 +25,18 @@ pub use unbound::UnixSocket;
 /// library's type, whose trait `std::os::linux::net::SocketAddrExt` has the abstract names.
 pub use std::os::unix::net::SocketAddr;
 
+/// The number of a user.
+#[allow(non_camel_case_types, reason = "the system's name, and tokio's")]
+pub type uid_t = u32;
+
+/// The number of a group.
+#[allow(non_camel_case_types, reason = "the system's name, and tokio's")]
+pub type gid_t = u32;
+
+/// The number of a process.
+#[allow(non_camel_case_types, reason = "the system's name, and tokio's")]
+pub type pid_t = i32;
+
 /// The reading half of a [`UnixStream`], borrowed from it by [`UnixStream::split`].
 pub type ReadHalf<'a> = split::ReadHalf<'a, UnixStream>;
 

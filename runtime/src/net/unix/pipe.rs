@@ -40,6 +40,7 @@ use crate::net::socket::Socket;
 /// # Panics
 ///
 /// Panics outside a runtime.
+#[track_caller]
 pub fn pipe() -> io::Result<(Sender, Receiver)> {
     let (sender, receiver) = mio_pipe::new()?;
     Ok((Sender::from_mio(sender)?, Receiver::from_mio(receiver)?))
@@ -82,6 +83,7 @@ impl OpenOptions {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn open_receiver(&self, path: impl AsRef<Path>) -> io::Result<Receiver> {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(self.read_write);
@@ -98,6 +100,7 @@ impl OpenOptions {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn open_sender(&self, path: impl AsRef<Path>) -> io::Result<Sender> {
         let mut options = fs::OpenOptions::new();
         options.write(true).read(self.read_write);
@@ -150,13 +153,14 @@ pub struct Sender {
 /// The end of a pipe that is read.
 #[derive(Debug)]
 pub struct Receiver {
-    pipe: Socket<mio_pipe::Receiver>,
+    pub(in crate::net) pipe: Socket<mio_pipe::Receiver>,
 }
 
 // The two have these in common, but no trait.
 macro_rules! impl_end {
     ($end:ident, $interest:expr, $mode:expr, $verb:literal) => {
         impl $end {
+            #[track_caller]
             fn from_mio(pipe: mio_pipe::$end) -> io::Result<Self> {
                 Ok(Self {
                     pipe: Socket::with_interest(pipe, $interest)?,
@@ -173,6 +177,7 @@ macro_rules! impl_end {
             /// # Panics
             ///
             /// Panics outside a runtime.
+            #[track_caller]
             pub fn from_file(file: File) -> io::Result<Self> {
                 check_pipe(&file)?;
                 check_mode(&file, $mode)?;
@@ -189,6 +194,7 @@ macro_rules! impl_end {
             /// # Panics
             ///
             /// Panics outside a runtime.
+            #[track_caller]
             pub fn from_owned_fd(fd: OwnedFd) -> io::Result<Self> {
                 Self::from_file(fd.into())
             }
@@ -203,6 +209,7 @@ macro_rules! impl_end {
             /// # Panics
             ///
             /// Panics outside a runtime.
+            #[track_caller]
             pub fn from_file_unchecked(file: File) -> io::Result<Self> {
                 Self::from_owned_fd_unchecked(file.into())
             }
@@ -216,6 +223,7 @@ macro_rules! impl_end {
             /// # Panics
             ///
             /// Panics outside a runtime.
+            #[track_caller]
             pub fn from_owned_fd_unchecked(fd: OwnedFd) -> io::Result<Self> {
                 Self::from_mio(fd.into())
             }
@@ -240,12 +248,8 @@ macro_rules! impl_end {
             ///
             /// [`io::ErrorKind::WouldBlock`] without calling `f` if the pipe is not ready, or the
             /// error of `f`.
-            pub fn try_io<R>(
-                &self,
-                interest: Interest,
-                f: impl FnOnce() -> io::Result<R>,
-            ) -> io::Result<R> {
-                self.pipe.try_call(interest, |pipe| pipe.try_io(f))
+            pub fn try_io<R>(&self, f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+                self.pipe.try_call($interest, |pipe| pipe.try_io(f))
             }
 
             /// The descriptor, still in non-blocking mode.

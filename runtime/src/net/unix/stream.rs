@@ -5,6 +5,7 @@ use std::path::Path;
 use socket2::{SockAddr, Type};
 
 use super::{UCred, addr};
+use crate::io::Ready;
 use crate::net::socket::Socket;
 
 /// A connected Unix stream socket.
@@ -96,11 +97,26 @@ impl UnixStream {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn pair() -> io::Result<(Self, Self)> {
         let (left, right) = mio::net::UnixStream::pair()?;
-        Ok((Self::from_mio(left)?, Self::from_mio(right)?))
+        let (left, right) = (Self::from_mio(left)?, Self::from_mio(right)?);
+        for stream in [&left, &right] {
+            stream.socket.assume_ready(Ready::WRITABLE);
+        }
+        Ok((left, right))
     }
 
+    /// It can be written to, and as a rule its first bytes are there or will be soon.
+    pub(super) fn accepted(source: mio::net::UnixStream) -> io::Result<Self> {
+        let stream = Self::from_mio(source)?;
+        stream
+            .socket
+            .assume_ready(Ready::READABLE | Ready::WRITABLE);
+        Ok(stream)
+    }
+
+    #[track_caller]
     pub(super) fn from_mio(source: mio::net::UnixStream) -> io::Result<Self> {
         Ok(Self {
             socket: Socket::new(source)?,
@@ -116,6 +132,7 @@ impl UnixStream {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Self::from_mio(mio::net::UnixStream::from_std(stream))

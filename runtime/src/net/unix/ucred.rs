@@ -1,30 +1,32 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use super::{gid_t, pid_t, uid_t};
+
 /// The user, the group and, where the system tells, the process at the other end of a
 /// [`UnixStream`](super::UnixStream).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UCred {
-    pid: Option<i32>,
-    uid: u32,
-    gid: u32,
+    pid: Option<pid_t>,
+    uid: uid_t,
+    gid: gid_t,
 }
 
 impl UCred {
     /// The user.
-    pub fn uid(&self) -> u32 {
+    pub fn uid(&self) -> uid_t {
         self.uid
     }
 
     /// The group.
-    pub fn gid(&self) -> u32 {
+    pub fn gid(&self) -> gid_t {
         self.gid
     }
 
     /// The process; known on Linux and Android.
     ///
     /// It may have ended since then, and its number may have been given to another process.
-    pub fn pid(&self) -> Option<i32> {
+    pub fn pid(&self) -> Option<pid_t> {
         self.pid
     }
 

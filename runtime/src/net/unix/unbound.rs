@@ -30,7 +30,6 @@ use super::{UnixDatagram, UnixListener, UnixStream, addr};
 /// ```
 pub struct UnixSocket {
     pub(in crate::net) socket: Socket,
-    kind: Type,
 }
 
 impl UnixSocket {
@@ -55,7 +54,6 @@ impl UnixSocket {
     fn new(kind: Type) -> io::Result<Self> {
         Ok(Self {
             socket: addr::new_socket(kind)?,
-            kind,
         })
     }
 
@@ -79,6 +77,7 @@ impl UnixSocket {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn listen(self, backlog: u32) -> io::Result<UnixListener> {
         self.check(Type::STREAM, "listen")?;
         self.socket
@@ -114,13 +113,14 @@ impl UnixSocket {
     /// # Panics
     ///
     /// Panics outside a runtime.
+    #[track_caller]
     pub fn datagram(self) -> io::Result<UnixDatagram> {
         self.check(Type::DGRAM, "be one for datagrams")?;
         UnixDatagram::from_std(self.socket.into())
     }
 
     fn check(&self, needed: Type, what: &str) -> io::Result<()> {
-        if self.kind == needed {
+        if self.socket.r#type()? == needed {
             return Ok(());
         }
         Err(io::Error::new(
