@@ -25,7 +25,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::runtime::{Builder, Handle, Id, Runtime};
+use tokio::runtime::{Builder, EnterGuard, Handle, Id, Runtime};
 use tokio::sync::Notify;
 use tokio::task::coop::{RestoreOnPending, has_budget_remaining, poll_proceed, unconstrained};
 
@@ -189,6 +189,54 @@ impl TokioContext {
         outlive_other_locals(&handle);
         // It would only put back what was there before.
         mem::forget(handle.enter());
+    }
+
+    /// Lets code on this thread find the context until [`Entered::leave`]. `None` if the thread has
+    /// another one of tokio's, or is ending.
+    pub(crate) fn enter(&self) -> Option<Entered> {
+        if let Current::Foreign | Current::Destroyed = current() {
+            return None;
+        }
+        let handle = self.handle();
+        let guard = handle.enter();
+        // SAFETY: `guard` may refer to the handle. That one is behind an `Arc`, which is beside the
+        // guard wherever that goes, and given up after it.
+        let guard = unsafe { mem::transmute::<EnterGuard<'_>, EnterGuard<'static>>(guard) };
+        Some(Entered {
+            guard,
+            _ours: SetOnDrop(OURS.replace(Some(handle.id()))),
+            _handle: handle,
+        })
+    }
+}
+
+/// That a thread has [entered](TokioContext::enter) the context.
+///
+/// Its fields are dropped in this order.
+pub(crate) struct Entered {
+    guard: EnterGuard<'static>,
+    _ours: SetOnDrop,
+    _handle: Arc<Handle>,
+}
+
+impl Entered {
+    /// The thread finds what it found before.
+    ///
+    /// # Errors
+    ///
+    /// The context is still entered if another of tokio's has been entered inside of it: tokio
+    /// panics if guards are not dropped in order.
+    pub(crate) fn leave(self) -> Result<(), Entered> {
+        match current() {
+            Current::Foreign => Err(self),
+            Current::Destroyed => {
+                let Entered { guard, .. } = self;
+                // It would look for tokio's thread-locals.
+                mem::forget(guard);
+                Ok(())
+            }
+            Current::None | Current::Ours => Ok(()),
+        }
     }
 }
 

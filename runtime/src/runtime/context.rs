@@ -4,11 +4,12 @@ use super::shared::Shared;
 use crate::panics::wake;
 use crate::scheduler::worker::Caller;
 use crate::timers::{OwnTimers, ThreadTimers, TimerShard};
+use crate::tokio_context;
 use crossbeam_utils::CachePadded;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::sync::Arc;
 
 thread_local! {
@@ -20,6 +21,7 @@ thread_local! {
             role: Cell::new(Role::Outside),
             may_block: Cell::new(false),
             timers: RefCell::new(None),
+            tokio: ManuallyDrop::new(RefCell::new(None)),
         }
     };
 }
@@ -39,6 +41,9 @@ struct Context {
     may_block: Cell<bool>,
     /// The timers of a thread in `block_on`.
     timers: RefCell<Option<Arc<TimerShard>>>,
+    /// What `enter` guards have entered of tokio's. A guard that outlives its thread leaves it:
+    /// it is not known what of tokio's is there when a thread ends.
+    tokio: ManuallyDrop<RefCell<Option<tokio_context::Entered>>>,
 }
 
 /// Of one `enter` guard.
@@ -143,6 +148,37 @@ pub(crate) fn with_timers<R>(f: impl FnOnce(ThreadTimers<'_>) -> R) -> R {
     })
 }
 
+/// As [`enter`], for code that is not the runtime's: what needs tokio's context finds it as well.
+pub(crate) fn enter_with_tokio(runtime: Arc<Shared>) -> EnterGuard {
+    let entered = enter(runtime);
+    follow_with_tokio();
+    entered
+}
+
+/// Makes tokio's context that of the runtime that is current by an [`enter`] guard.
+///
+/// Guards of tokio's have to be dropped in order, ours need not be: so there is at most one of
+/// tokio's at a time. While this thread drives tasks, it is inside of a context already, and what
+/// guards do meanwhile is made up for at the end.
+fn follow_with_tokio() {
+    if role() != Role::Outside {
+        return;
+    }
+    let before = CONTEXT.try_with(|context| context.tokio.take());
+    let before = before.ok().flatten();
+    let now = match before.map_or(Ok(()), tokio_context::Entered::leave) {
+        Ok(()) if is_entered() => try_current().and_then(|runtime| {
+            runtime.want_tokio();
+            runtime.tokio.enter()
+        }),
+        Ok(()) => None,
+        Err(kept) => Some(kept),
+    };
+    if now.is_some() {
+        let _ = CONTEXT.try_with(|context| context.tokio.replace(now));
+    }
+}
+
 /// Makes `runtime` the current one of this thread until the guard is dropped. On a thread that is
 /// ending, whose context is gone, it does nothing.
 pub(crate) fn enter(runtime: Arc<Shared>) -> EnterGuard {
@@ -189,6 +225,7 @@ impl Drop for EnterGuard {
         };
         // The last handle of a runtime may go here; not while the cell is borrowed.
         let _ = CONTEXT.try_with(|context| context.leave(entry));
+        follow_with_tokio();
     }
 }
 

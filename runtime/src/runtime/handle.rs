@@ -68,8 +68,11 @@ impl Handle {
     }
 
     /// Makes this the current runtime of the calling thread until the guard is dropped.
+    ///
+    /// With the feature `tokio-rt`, what needs a runtime of tokio's finds the small one behind this
+    /// one, unless the thread has another.
     pub fn enter(&self) -> EnterGuard {
-        context::enter(self.shared.clone())
+        context::enter_with_tokio(self.shared.clone())
     }
 
     /// Spawns a future on the IO lane. See [`spawn`](crate::spawn()).
