@@ -64,7 +64,8 @@ impl Drop for Old {
 fn ended() -> Arc<Handle> {
     static ENDED: OnceLock<Arc<Handle>> = OnceLock::new();
     let end = || {
-        let runtime = Builder::new_current_thread().build();
+        // With timers, so that they say in their panic that it has ended, not that there are none.
+        let runtime = Builder::new_current_thread().enable_time().build();
         let runtime = runtime.expect("nothing in it is of the system");
         let handle = Arc::new(runtime.handle().clone());
         runtime.shutdown_background();
