@@ -3,8 +3,8 @@
 //! tested: UDP, TCP for what is too large for UDP, records of several types, names that are not
 //! there, the cache, 64 look-ups at once, a server that says nothing, a server in Evenkeel's tasks,
 //! the end of the runtime with look-ups in progress
-//! threads: look-ups and sockets of UDP where they are awaited; connections of TCP, and the server,
-//! on the thread of the small runtime
+//! threads: look-ups where they are awaited; what is sent and received, and the server, on the
+//! thread of the small runtime
 
 mod support;
 

@@ -88,7 +88,7 @@ fn transactions_are_committed_wherever_they_are_made() {
             async move { count_up(&pool, "everywhere").await.unwrap() }
         })
         .await;
-        assert_eq!(value(&pool, "everywhere").await, 6);
+        assert_eq!(value(&pool, "everywhere").await, 7);
         pool.close().await;
     });
 }

@@ -3,8 +3,8 @@
 //! tested: files and memory, pool, transactions and their rollback, concurrent writers, streamed
 //! rows, idle connections that are closed, a pool that is full, the end of the runtime with
 //! connections in use
-//! threads: one that sqlx makes for each connection; the pool's own tasks on the thread of the
-//! small runtime
+//! threads: queries on one that sqlx makes for each connection; the pool's own tasks on the thread
+//! of the small runtime
 //!
 //! The thread of a connection is made where the connection is, and inherits what that thread has:
 //! see `a_connection_made_on_the_compute_lane_has_a_thread_of_the_lowest_priority`.
@@ -75,7 +75,7 @@ fn transactions_are_committed_wherever_they_are_made() {
             async move { count_up(&pool).await.unwrap() }
         })
         .await;
-        assert_eq!(value(&pool).await - before, 6);
+        assert_eq!(value(&pool).await - before, 7);
         pool.close().await;
     });
 }

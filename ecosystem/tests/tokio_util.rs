@@ -12,11 +12,11 @@ mod support;
 
 use bytes::Bytes;
 use evenkeel::net::{TcpListener, TcpStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use std::io;
 use std::time::Duration;
 use support::{everywhere, run, runtime, watchdog};
-use tokio_stream::StreamExt as _;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{IntervalStream, ReceiverStream};
 use tokio_util::codec::{Framed, LengthDelimitedCodec, LinesCodec};
 use tokio_util::io::StreamReader;
@@ -92,12 +92,7 @@ fn timers_and_channels_are_streams_wherever_they_are() {
             let never = tokio_stream::pending::<()>().timeout(Duration::from_millis(2));
             assert!(std::pin::pin!(never).next().await.unwrap().is_err());
             let slow = tokio_stream::iter(0..3).throttle(Duration::from_millis(1));
-            assert_eq!(
-                std::pin::pin!(slow)
-                    .fold(0, |sum, n| async move { sum + n })
-                    .await,
-                3
-            );
+            assert_eq!(std::pin::pin!(slow).fold(0, |sum, n| sum + n).await, 3);
         })
     });
 }
@@ -191,7 +186,7 @@ fn a_runtime_ends_with_all_of_it_in_use() {
                 }));
                 let mut queue = DelayQueue::new();
                 queue.insert((), Duration::from_secs(600));
-                assert!(futures_util::poll!(queue.next()).is_pending());
+                assert!(futures_util::poll!(std::pin::pin!(queue.next())).is_pending());
                 (client, tracker, queue)
             });
             drop(runtime);

@@ -93,12 +93,13 @@ where
     tokio::spawn(make())
         .await
         .expect("a task of the small runtime");
-    let handle = Handle::current();
-    let in_closure = {
-        let (make, handle) = (make.clone(), handle.clone());
-        evenkeel::spawn_blocking(move || handle.block_on(make()))
-    };
-    in_closure.await.expect("a closure on the blocking pool");
+    let (spawn, handle) = (make.clone(), Handle::current());
+    let spawned = evenkeel::spawn_compute(move || tokio::spawn(spawn()));
+    let spawned = spawned.await.expect("a closure on the compute lane");
+    spawned.await.expect("a task of the small runtime");
+    let (block, here) = (make.clone(), handle.clone());
+    let closure = evenkeel::spawn_blocking(move || here.block_on(block()));
+    closure.await.expect("a closure on the blocking pool");
     let on_thread = thread::spawn(move || {
         let _entered = handle.enter();
         Handle::current().block_on(make());

@@ -1,7 +1,8 @@
 //! A PostgreSQL of the tests' own.
 
-use super::process::{Server, find, free_port};
+use super::process::{Server, find, free_port, skip};
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, Weak};
@@ -28,7 +29,7 @@ impl Postgres {
         let server = match programs() {
             Some(folder) => Arc::new(Postgres::start(&folder)),
             None => {
-                eprintln!("skipped: no postgres here");
+                skip("no postgres here");
                 return None;
             }
         };
@@ -132,8 +133,7 @@ fn program(folder: &Path, name: &str) -> String {
 }
 
 fn is_root() -> bool {
-    // SAFETY: It reads a number of the process's.
-    unsafe { libc::geteuid() == 0 }
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 /// PostgreSQL does not run as root.

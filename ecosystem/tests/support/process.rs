@@ -1,6 +1,6 @@
 //! The peers that a test starts.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
@@ -86,4 +86,9 @@ impl Drop for Peer {
             let _ = thread.join();
         }
     }
+}
+
+/// Says why a test does nothing; also where the output of tests that pass is kept back.
+pub(crate) fn skip(reason: &str) {
+    let _ = writeln!(io::stderr(), "skipped: {reason}");
 }
