@@ -4,14 +4,15 @@
 
 mod support;
 
-use evenkeel::runtime::Runtime;
+use evenkeel::runtime::{Handle, Runtime};
 use std::cell::RefCell;
 use std::sync::mpsc::channel;
 use support::{foreign_block_on, on_runtime, runtime, watchdog};
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::Id;
 
 fn current() -> Option<Id> {
-    Handle::try_current().ok().map(|handle| handle.id())
+    let handle = tokio::runtime::Handle::try_current();
+    handle.ok().map(|handle| handle.id())
 }
 
 /// Of the runtime of tokio's behind this one.
@@ -165,15 +166,17 @@ fn a_guard_may_be_dropped_when_its_thread_ends_or_never() {
         static FIRST: RefCell<Option<evenkeel::runtime::EnterGuard>> = const { RefCell::new(None) };
     }
     on_runtime(1, |runtime| {
-        for is_used_before in [true, false] {
+        type Use = fn(&Handle);
+        // Thread-locals are destroyed in the opposite order, and with them the guard: after what
+        // is made later than it, and before the rest.
+        let nothing: Use = |_| ();
+        let ours: Use = |_| drop(Handle::try_current());
+        let both: Use = |handle| drop(handle.enter());
+        for before in [nothing, ours, both] {
             let handle = runtime.handle().clone();
             let (kept, wait) = channel();
             let thread = std::thread::spawn(move || {
-                // Thread-locals are destroyed in the opposite order, and with them the guard: here
-                // before what is tokio's, and there after it.
-                if is_used_before {
-                    drop(handle.enter());
-                }
+                before(&handle);
                 FIRST.with(|first| drop(first.borrow_mut().take()));
                 FIRST.set(Some(handle.enter()));
                 kept.send(()).unwrap();
