@@ -49,9 +49,6 @@ impl Redis {
         ];
         let command: Vec<String> = command.into_iter().chain(port_and_address).collect();
         let server = Server::start(folder.path(), &command).expect("redis-server");
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
         Some(Redis {
             _server: server,
             _folder: folder,

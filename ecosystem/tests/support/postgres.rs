@@ -1,13 +1,10 @@
 //! A PostgreSQL of the tests' own.
 
 use super::process::{Server, find, free_port, skip};
-use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, Weak};
-use std::thread;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub(crate) struct Postgres {
@@ -82,22 +79,10 @@ impl Postgres {
             .chain(["-k".into(), sockets, "-p".into(), port.to_string()]);
         let serve: Vec<String> = as_postgres().into_iter().chain(serve).collect();
         let server = Server::start(folder.path(), &serve).expect("postgres");
-        let postgres = Postgres {
+        Postgres {
             _server: server,
             folder,
             port,
-        };
-        postgres.wait();
-        postgres
-    }
-
-    /// It answers once it takes connections over TCP.
-    fn wait(&self) {
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let log = || std::fs::read_to_string(self.folder.path().join("log"));
-            assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", log());
-            thread::sleep(Duration::from_millis(10));
         }
     }
 

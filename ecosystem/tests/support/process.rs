@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// A program that is told to end when this is dropped, or when the process of the test is gone.
@@ -14,6 +15,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Of a command and its arguments, in this folder, where its output goes into the file `log`.
+    /// Waits until it has written there that it is ready.
     pub(crate) fn start(folder: &Path, command: &[String]) -> io::Result<Server> {
         // The shell waits for the end of its input, which nobody else has.
         let script = "\"$@\" >log 2>&1 </dev/null & read -r _; kill -INT $!; wait $!";
@@ -21,9 +23,18 @@ impl Server {
             .args(["-c", script, "sh"])
             .args(command)
             .current_dir(folder)
+            .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .spawn()?;
-        Ok(Server { shell })
+        let (server, begun) = (Server { shell }, Instant::now());
+        loop {
+            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+            if log.contains("eady to accept connections") {
+                return Ok(server);
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{log}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
