@@ -5,6 +5,7 @@
 mod support;
 
 use evenkeel::runtime::{Handle, Runtime};
+use std::any::Any;
 use std::cell::RefCell;
 use std::sync::mpsc::channel;
 use support::{foreign_block_on, on_runtime, runtime, watchdog};
@@ -151,7 +152,8 @@ fn a_context_of_tokios_that_was_entered_later_may_be_left_later() {
 fn what_is_spawned_on_the_runtime_of_a_guard_that_is_gone_is_cancelled() {
     watchdog(|| {
         let runtime = runtime();
-        let entered = runtime.enter();
+        let handle = runtime.handle().clone();
+        let entered = handle.enter();
         drop(runtime);
         let task = tokio::spawn(async {});
         assert!(foreign_block_on(task).unwrap_err().is_cancelled());
@@ -163,7 +165,7 @@ fn what_is_spawned_on_the_runtime_of_a_guard_that_is_gone_is_cancelled() {
 #[test]
 fn a_guard_may_be_dropped_when_its_thread_ends_or_never() {
     thread_local! {
-        static FIRST: RefCell<Option<evenkeel::runtime::EnterGuard>> = const { RefCell::new(None) };
+        static FIRST: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
     }
     on_runtime(1, |runtime| {
         type Use = fn(&Handle);
@@ -173,12 +175,12 @@ fn a_guard_may_be_dropped_when_its_thread_ends_or_never() {
         let ours: Use = |_| drop(Handle::try_current());
         let both: Use = |handle| drop(handle.enter());
         for before in [nothing, ours, both] {
-            let handle = runtime.handle().clone();
+            let handle: &'static Handle = Box::leak(Box::new(runtime.handle().clone()));
             let (kept, wait) = channel();
             let thread = std::thread::spawn(move || {
-                before(&handle);
+                before(handle);
                 FIRST.with(|first| drop(first.borrow_mut().take()));
-                FIRST.set(Some(handle.enter()));
+                FIRST.set(Some(Box::new(handle.enter())));
                 kept.send(()).unwrap();
             });
             wait.recv().unwrap();
