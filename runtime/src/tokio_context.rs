@@ -201,23 +201,22 @@ impl TokioContext {
         let handle = self.handle();
         let guard = handle.enter();
         // SAFETY: `guard` may refer to the handle. That one is behind an `Arc`, which is beside the
-        // guard wherever that goes, and given up after it.
+        // guard wherever that goes, and given up after it, or after it was forgotten.
         let guard = unsafe { mem::transmute::<EnterGuard<'_>, EnterGuard<'static>>(guard) };
         Some(Entered {
-            guard,
-            _ours: SetOnDrop(OURS.replace(Some(handle.id()))),
-            _handle: handle,
+            guard: ManuallyDrop::new(guard),
+            ours: SetOnDrop(OURS.replace(Some(handle.id()))),
+            handle,
         })
     }
 }
 
-/// That a thread has [entered](TokioContext::enter) the context.
-///
-/// Its fields are dropped in this order.
+/// That a thread has [entered](TokioContext::enter) the context. Dropped when the thread ends, it
+/// forgets the guard: that would look for tokio's thread-locals, which may be gone.
 pub(crate) struct Entered {
-    guard: EnterGuard<'static>,
-    _ours: SetOnDrop,
-    _handle: Arc<Handle>,
+    guard: ManuallyDrop<EnterGuard<'static>>,
+    ours: SetOnDrop,
+    handle: Arc<Handle>,
 }
 
 impl Entered {
@@ -228,22 +227,20 @@ impl Entered {
     /// The context is still entered if another of tokio's has been entered inside of it: tokio
     /// panics if guards are not dropped in order.
     pub(crate) fn leave(self) -> Result<(), Entered> {
-        match current() {
-            Current::Foreign => Err(self),
-            Current::Destroyed => {
-                let Entered { guard, .. } = self;
-                // It would look for tokio's thread-locals.
-                mem::forget(guard);
-                Ok(())
-            }
-            Current::None | Current::Ours => Ok(()),
+        let current = current();
+        if current == Current::Foreign {
+            return Err(self);
         }
-    }
-}
-
-impl Drop for TokioContext {
-    fn drop(&mut self) {
-        self.abandon();
+        let Entered {
+            guard,
+            ours,
+            handle,
+        } = self;
+        if current != Current::Destroyed {
+            drop(ManuallyDrop::into_inner(guard));
+        }
+        drop((ours, handle));
+        Ok(())
     }
 }
 

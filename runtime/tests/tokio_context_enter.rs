@@ -7,6 +7,7 @@ mod support;
 use evenkeel::runtime::{Handle, Runtime};
 use std::any::Any;
 use std::cell::RefCell;
+use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use support::{foreign_block_on, on_runtime, runtime, watchdog};
 use tokio::runtime::Id;
@@ -164,6 +165,7 @@ fn what_is_spawned_on_the_runtime_of_a_guard_that_is_gone_is_cancelled() {
 
 #[test]
 fn a_guard_may_be_dropped_when_its_thread_ends_or_never() {
+    static LEAKED: Mutex<Vec<&Handle>> = Mutex::new(Vec::new());
     thread_local! {
         static FIRST: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
     }
@@ -176,6 +178,8 @@ fn a_guard_may_be_dropped_when_its_thread_ends_or_never() {
         let both: Use = |handle| drop(handle.enter());
         for before in [nothing, ours, both] {
             let handle: &'static Handle = Box::leak(Box::new(runtime.handle().clone()));
+            // Where a leak sanitizer finds it.
+            LEAKED.lock().unwrap().push(handle);
             let (kept, wait) = channel();
             let thread = std::thread::spawn(move || {
                 before(handle);

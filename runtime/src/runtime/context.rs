@@ -9,7 +9,7 @@ use crossbeam_utils::CachePadded;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::{self, ManuallyDrop};
+use std::mem;
 use std::sync::Arc;
 
 thread_local! {
@@ -21,7 +21,7 @@ thread_local! {
             role: Cell::new(Role::Outside),
             may_block: Cell::new(false),
             timers: RefCell::new(None),
-            tokio: ManuallyDrop::new(RefCell::new(None)),
+            tokio: RefCell::new(None),
         }
     };
 }
@@ -41,9 +41,8 @@ struct Context {
     may_block: Cell<bool>,
     /// The timers of a thread in `block_on`.
     timers: RefCell<Option<Arc<TimerShard>>>,
-    /// What `enter` guards have entered of tokio's. A guard that outlives its thread leaves it:
-    /// it is not known what of tokio's is there when a thread ends.
-    tokio: ManuallyDrop<RefCell<Option<tokio_context::Entered>>>,
+    /// What `enter` guards have entered of tokio's.
+    tokio: RefCell<Option<tokio_context::Entered>>,
 }
 
 /// Of one `enter` guard.
