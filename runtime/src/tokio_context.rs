@@ -25,7 +25,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::runtime::{Builder, Handle, Id, Runtime};
+use tokio::runtime::{Builder, EnterGuard, Handle, Id, Runtime};
 use tokio::sync::Notify;
 use tokio::task::coop::{RestoreOnPending, has_budget_remaining, poll_proceed, unconstrained};
 
@@ -64,7 +64,8 @@ impl Drop for Old {
 fn ended() -> Arc<Handle> {
     static ENDED: OnceLock<Arc<Handle>> = OnceLock::new();
     let end = || {
-        let runtime = Builder::new_current_thread().build();
+        // With timers, so that they say in their panic that it has ended, not that there are none.
+        let runtime = Builder::new_current_thread().enable_time().build();
         let runtime = runtime.expect("nothing in it is of the system");
         let handle = Arc::new(runtime.handle().clone());
         runtime.shutdown_background();
@@ -190,11 +191,56 @@ impl TokioContext {
         // It would only put back what was there before.
         mem::forget(handle.enter());
     }
+
+    /// Lets code on this thread find the context until [`Entered::leave`]. `None` if the thread has
+    /// another one of tokio's, or is ending.
+    pub(crate) fn enter(&self) -> Option<Entered> {
+        if let Current::Foreign | Current::Destroyed = current() {
+            return None;
+        }
+        let handle = self.handle();
+        let guard = handle.enter();
+        // SAFETY: `guard` may refer to the handle. That one is behind an `Arc`, which is beside the
+        // guard wherever that goes, and given up after it, or after it was forgotten.
+        let guard = unsafe { mem::transmute::<EnterGuard<'_>, EnterGuard<'static>>(guard) };
+        Some(Entered {
+            guard: ManuallyDrop::new(guard),
+            ours: SetOnDrop(OURS.replace(Some(handle.id()))),
+            handle,
+        })
+    }
 }
 
-impl Drop for TokioContext {
-    fn drop(&mut self) {
-        self.abandon();
+/// That a thread has [entered](TokioContext::enter) the context. Dropped when the thread ends, it
+/// forgets the guard: that would look for tokio's thread-locals, which may be gone.
+pub(crate) struct Entered {
+    guard: ManuallyDrop<EnterGuard<'static>>,
+    ours: SetOnDrop,
+    handle: Arc<Handle>,
+}
+
+impl Entered {
+    /// The thread finds what it found before.
+    ///
+    /// # Errors
+    ///
+    /// The context is still entered if another of tokio's has been entered inside of it: tokio
+    /// panics if guards are not dropped in order.
+    pub(crate) fn leave(self) -> Result<(), Entered> {
+        let current = current();
+        if current == Current::Foreign {
+            return Err(self);
+        }
+        let Entered {
+            guard,
+            ours,
+            handle,
+        } = self;
+        if current != Current::Destroyed {
+            drop(ManuallyDrop::into_inner(guard));
+        }
+        drop((ours, handle));
+        Ok(())
     }
 }
 

@@ -107,6 +107,19 @@ fn what_is_started_unpinned_is_as_the_program_starts_it() {
     });
 }
 
+/// A future, which `unpinned` cannot take.
+#[cfg(feature = "tokio-rt")]
+#[test]
+fn what_is_started_on_the_small_runtime_of_tokios_is_as_the_program_starts_it() {
+    on_built(pinned(), |runtime| {
+        let program = own();
+        let there = || tokio::spawn(async { of_thread() });
+        for (place, found) in in_each(runtime, there) {
+            assert_eq!(foreign_block_on(found).unwrap(), program, "{place}");
+        }
+    });
+}
+
 /// The first task may run before all threads of the runtime have started.
 #[test]
 fn the_first_task_of_a_new_runtime_is_no_exception() {

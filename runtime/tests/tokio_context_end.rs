@@ -122,6 +122,17 @@ fn a_runtime_dropped_by_a_blocking_call_of_tokios_does_not_wait_for_it() {
     });
 }
 
+#[test]
+#[should_panic(expected = "it is being shutdown")]
+fn a_timer_of_tokios_says_that_the_runtime_is_gone() {
+    support::watchdog(|| {
+        let runtime = support::runtime();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        handle.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
+    });
+}
+
 /// What a thread does last of all.
 struct AtEnd(Option<Box<dyn FnOnce()>>);
 

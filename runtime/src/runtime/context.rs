@@ -5,6 +5,7 @@ use super::shared::Shared;
 use crate::panics::wake;
 use crate::scheduler::worker::Caller;
 use crate::timers::{OwnTimers, ThreadTimers, TimerShard};
+use crate::tokio_context;
 use crossbeam_utils::CachePadded;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -21,6 +22,7 @@ thread_local! {
             role: Cell::new(Role::Outside),
             may_block: Cell::new(false),
             timers: RefCell::new(None),
+            tokio: RefCell::new(None),
         }
     };
 }
@@ -40,6 +42,8 @@ struct Context {
     may_block: Cell<bool>,
     /// The timers of a thread in `block_on`.
     timers: RefCell<Option<Arc<TimerShard>>>,
+    /// What `enter` guards have entered of tokio's.
+    tokio: RefCell<Option<tokio_context::Entered>>,
 }
 
 /// Of one `enter` guard.
@@ -144,6 +148,37 @@ pub(crate) fn with_timers<R>(f: impl FnOnce(ThreadTimers<'_>) -> R) -> R {
     })
 }
 
+/// As [`enter`], for code that is not the runtime's: what needs tokio's context finds it as well.
+fn enter_with_tokio(runtime: Arc<Shared>) -> LeaveOnDrop {
+    let entered = enter(runtime);
+    follow_with_tokio();
+    entered
+}
+
+/// Makes tokio's context that of the runtime that is current by an [`enter`] guard.
+///
+/// Guards of tokio's have to be dropped in order, ours need not be: so there is at most one of
+/// tokio's at a time. While this thread drives tasks, it is inside of a context already, and what
+/// guards do meanwhile is made up for at the end.
+fn follow_with_tokio() {
+    if role() != Role::Outside {
+        return;
+    }
+    let before = CONTEXT.try_with(|context| context.tokio.take());
+    let before = before.ok().flatten();
+    let now = match before.map_or(Ok(()), tokio_context::Entered::leave) {
+        Ok(()) if is_entered() => try_current().and_then(|runtime| {
+            runtime.want_tokio();
+            runtime.tokio.enter()
+        }),
+        Ok(()) => None,
+        Err(kept) => Some(kept),
+    };
+    if now.is_some() {
+        let _ = CONTEXT.try_with(|context| context.tokio.replace(now));
+    }
+}
+
 /// Makes `runtime` the current one of this thread until the guard is dropped. On a thread that is
 /// ending, whose context is gone, it does nothing.
 pub(crate) fn enter(runtime: Arc<Shared>) -> LeaveOnDrop {
@@ -186,7 +221,7 @@ pub struct EnterGuard<'a> {
 impl EnterGuard<'_> {
     pub(super) fn new(runtime: Arc<Shared>) -> Self {
         EnterGuard {
-            _entered: enter(runtime),
+            _entered: enter_with_tokio(runtime),
             handle: PhantomData,
         }
     }
@@ -209,6 +244,7 @@ impl Drop for LeaveOnDrop {
         };
         // The last handle of a runtime may go here; not while the cell is borrowed.
         let _ = CONTEXT.try_with(|context| context.leave(entry));
+        follow_with_tokio();
     }
 }
 

@@ -68,6 +68,9 @@ impl Handle {
     }
 
     /// Makes this the current runtime of the calling thread until the guard is dropped.
+    ///
+    /// With the feature `tokio-rt`, what needs a runtime of tokio's finds the small one behind this
+    /// one, unless the thread has another.
     pub fn enter(&self) -> EnterGuard<'_> {
         EnterGuard::new(self.shared.clone())
     }
