@@ -27,7 +27,9 @@ const ALPN: &[&str] = &["test"];
 
 fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
-    transport.max_idle_timeout(Some(IdleTimeout::try_from(Duration::from_secs(30)).unwrap()));
+    transport.max_idle_timeout(Some(
+        IdleTimeout::try_from(Duration::from_secs(30)).unwrap(),
+    ));
     transport
 }
 

@@ -40,11 +40,14 @@ fn app(count: Count) -> Router {
         .route("/count", get(counted))
         .route("/add/{a}/{b}", get(sum))
         .route("/echo", post(|body: Body| async { body }))
-        .route("/length", post(|body: Bytes| async move { body.len().to_string() }))
+        .route(
+            "/length",
+            post(|body: Bytes| async move { body.len().to_string() }),
+        )
         .route("/peer", get(peer))
         .route("/thread", get(|| async { thread_name() }))
         .route("/compute", get(compute))
-        .route("/panic", get(|| async { panic!("{MEANT}") }))
+        .route("/panic", get(panics))
         .route("/never", get(std::future::pending::<()>))
         .route("/socket", any(socket))
         .with_state(count)
@@ -61,6 +64,10 @@ async fn sum(Path((a, b)): Path<(u32, u32)>) -> Result<String, StatusCode> {
 
 async fn peer(ConnectInfo(addr): ConnectInfo<SocketAddr>) -> String {
     addr.to_string()
+}
+
+async fn panics() {
+    panic!("{MEANT}")
 }
 
 async fn compute() -> String {
@@ -187,7 +194,15 @@ fn curl_is_answered_in_both_versions() {
         let echo = format!("http://{}/echo", server.address);
         let format = "%{http_version} %{http_code} ";
         for (option, version) in [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")] {
-            let arguments = [option, "--write-out", format, "--output", "/dev/null", &url, &url];
+            let arguments = [
+                option,
+                "--write-out",
+                format,
+                "--output",
+                "/dev/null",
+                &url,
+                &url,
+            ];
             let Some(out) = curl(&arguments).await else {
                 return;
             };
@@ -231,10 +246,7 @@ fn a_websocket_is_upgraded_and_spoken() {
         let thread = socket.next().await.unwrap().unwrap();
         assert_eq!(thread.to_text().unwrap(), SMALL_RUNTIME);
         for text in ["one", "two"] {
-            socket
-                .send(tungstenite::Message::text(text))
-                .await
-                .unwrap();
+            socket.send(tungstenite::Message::text(text)).await.unwrap();
             let answer = socket.next().await.unwrap().unwrap();
             assert_eq!(answer.to_text().unwrap(), text);
         }

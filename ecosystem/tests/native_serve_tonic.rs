@@ -1,6 +1,6 @@
 //! works: tonic + tonic-prost (its services on `evenkeel::serve`, its client on our sockets)
 //! by: native (`serve`, `hyper`)
-//! tested: `Routes` and services alone, unary calls, streams both ways, statuses, deadlines,
+//! tested: `Routes`, interceptors, unary calls, streams both ways, statuses, deadlines,
 //! cancelled calls, the peer's address, 64 calls at once, HTTP/1 beside gRPC, graceful shutdown,
 //! the end of the runtime with open calls
 //! threads: the service, and the connections of both sides, on the workers of the IO lane; only the
@@ -140,7 +140,7 @@ fn sixty_four_calls_share_a_connection() {
 }
 
 #[test]
-fn a_service_is_served_without_routes_and_knows_its_peer() {
+fn an_interceptor_knows_the_peer() {
     run(|| async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let local_addr = listener.local_addr().unwrap();
@@ -152,12 +152,13 @@ fn a_service_is_served_without_routes_and_knows_its_peer() {
                 Ok(request)
             },
         );
-        let server = evenkeel::serve(listener, service).with_connect_info(move |addr| {
-            TcpConnectInfo {
-                local_addr: Some(local_addr),
-                remote_addr: Some(addr),
-            }
-        });
+        let server =
+            evenkeel::serve(listener, Routes::new(service)).with_connect_info(move |addr| {
+                TcpConnectInfo {
+                    local_addr: Some(local_addr),
+                    remote_addr: Some(addr),
+                }
+            });
         spawn_server(server);
         let mut client = connect(&endpoint(local_addr)).await;
         assert_eq!(client.double(1).await.unwrap(), 2);
