@@ -83,7 +83,12 @@
 
 #![cfg_attr(evenkeel_loom, allow(dead_code, unused_imports, unreachable_pub))]
 #![cfg_attr(
-    not(all(feature = "hyper", feature = "full")),
+    not(all(
+        feature = "full",
+        feature = "hyper",
+        feature = "quinn",
+        feature = "serve"
+    )),
     allow(rustdoc::broken_intra_doc_links)
 )]
 

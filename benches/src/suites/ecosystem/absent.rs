@@ -4,24 +4,12 @@
 use crate::harness::{Contender, Setup};
 use crate::runtimes::{Evenkeel, Runtime, Tokio};
 
-const CONTENDERS: &[Contender] = &[
-    Contender::new(Evenkeel::NAME, absent),
-    Contender::new(Tokio::NAME, absent),
+pub(super) const CONTENDERS: &[Contender] = &[
+    Contender::new(Evenkeel::NAME, load),
+    Contender::new(Tokio::NAME, load),
 ];
 
-/// Not called, as the suite has an obstacle.
-fn absent(_: &Setup) -> Result<Vec<f64>, String> {
+/// Not called, since each case has an obstacle.
+pub(super) fn load(_: &Setup) -> Result<Vec<f64>, String> {
     Err("this program was built without the feature `ecosystem`".to_owned())
-}
-
-pub(super) mod axum {
-    pub(in super::super) use super::{CONTENDERS, absent as load};
-}
-
-pub(super) mod quinn {
-    pub(in super::super) use super::{CONTENDERS, absent as load};
-}
-
-pub(super) mod tonic {
-    pub(in super::super) use super::{CONTENDERS, absent as load};
 }

@@ -17,7 +17,7 @@ mod quinn;
 mod tonic;
 
 #[cfg(not(feature = "ecosystem"))]
-use self::absent::{axum, quinn, tonic};
+use self::{absent as axum, absent as quinn, absent as tonic};
 use crate::closed_loop::{self, BY_REQUEST};
 use crate::harness::{Bar, Case, Limit, Suite, Template};
 
