@@ -1,5 +1,5 @@
 //! works: async-tungstenite
-//! by: native (`futures-io`)
+//! by: native (feature `futures-io`)
 //! tested: server and client on the futures-io traits of TCP and Unix streams, texts and binaries,
 //! closing, a peer of tokio-tungstenite
 //! threads: sockets are polled by the tasks that hold them, on the workers of the IO lane

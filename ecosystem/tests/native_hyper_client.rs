@@ -1,5 +1,5 @@
 //! works: hyper-util (its pooled client on our sockets)
-//! by: native (`hyper`)
+//! by: native (`evenkeel::hyper`)
 //! tested: a connector on our sockets, our executor and timers, connections that are kept and
 //! shared, idle ones that are closed, HTTP/2, requests that are given up, a server that is gone
 //! threads: requests, connections and the timer of the pool on the workers of the IO lane

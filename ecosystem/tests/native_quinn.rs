@@ -1,5 +1,5 @@
 //! works: quinn
-//! by: native (`quinn`)
+//! by: native (`evenkeel::quinn`)
 //! tested: streams both ways, 50 connections at once, datagrams, segmentation offload (GSO, GRO), a
 //! network that loses, a peer that closes and one that vanishes, idle timeouts, 8 MB through one
 //! stream, the end of the runtime with open connections

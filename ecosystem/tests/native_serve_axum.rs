@@ -1,5 +1,5 @@
 //! works: axum (its `Router` on `evenkeel::serve`)
-//! by: native (`serve`)
+//! by: native (`evenkeel::serve`)
 //! tested: routes, state, extractors, streamed bodies, `ConnectInfo`, WebSocket, method routers and
 //! handlers alone, curl with HTTP/1.1 and 2, 100 connections at once, graceful shutdown, a handler
 //! that panics, the end of the runtime
@@ -147,7 +147,7 @@ fn handlers_run_on_workers_and_compute_on_the_compute_lane() {
         let (_, name) = client.get("/thread").await;
         assert!(name.starts_with(IO_WORKER), "{name}");
         let (_, name) = client.get("/compute").await;
-        assert!(name.starts_with("evenkeel-compute-"), "{name}");
+        assert!(name.starts_with("evenkeel-cpu-"), "{name}");
     });
 }
 

@@ -1,5 +1,5 @@
 //! works: tonic + tonic-prost (its services on `evenkeel::serve`, its client on our sockets)
-//! by: native (`serve`, `hyper`)
+//! by: native (`evenkeel::serve`, `evenkeel::hyper`)
 //! tested: `Routes`, interceptors, unary calls, streams both ways, statuses, deadlines,
 //! cancelled calls, the peer's address, 64 calls at once, HTTP/1 beside gRPC, graceful shutdown,
 //! the end of the runtime with open calls

@@ -1,5 +1,5 @@
 //! works: tower (layers around a service of `evenkeel::serve`)
-//! by: native (`serve`)
+//! by: native (`evenkeel::serve`)
 //! tested: `concurrency_limit` and `load_shed`, `retry`, `Buffer` with its worker spawned by hand,
 //! `ServiceBuilder`, services that are not ready
 //! threads: layers run in the task of the connection; the worker of a `Buffer` is a task of the IO
@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use native_support::{Http1, spawn_server};
 use support::{IO_WORKER, run, thread_name, until};
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 use tower::buffer::Buffer;
 use tower::retry::{Policy, RetryLayer};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -50,14 +50,14 @@ macro_rules! serve {
 #[test]
 fn more_than_the_limit_are_shed() {
     run(|| async {
-        let go = Arc::new(Notify::new());
+        let go = Arc::new(Semaphore::new(0));
         let inside = Arc::new(AtomicUsize::new(0));
         let (gate, count) = (go.clone(), inside.clone());
         let slow = service_fn(move |_: Request<Incoming>| {
             let gate = gate.clone();
             count.fetch_add(1, Ordering::SeqCst);
             async move {
-                gate.notified().await;
+                gate.acquire().await.unwrap().forget();
                 Ok::<_, Infallible>(answer(StatusCode::OK, "in time"))
             }
         });
@@ -65,7 +65,7 @@ fn more_than_the_limit_are_shed() {
             .map_result(|result: Result<Answer, BoxError>| {
                 let busy =
                     |error: BoxError| answer(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
-                Ok::<_, Infallible>(result.unwrap_or_else(busy))
+                Ok::<_, BoxError>(result.unwrap_or_else(busy))
             })
             .load_shed()
             .layer(tower::limit::GlobalConcurrencyLimitLayer::new(2))
@@ -76,13 +76,13 @@ fn more_than_the_limit_are_shed() {
         let inner = [get(), get()];
         until(|| async { inside.load(Ordering::SeqCst) == 2 }).await;
         assert_eq!(get().await.unwrap().0, 503);
-        go.notify_waiters();
+        go.add_permits(2);
         for request in inner {
             assert_eq!(request.await.unwrap(), (200, "in time".to_owned()));
         }
         let third = get();
         until(|| async { inside.load(Ordering::SeqCst) == 3 }).await;
-        go.notify_waiters();
+        go.add_permits(1);
         assert_eq!(third.await.unwrap().0, 200);
     });
 }

@@ -8,10 +8,13 @@
 //! ```no_run
 //! use std::sync::Arc;
 //!
-//! async fn serve(config: quinn::ServerConfig) -> std::io::Result<()> {
+//! async fn serve(
+//!     config: quinn::EndpointConfig,
+//!     server: quinn::ServerConfig,
+//! ) -> std::io::Result<()> {
 //!     let endpoint = quinn::Endpoint::new(
-//!         quinn::EndpointConfig::default(),
-//!         Some(config),
+//!         config,
+//!         Some(server),
 //!         std::net::UdpSocket::bind("0.0.0.0:4433")?,
 //!         Arc::new(evenkeel::quinn::Runtime::new()),
 //!     )?;

@@ -11,7 +11,8 @@
 //! evenkeel::serve(listener, app).with_graceful_shutdown(signal).await?;
 //! ```
 //!
-//! With tonic, `Server::builder()` is not needed:
+//! With tonic, in place of `Server::builder()`, whose layers (the client's deadline, say) a service
+//! has then to bring:
 //!
 //! ```ignore
 //! let routes = tonic::service::Routes::new(GreeterServer::new(greeter));
