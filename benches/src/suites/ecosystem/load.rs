@@ -59,14 +59,14 @@ fn run<C: Caller>(
     for (index, caller) in callers.into_iter().enumerate() {
         all.spawn_local(ask(caller, index, tally.clone()));
     }
-    all.block_on(&runtime, sleep(WARM_UP));
+    run_for(WARM_UP, &runtime, &all);
     {
         let mut tally = tally.borrow_mut();
         tally.answers = 0;
         tally.latencies.clear();
     }
     let (answers, used) = target.watched(|| {
-        all.block_on(&runtime, sleep(window));
+        run_for(window, &runtime, &all);
         Ok(tally.borrow().answers)
     })?;
     let latencies = finish(&runtime, all, &tally)?;
@@ -79,6 +79,11 @@ fn run<C: Caller>(
         latencies,
         used,
     })
+}
+
+fn run_for(time: Duration, runtime: &Runtime, all: &LocalSet) {
+    // Made inside the runtime, whose timer it is.
+    all.block_on(runtime, async { sleep(time).await });
 }
 
 /// Asks again and again.
@@ -102,7 +107,6 @@ async fn ask(mut caller: impl Caller, index: usize, tally: Rc<RefCell<Tally>>) {
 /// counts with its age.
 fn finish(runtime: &Runtime, all: LocalSet, tally: &RefCell<Tally>) -> io::Result<Times> {
     tally.borrow_mut().ends = true;
-    // Made inside the runtime, whose timer it is.
     let waited = runtime.block_on(async { timeout(GRACE, all).await });
     let mut tally = tally.borrow_mut();
     if let Some(failure) = tally.failure.take() {
