@@ -194,20 +194,18 @@ fn curl_is_answered_in_both_versions() {
         let echo = format!("http://{}/echo", server.address);
         let format = "%{http_version} %{http_code} ";
         for (option, version) in [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")] {
-            let arguments = [
-                option,
-                "--write-out",
-                format,
-                "--output",
-                "/dev/null",
-                &url,
-                &url,
-            ];
-            let Some(out) = curl(&arguments).await else {
+            let arguments = [option, "--write-out", format, "--output", "/dev/null"];
+            // Two requests of one connection, of which the second goes to the standard output. The
+            // curl of Debian 12 cannot use a connection of HTTP/2 again that began without TLS.
+            let urls: &[&str] = match version {
+                "2" => &[&url],
+                _ => &[&url, &url],
+            };
+            let Some(out) = curl(&[&arguments[..], urls].concat()).await else {
                 return;
             };
-            // Two requests of one connection; its second line has no output of its own.
-            assert!(out.contains(&format!("{version} 200 ")), "{out}");
+            let said = format!("{version} 200 ");
+            assert_eq!(out.matches(&said).count(), urls.len(), "{out}");
             let data = "x".repeat(100_000);
             let out = curl(&[option, "--data-binary", &data, &echo]).await;
             assert_eq!(out.unwrap(), data);

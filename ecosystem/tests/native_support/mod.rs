@@ -1,7 +1,7 @@
 //! What the tests of what needs no runtime of tokio's share: certificates, curl, HTTP/1.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use std::future::{Future, IntoFuture};
+use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -107,11 +107,13 @@ impl Http1 {
         Http1(sender)
     }
 
-    pub(crate) fn send(
+    /// Sends a request once the connection has done with the one before.
+    pub(crate) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
-    ) -> impl Future<Output = hyper::Result<Response<Incoming>>> {
-        self.0.send_request(request)
+    ) -> hyper::Result<Response<Incoming>> {
+        self.0.ready().await?;
+        self.0.send_request(request).await
     }
 
     /// The status of an answer, and its text.
