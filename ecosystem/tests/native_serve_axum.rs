@@ -196,7 +196,7 @@ fn curl_is_answered_in_both_versions() {
         for (option, version) in [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")] {
             let arguments = [option, "--write-out", format, "--output", "/dev/null"];
             // Two requests of one connection, of which the second goes to the standard output. The
-            // curl of Debian 12 cannot use a connection of HTTP/2 again that began without TLS.
+            // curl of Debian 12 fails when it uses HTTP/2 without TLS again (curl/curl#10634).
             let urls: &[&str] = match version {
                 "2" => &[&url],
                 _ => &[&url, &url],

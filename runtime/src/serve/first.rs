@@ -10,13 +10,13 @@ pub(super) enum First<L, R> {
 }
 
 /// Polls both, in this order, until one of them is ready. The other one can be polled again.
-pub(super) async fn first<L: Future, R: Future>(
+pub(super) async fn first<L, R>(
     mut left: Pin<&mut L>,
     mut right: Pin<&mut R>,
 ) -> First<L::Output, R::Output>
 where
-    L: ?Sized,
-    R: ?Sized,
+    L: Future + ?Sized,
+    R: Future + ?Sized,
 {
     poll_fn(|cx| {
         if let Poll::Ready(output) = left.as_mut().poll(cx) {
