@@ -54,8 +54,10 @@
 //! - `test-util`: pausing the clock, in [`time`], for tests; with `rt`, `sync` and `time`.
 //! - `hyper`: hyper 1's `rt` traits, in [`mod@hyper`].
 //! - `process`: child processes, in [`process`].
+//! - `quinn`: QUIC by quinn on the sockets and timers of this runtime, in [`mod@quinn`].
 //! - `rayon`: the first runtime builds rayon's global pool, with as many threads as there are CPUs
 //!   for the program, on all of them. See [`Builder::build`](runtime::Builder::build).
+//! - `serve`: an HTTP server for the services of axum, tonic, tower and hyper, in [`mod@serve`].
 //!
 //! The others have tokio's names, so that the line of a program in `Cargo.toml` keeps its list.
 //! Much of what tokio makes optional is always here. docs/MIGRATING.md, in the repository, is the
@@ -81,7 +83,12 @@
 
 #![cfg_attr(evenkeel_loom, allow(dead_code, unused_imports, unreachable_pub))]
 #![cfg_attr(
-    not(all(feature = "hyper", feature = "full")),
+    not(all(
+        feature = "full",
+        feature = "hyper",
+        feature = "quinn",
+        feature = "serve"
+    )),
     allow(rustdoc::broken_intra_doc_links)
 )]
 
@@ -117,8 +124,12 @@ mod join;
 pub mod net;
 #[cfg(all(unix, feature = "process", not(evenkeel_loom)))]
 pub mod process;
+#[cfg(all(feature = "quinn", not(evenkeel_loom)))]
+pub mod quinn;
 #[cfg(not(evenkeel_loom))]
 pub mod runtime;
+#[cfg(all(feature = "serve", not(evenkeel_loom)))]
+pub mod serve;
 #[cfg(all(unix, feature = "signal", not(evenkeel_loom)))]
 pub mod signal;
 #[cfg(not(evenkeel_loom))]
@@ -132,6 +143,8 @@ pub mod time;
 
 #[cfg(not(evenkeel_loom))]
 pub use join::{JoinError, JoinHandle};
+#[cfg(all(feature = "serve", not(evenkeel_loom)))]
+pub use serve::serve;
 #[cfg(not(evenkeel_loom))]
 pub use spawn::{spawn, spawn_blocking, spawn_compute};
 

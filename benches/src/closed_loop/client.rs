@@ -15,9 +15,9 @@ use super::protocol::Protocol;
 use crate::histogram::Times;
 
 /// How long the loop runs before anything counts.
-pub(super) const WARM_UP: Duration = Duration::from_millis(300);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(300);
 /// How long after the window an answer may come; a request that has none then counts with its age.
-pub(super) const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// How long an idle server may take to accept a connection and answer.
 const ACCEPT_PATIENCE: Duration = Duration::from_secs(5);

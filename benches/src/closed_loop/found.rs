@@ -28,12 +28,12 @@ pub(crate) const BY_MIB: &[Metric] = &[
 /// All of a window.
 pub(crate) struct Found {
     /// At least one.
-    pub(super) answers: u64,
+    pub(crate) answers: u64,
     /// The length of each.
-    pub(super) answer_bytes: usize,
-    pub(super) latencies: Times,
+    pub(crate) answer_bytes: usize,
+    pub(crate) latencies: Times,
     /// What the server used meanwhile.
-    pub(super) used: Used,
+    pub(crate) used: Used,
 }
 
 impl Found {

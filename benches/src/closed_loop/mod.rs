@@ -10,6 +10,10 @@ mod found;
 mod pair;
 mod protocol;
 
+#[cfg(feature = "ecosystem")]
+pub(crate) use self::client::{GRACE, WARM_UP};
+#[cfg(feature = "ecosystem")]
+pub(crate) use self::found::Found;
 pub(crate) use self::found::{BY_MIB, BY_REQUEST};
 pub(crate) use self::pair::{Target, generate_load, generate_load_per_cpu, host, measure};
 pub(crate) use self::protocol::{Echo, Protocol, pattern};

@@ -11,6 +11,8 @@ mod workload;
 
 pub(crate) use self::evenkeel::Evenkeel;
 pub(crate) use self::runtime::{Runtime, spawn_for, start, start_by, wait};
+#[cfg(feature = "ecosystem")]
+pub(crate) use self::serve::listen;
 pub(crate) use self::serve::{echo, serve};
 pub(crate) use self::smol::Smol;
 pub(crate) use self::tokio::Tokio;

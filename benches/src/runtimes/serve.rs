@@ -16,7 +16,7 @@ where
     R: Runtime,
     F: Future<Output = ()> + Send + 'static,
 {
-    let (listener, port) = listen().map_err(|error| format!("listen: {error}"))?;
+    let (listener, port) = listen()?;
     R::detach(runtime.spawn(async move {
         let listener = R::listen(listener).expect("listen");
         loop {
@@ -28,11 +28,14 @@ where
 }
 
 /// A non-blocking listener on a free port, and that port.
-fn listen() -> io::Result<(TcpListener, u16)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    listener.set_nonblocking(true)?;
-    let port = listener.local_addr()?.port();
-    Ok((listener, port))
+pub(crate) fn listen() -> Result<(TcpListener, u16), String> {
+    let listen = || -> io::Result<(TcpListener, u16)> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let port = listener.local_addr()?.port();
+        Ok((listener, port))
+    };
+    listen().map_err(|error| format!("listen: {error}"))
 }
 
 /// A connection that answers with what it is told, through this buffer.

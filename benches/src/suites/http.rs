@@ -84,7 +84,7 @@ where
 }
 
 /// What is asked, and the hello.
-struct Hello;
+pub(super) struct Hello;
 
 impl Protocol for Hello {
     fn request(&self) -> &[u8] {

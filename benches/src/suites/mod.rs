@@ -3,6 +3,7 @@
 mod bulk;
 mod clients;
 mod echo;
+mod ecosystem;
 mod handlers;
 mod http;
 mod idle;
@@ -29,6 +30,7 @@ pub(crate) static SUITES: &[Suite] = &[
     idle::SUITE,
     http::SUITE,
     clients::SUITE,
+    ecosystem::SUITE,
     starve::SUITE,
     handlers::SUITE,
     quota::SUITE,
