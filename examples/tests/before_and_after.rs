@@ -60,3 +60,17 @@ fn after_on_evenkeel() {
         hashes_what_it_is_sent(address);
     });
 }
+
+#[test]
+fn the_readme_shows_these_programs() {
+    let readme = include_str!("../../README.md");
+    let programs = [
+        include_str!("before_and_after/before.rs"),
+        include_str!("before_and_after/after.rs"),
+    ];
+    for program in programs {
+        // Here they are modules, whose tests call their functions.
+        let program = program.replace("pub(crate) ", "");
+        assert!(readme.contains(&program), "not in the README:\n{program}");
+    }
+}
