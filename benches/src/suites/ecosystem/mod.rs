@@ -1,9 +1,9 @@
 //! The suite `ecosystem`: servers as people write them with axum, tonic and quinn. On Evenkeel they
-//! are on its own sockets, by [`evenkeel::serve`] and [`evenkeel::quinn`]; on tokio they are as
+//! are on its own sockets, by `evenkeel::serve` and `evenkeel::quinn`; on tokio they are as
 //! their documentation has them. Measured as `http` is.
 //!
 //! These libraries are many crates, and one needs a C compiler. So the suite is behind the feature
-//! `ecosystem`; without it, its cases say so ([`absent`]).
+//! `ecosystem`; without it, its cases say so (`absent`).
 
 #[cfg(not(feature = "ecosystem"))]
 mod absent;
