@@ -179,10 +179,7 @@ fn names_may_be_anything_that_can_be_seen() {
 #[test]
 fn whatever_goes_wrong_the_answer_is_json() {
     watchdog(|| {
-        let server = start_with("errors", |config| Config {
-            body_time_max: Duration::from_millis(200),
-            ..config
-        });
+        let server = start("errors");
         let mut client = server.connect();
         let large = json!({"name": "ada", "password": "x".repeat(10_000)}).to_string();
         for (path, content_type, body, status) in [
@@ -203,6 +200,17 @@ fn whatever_goes_wrong_the_answer_is_json() {
         }
         let reply = client.post("/me", JSON, b"");
         assert_eq!(reply.headers["allow"], "GET,HEAD");
+    });
+}
+
+#[test]
+fn a_body_that_does_not_come_is_answered_in_json() {
+    watchdog(|| {
+        let server = start_with("late", |config| Config {
+            body_time_max: Duration::from_millis(200),
+            ..config
+        });
+        let mut client = server.connect();
         client.send(
             "POST /users HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
                 content-length: 10\r\n\r\n12345",

@@ -1,83 +1,15 @@
 //! The key-value store over real connections, with bad clients too.
 
+mod kv_support;
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, Read, Write};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
-use evenkeel_examples::kv::{self, Config};
-use support::{Server, watchdog};
-
-const SHORT: Duration = Duration::from_millis(200);
-
-fn start() -> Server {
-    start_with(Config::default())
-}
-
-fn start_with(config: Config) -> Server {
-    Server::start_any(|listener, stopped| kv::serve(listener, config, stopped))
-}
-
-struct Client(BufReader<TcpStream>);
-
-impl Client {
-    fn new(server: &Server) -> Client {
-        let stream = TcpStream::connect(server.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client(BufReader::new(stream))
-    }
-
-    fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.0.get_mut().write_all(bytes.as_ref()).unwrap();
-    }
-
-    /// One reply, as it is on the wire, but for the ends of lines, which are `|`.
-    fn reply(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        let line = line.strip_suffix("\r\n").expect("a whole line");
-        let len = line.get(1..).and_then(|rest| rest.parse::<i64>().ok());
-        let mut reply = format!("{line}|");
-        match (line.as_bytes()[0], len) {
-            (b'$', Some(len)) if len >= 0 => {
-                let mut value = vec![0; len as usize + 2];
-                self.0.read_exact(&mut value).unwrap();
-                let value = value.strip_suffix(b"\r\n").expect("a whole value");
-                reply += &format!("{}|", String::from_utf8_lossy(value));
-            }
-            (b'*', Some(len)) => (0..len).for_each(|_| reply += &self.reply()),
-            _ => {}
-        }
-        reply
-    }
-
-    /// Sends an inline command.
-    fn ask(&mut self, line: &str) -> String {
-        self.send(format!("{line}\r\n"));
-        self.reply()
-    }
-
-    fn until_closed(&mut self) -> String {
-        let mut rest = Vec::new();
-        // A reset is an end, too.
-        let _ = self.0.read_to_end(&mut rest);
-        String::from_utf8_lossy(&rest).replace("\r\n", "|")
-    }
-}
-
-/// A command as clients send it.
-fn request(arguments: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", arguments.len()).into_bytes();
-    for argument in arguments {
-        bytes.extend(format!("${}\r\n", argument.len()).as_bytes());
-        bytes.extend_from_slice(argument);
-        bytes.extend(b"\r\n");
-    }
-    bytes
-}
+use evenkeel_examples::kv::Config;
+use kv_support::{Client, SHORT, request, start, start_with};
+use support::watchdog;
 
 #[test]
 fn commands_answer_as_redis_does() {
@@ -387,7 +319,6 @@ fn requests_without_end_and_replies_that_nobody_reads_are_cut_off() {
     watchdog(|| {
         let server = start_with(Config {
             request_time_max: SHORT,
-            reply_time_max: SHORT,
             ..Config::default()
         });
         for beginning in ["*2\r\n$3\r\nGET\r\n", "PIN", "*1\r\n$10\r\nabc"] {
@@ -395,6 +326,10 @@ fn requests_without_end_and_replies_that_nobody_reads_are_cut_off() {
             client.send(beginning);
             assert_eq!(client.until_closed(), "");
         }
+        let server = start_with(Config {
+            reply_time_max: SHORT,
+            ..Config::default()
+        });
         let mut client = Client::new(&server);
         let value = "x".repeat(1 << 20);
         client.send(request(&[b"SET", b"a", value.as_bytes()]));
@@ -407,80 +342,6 @@ fn requests_without_end_and_replies_that_nobody_reads_are_cut_off() {
         }
         let mut idle = Client::new(&server);
         assert_eq!(idle.ask("PING"), "+PONG|");
-    });
-}
-
-#[test]
-fn subscribers_hear_what_is_published() {
-    watchdog(|| {
-        let server = start();
-        let mut publisher = Client::new(&server);
-        let mut listeners = [(); 2].map(|()| Client::new(&server));
-        for listener in &mut listeners {
-            assert_eq!(
-                listener.ask("SUBSCRIBE news sport"),
-                "*3|$9|subscribe|$4|news|:1|"
-            );
-            assert_eq!(listener.reply(), "*3|$9|subscribe|$5|sport|:2|");
-        }
-        for i in 10..99 {
-            assert_eq!(publisher.ask(&format!("PUBLISH news {i}")), ":2|");
-        }
-        for listener in &mut listeners {
-            for i in 10..99 {
-                assert_eq!(listener.reply(), format!("*3|$7|message|$4|news|$2|{i}|"));
-            }
-            assert_eq!(listener.ask("PING"), "*2|$4|pong|$0||");
-            assert!(
-                listener
-                    .ask("GET a")
-                    .starts_with("-ERR Can't execute 'get'")
-            );
-        }
-        let [first, second] = &mut listeners;
-        assert_eq!(
-            first.ask("UNSUBSCRIBE news"),
-            "*3|$11|unsubscribe|$4|news|:1|"
-        );
-        assert_eq!(publisher.ask("PUBLISH news x"), ":1|");
-        assert_eq!(first.ask("UNSUBSCRIBE"), "*3|$11|unsubscribe|$5|sport|:0|");
-        assert_eq!(first.ask("GET a"), "$-1|");
-        // A message of many segments, beside a request.
-        let large = "x".repeat(300_000);
-        publisher.send(request(&[b"PUBLISH", b"sport", large.as_bytes()]));
-        assert_eq!(publisher.reply(), ":1|");
-        assert_eq!(second.reply(), "*3|$7|message|$4|news|$1|x|");
-        assert!(second.reply() == format!("*3|$7|message|$5|sport|$300000|{large}|"));
-        // One who leaves is forgotten.
-        drop(listeners);
-        while publisher.ask("PUBLISH sport x") != ":0|" {
-            thread::yield_now();
-        }
-    });
-}
-
-#[test]
-fn a_subscriber_that_does_not_keep_up_is_disconnected() {
-    watchdog(|| {
-        let server = start_with(Config {
-            messages_bytes_max: 200_000,
-            ..Config::default()
-        });
-        let mut slow = Client::new(&server);
-        assert!(slow.ask("SUBSCRIBE news").starts_with("*3|$9|subscribe|"));
-        let mut publisher = Client::new(&server);
-        let message = "x".repeat(10_000);
-        // The publisher is never held up: once the kernel's buffers and the bound are full, there
-        // is no subscriber any more.
-        while publisher.ask(&format!("PUBLISH news {message}")) != ":0|" {}
-        let heard = slow.until_closed();
-        assert!(heard.starts_with("*3|$7|message|$4|news|$10000|xxx"));
-        let limit = "-ERR too many channels, or a name that is too long|";
-        let mut client = Client::new(&server);
-        assert_eq!(
-            client.ask(&format!("SUBSCRIBE {}", "x".repeat(2000))),
-            limit
-        );
     });
 }
 
@@ -504,6 +365,11 @@ fn looking_at_all_keys_holds_nobody_up() {
         assert!(found.contains(&reply.as_str()), "{reply}");
         assert_eq!(asking.reply(), "+PONG|");
         assert_eq!(client.ask("KEYS nothing*"), "*0|");
+        let long = "?".repeat(300);
+        assert_eq!(
+            client.ask(&format!("KEYS {long}")),
+            "-ERR the pattern is too long|"
+        );
     });
 }
 
@@ -519,6 +385,10 @@ fn more_connections_than_the_limit_wait_for_their_turn() {
         let mut second = Client::new(&server);
         second.send("PING\r\n");
         assert_eq!(first.ask("PING"), "+PONG|");
+        let stream = second.0.get_ref().try_clone().unwrap();
+        stream.set_read_timeout(Some(SHORT)).unwrap();
+        assert!(second.0.fill_buf().is_err(), "it has no place yet");
+        stream.set_read_timeout(None).unwrap();
         drop(first);
         assert_eq!(second.reply(), "+PONG|");
     });

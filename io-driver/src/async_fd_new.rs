@@ -36,6 +36,9 @@ impl<T: AsRawFd, C: CurrentRuntime> AsyncFd<T, C> {
 
     /// As [`new`](Self::new), but gives `inner` back with the error.
     ///
+    /// The descriptor has to stay open and the same while this lives: else its end may deregister
+    /// another's, which then waits for ever.
+    ///
     /// # Errors
     /// As [`new`](Self::new).
     ///

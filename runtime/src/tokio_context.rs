@@ -211,6 +211,12 @@ impl TokioContext {
     }
 }
 
+impl Drop for TokioContext {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
 /// That a thread has [entered](TokioContext::enter) the context. Dropped when the thread ends, it
 /// forgets the guard: that would look for tokio's thread-locals, which may be gone.
 pub(crate) struct Entered {
@@ -220,6 +226,11 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
+    /// Whether it is this context that was entered.
+    pub(crate) fn is_of(&self, context: &TokioContext) -> bool {
+        self.handle.id() == context.handle().id()
+    }
+
     /// The thread finds what it found before.
     ///
     /// # Errors

@@ -6,10 +6,12 @@ use evenkeel::net::{TcpListener, TcpStream};
 use evenkeel::runtime::{Builder, Runtime};
 use evenkeel::task::{consume_budget, yield_now};
 use evenkeel::time::{Duration, Instant, sleep};
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::thread;
 use support::{Gate, Live, on_built, thread_name, wake_self_once};
 
@@ -478,5 +480,26 @@ fn events_come_before_the_next_poll_of_a_task_that_has_used_up_its_budget() {
         runtime.block_on(listening).unwrap();
         // One poll before the look, one until the other task has had its turn.
         assert!(polls.load(Ordering::SeqCst) <= 3);
+    });
+}
+
+#[test]
+fn a_future_that_uses_up_its_budget_leaves_tasks_their_turns() {
+    on_current_thread(|runtime| {
+        let left = Arc::new(AtomicUsize::new(100));
+        for _ in 0..100 {
+            let left = left.clone();
+            runtime.spawn(async move { left.fetch_sub(1, Ordering::SeqCst) });
+        }
+        let mut polls = 0;
+        runtime.block_on(poll_fn(|cx| {
+            polls += 1;
+            while pin!(consume_budget()).poll(cx).is_ready() {}
+            match left.load(Ordering::SeqCst) {
+                0 => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        }));
+        assert!(polls <= 4, "{polls} polls");
     });
 }

@@ -195,3 +195,18 @@ fn a_guard_may_be_dropped_when_its_thread_ends_or_never() {
         forgets.join().unwrap();
     });
 }
+
+/// What is entered already is not entered anew, which would be out of order.
+#[test]
+fn a_guard_of_tokios_may_be_made_in_between() {
+    on_runtime(1, |runtime| {
+        let _entered = runtime.enter();
+        let tokios = tokio::runtime::Handle::current();
+        let guard = tokios.enter();
+        assert_eq!(runtime.block_on(async { 7 }), 7);
+        drop(runtime.enter());
+        drop(guard);
+        tokios.block_on(async { drop(runtime.enter()) });
+        assert_eq!(current(), Some(tokios.id()));
+    });
+}

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -52,10 +53,17 @@ pub(crate) fn find(program: &str, folders: impl IntoIterator<Item = PathBuf>) ->
     found.find_map(|folder| Some(folder.join(program)).filter(|path| path.is_file()))
 }
 
-/// A port that nobody has at this moment.
+/// A port that nobody has at this moment; none of those that the kernel gives to whoever connects.
 pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let ports = std::iter::repeat_with(|| {
+        // Other processes look for one as well.
+        let tried = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + (std::process::id() * 37 + tried) % 10_000;
+        port as u16
+    });
+    let mut free = ports.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("they never end")
 }
 
 /// A peer on a thread of this process, with a runtime of tokio's. Ends when it is dropped, with all

@@ -77,6 +77,11 @@ impl Store {
             .busy_timeout(WAITING_TIME_MAX);
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
+            // Opened now, on this thread: each has a thread of sqlx's, and one that a worker starts
+            // would stay on that worker's CPU.
+            .min_connections(CONNECTIONS_MAX)
+            .idle_timeout(None)
+            .max_lifetime(None)
             .acquire_timeout(WAITING_TIME_MAX)
             .connect_with(options)
             .await?;

@@ -106,8 +106,9 @@ impl Session {
         let first = Instant::now() + config.ping_interval;
         let mut pings = interval_at(first, config.ping_interval);
         loop {
+            let allowed = self.pace.allows();
             evenkeel::select! {
-                heard = self.socket.next(), if self.pace.allows() => match heard {
+                heard = self.socket.next(), if allowed => match heard {
                     None => return Ok(End::Gone),
                     Some(heard) => {
                         let message = heard?;
@@ -115,7 +116,7 @@ impl Session {
                         self.hear(message).await?;
                     }
                 },
-                () = self.pace.wait(), if !self.pace.allows() => {}
+                () = self.pace.wait(), if !allowed => {}
                 told = self.member.inbox.recv() => match told {
                     Some(text) => self.send(Message::Text(text)).await?,
                     None => return Ok(End::Told(CloseCode::Policy, "you do not keep up")),

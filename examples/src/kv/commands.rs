@@ -7,6 +7,7 @@ use bytes::Bytes;
 use evenkeel::time::Instant;
 
 use super::Shared;
+use super::glob::{PATTERN_BYTES_MAX, matches};
 use super::resp::{Reply, number};
 use super::store::{Full, Locked};
 
@@ -357,7 +358,8 @@ fn config(call: &Call<'_>) -> Result {
     ];
     let asked = known.iter().filter(|(name, _)| {
         let patterns = &mut call.arguments[2..].iter();
-        patterns.any(|pattern| super::glob::matches(pattern, name.as_bytes()))
+        let mut patterns = patterns.filter(|pattern| pattern.len() <= PATTERN_BYTES_MAX);
+        patterns.any(|pattern| matches(pattern, name.as_bytes()))
     });
     let pairs = asked.flat_map(|(name, value)| [*name, *value]);
     let texts = pairs.map(|text| Reply::Bulk(Bytes::copy_from_slice(text.as_bytes())));

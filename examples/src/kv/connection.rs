@@ -24,6 +24,8 @@ const SMALL_BYTES: usize = 2 * READ_BYTES;
 /// is sent from where it is.
 const OUTPUT_BYTES: usize = 64 * 1024;
 const CHANNEL_NAME_BYTES_MAX: usize = 1024;
+/// Of a `KEYS`: what a pattern may take is as long as it times the keys.
+const SCAN_TIME_MAX: Duration = Duration::from_secs(5);
 /// What is read and thrown away of a client that is to go: one whose connection is closed while it
 /// still sends may never see the last reply.
 const DISCARD_BYTES_MAX: usize = 64 << 20;
@@ -250,14 +252,28 @@ impl Connection {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let time_max = self.shared.config.reply_time_max;
-        let write = timeout(time_max, self.stream.write_all(bytes));
+        let write = write_steadily(&mut self.stream, bytes, self.shared.config.reply_time_max);
         evenkeel::select! {
             biased;
             error = too_slow(self.subscriptions.as_ref()) => Err(error),
-            written = write => written?,
+            written = write => written,
         }
     }
+}
+
+/// Writes all of it, to a client that takes some of it in each such time.
+async fn write_steadily(
+    stream: &mut TcpStream,
+    mut bytes: &[u8],
+    time_max: Duration,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match timeout(time_max, stream.write(bytes)).await?? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => bytes = &bytes[written..],
+        }
+    }
+    Ok(())
 }
 
 /// Reads what comes next; 0 at the end.
@@ -277,11 +293,8 @@ async fn next_message(subscriptions: Option<&mut Subscriptions>) -> io::Result<B
     let Some(subscriptions) = subscriptions else {
         return std::future::pending().await;
     };
-    // Those that have come before one was lost are not sent any more.
-    if subscriptions.is_too_slow() {
-        return Err(io::ErrorKind::TimedOut.into());
-    }
-    Ok(subscriptions.next().await)
+    let message = subscriptions.next().await;
+    message.ok_or_else(|| io::ErrorKind::TimedOut.into())
 }
 
 /// Completes if the client subscribes to more than it takes.
@@ -325,6 +338,9 @@ fn run(
                 "ERR Can't execute '{name}': only SUBSCRIBE / UNSUBSCRIBE / PING / QUIT are \
                 allowed in this context"
             )))
+        }
+        (b"keys", [pattern]) if pattern.len() > glob::PATTERN_BYTES_MAX => {
+            Step::Reply(Reply::error("ERR the pattern is too long"))
         }
         (b"keys", [pattern]) => Step::Keys(pattern.to_vec()),
         (b"keys", _) => Step::Reply(commands::wrong_number("keys")),
@@ -404,13 +420,25 @@ async fn keys(shared: &Arc<Shared>, pattern: Vec<u8>) -> (Reply, Taken) {
         }
         evenkeel::task::yield_now().await;
     }
-    let matching = evenkeel::spawn_compute(move || {
-        let matching = keys.into_iter().filter(|key| glob::matches(&pattern, key));
-        Reply::List(matching.map(Reply::Bulk).collect())
-    });
+    let matching = evenkeel::spawn_compute(move || matching(&pattern, keys, SCAN_TIME_MAX));
     let reply = matching
         .await
         .unwrap_or_else(|_| Reply::error("ERR shutting down"));
     drop(turn);
     (reply, taken)
+}
+
+/// An error if it takes longer than that: the program could not be stopped meanwhile.
+fn matching(pattern: &[u8], keys: Vec<Bytes>, time_max: Duration) -> Reply {
+    let started = Instant::now();
+    let mut matching = Vec::new();
+    for key in keys {
+        if started.elapsed() > time_max {
+            return Reply::error("ERR the scan takes too long");
+        }
+        if glob::matches(pattern, &key) {
+            matching.push(Reply::Bulk(key));
+        }
+    }
+    Reply::List(matching)
 }

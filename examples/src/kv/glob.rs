@@ -1,3 +1,7 @@
+/// Of a pattern that a client may send. What is matched may be long, and each byte of it may be
+/// compared with all of the pattern.
+pub(super) const PATTERN_BYTES_MAX: usize = 256;
+
 /// Whether `text` matches a pattern of `*`, `?`, `[a-z]`, `[^a]` and `\` as in redis.
 ///
 /// It takes at most as long as one is times the other: only the last `*` is ever tried again.

@@ -136,13 +136,21 @@ impl Subscriptions {
         }
     }
 
-    /// The next message.
+    /// The next message. `None` if one has been lost because too many waited; those that came
+    /// before it are not sent any more.
     ///
-    /// Cancel safe: none is lost.
-    pub(super) async fn next(&mut self) -> Bytes {
-        let message = self.messages.recv().await;
+    /// Cancel safe: none is lost by that.
+    pub(super) async fn next(&mut self) -> Option<Bytes> {
+        if self.outlet.is_too_slow.load(Ordering::Relaxed) {
+            return None;
+        }
+        let message = evenkeel::select! {
+            biased;
+            () = self.outlet.too_slow.notified() => return None,
+            message = self.messages.recv() => message,
+        };
         let message = message.expect("there is a sender in this very struct");
-        self.taken(message)
+        Some(self.taken(message))
     }
 
     /// The next message, if there is one.
@@ -159,12 +167,7 @@ impl Subscriptions {
         message
     }
 
-    /// Whether a message has been lost because too many waited.
-    pub(super) fn is_too_slow(&self) -> bool {
-        self.outlet.is_too_slow.load(Ordering::Relaxed)
-    }
-
-    /// Completes once that is so. It does so once only.
+    /// Completes once a message has been lost. It does so once only.
     pub(super) async fn too_slow(&self) {
         self.outlet.too_slow.notified().await;
     }

@@ -2,7 +2,8 @@
 //!
 //! They are in shards, each with its lock, so that a look at all of them (`KEYS`) holds up the
 //! others for that of one shard only. A command with several keys takes all the locks, in their
-//! order, and so it is as indivisible as in redis.
+//! order, and so it is as indivisible as in redis (but an `MSET` for which the memory runs out has
+//! set what came before).
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap};

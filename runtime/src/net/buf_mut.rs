@@ -82,7 +82,7 @@ impl super::unix::pipe::Receiver {
                 let (filled, _) = rustix::io::read(pipe, buf)?;
                 Ok((filled.len(), ()))
             };
-            fill(buf, read)
+            pipe.try_io(|| fill(buf, read))
         });
         Ok(read?.0)
     }

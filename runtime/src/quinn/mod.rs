@@ -52,14 +52,15 @@ use socket::Socket;
 ///
 /// # Panics
 ///
-/// It is to be used inside an Evenkeel runtime, or making an endpoint panics. A runtime that is
+/// It is to be used inside an Evenkeel runtime: making an endpoint, and connecting or accepting
+/// with it, panics elsewhere. A runtime that is
 /// dropped takes its endpoints with it; their peers find out by their idle timeout. To tell them,
 /// close the endpoint before and await `wait_idle`.
 #[derive(Clone, Debug, Default)]
 pub struct Runtime(());
 
 impl Runtime {
-    /// The runtime from which it is called.
+    /// Stands for the runtime in which quinn is called each time.
     pub fn new() -> Self {
         Self::default()
     }

@@ -86,10 +86,10 @@ impl AsyncUdpSocket for Socket {
     }
 }
 
-/// Nothing there after all, or something that the network says of a datagram that was sent, which
-/// anybody may have it say: the next look does not find it again.
+/// Nothing there after all, or no memory at this moment, or something that the network says of a
+/// datagram that was sent, which anybody may have it say: the next look does not find it again.
 fn is_passing(error: &io::Error) -> bool {
-    matches!(
+    let is_known = matches!(
         error.kind(),
         io::ErrorKind::WouldBlock
             | io::ErrorKind::Interrupted
@@ -98,7 +98,23 @@ fn is_passing(error: &io::Error) -> bool {
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::NetworkDown
+    );
+    is_known || is_of_datagram(error)
+}
+
+/// Those for which `io::ErrorKind` has no stable name, or one that says less.
+#[cfg(unix)]
+fn is_of_datagram(error: &io::Error) -> bool {
+    use libc::{EACCES, EHOSTDOWN, EMSGSIZE, ENOBUFS, ENOMEM, ENOPROTOOPT, EPROTO};
+    matches!(
+        error.raw_os_error(),
+        Some(EACCES | EHOSTDOWN | EMSGSIZE | ENOBUFS | ENOMEM | ENOPROTOOPT | EPROTO)
     )
+}
+
+#[cfg(not(unix))]
+fn is_of_datagram(_: &io::Error) -> bool {
+    false
 }
 
 pin_project! {

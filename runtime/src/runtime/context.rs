@@ -164,14 +164,22 @@ fn follow_with_tokio() {
     if role() != Role::Outside {
         return;
     }
+    let wanted = if is_entered() { try_current() } else { None };
+    let is_there = |context: &Context| match (&*context.tokio.borrow(), &wanted) {
+        (Some(entered), Some(runtime)) => entered.is_of(&runtime.tokio),
+        _ => false,
+    };
+    // Left and entered again, it would be out of order with a guard of tokio's made since.
+    if CONTEXT.try_with(is_there).unwrap_or(false) {
+        return;
+    }
     let before = CONTEXT.try_with(|context| context.tokio.take());
     let before = before.ok().flatten();
     let now = match before.map_or(Ok(()), tokio_context::Entered::leave) {
-        Ok(()) if is_entered() => try_current().and_then(|runtime| {
+        Ok(()) => wanted.and_then(|runtime| {
             runtime.want_tokio();
             runtime.tokio.enter()
         }),
-        Ok(()) => None,
         Err(kept) => Some(kept),
     };
     if now.is_some() {
@@ -233,7 +241,7 @@ impl EnterGuard<'_> {
 pub(crate) struct LeaveOnDrop {
     /// `None` on a thread that was ending.
     entry: Option<u64>,
-    /// It belongs to this thread, which others may know.
+    /// It belongs to this thread: it is `Sync`, but not `Send`.
     not_send: PhantomData<MutexGuard<'static, ()>>,
 }
 

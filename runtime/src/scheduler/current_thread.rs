@@ -107,6 +107,8 @@ impl<'a> Worker<'a> {
 
     /// Runs some tasks, then looks for more to do; sleeps if there are none.
     fn run_tasks(mut self, root: &dyn Root) -> Worker<'a> {
+        // What the future has put off says nothing of these tasks.
+        take_put_off();
         for _ in 0..self.lane().intervals.events {
             let Some(task) = self.next_in_order() else {
                 if self.yielded.borrow().is_empty() && !root.is_woken() {

@@ -180,7 +180,7 @@ impl Idle {
             also,
             is_little,
         } = search;
-        // As on a busy machine.
+        // As on a busy machine: there is nobody to look for.
         if self.all_awake() {
             return None;
         }

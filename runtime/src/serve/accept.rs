@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::first::{First, first};
 use super::listener::Listener;
 use super::service::BoxError;
+use crate::runtime::Handle;
 use crate::time::{Duration, sleep};
 
 /// The first pause after a connection could not be accepted, and what it grows to.
@@ -43,6 +44,8 @@ where
         connect_info,
         mut signal,
     } = server;
+    // Outside of a runtime it panics now, not with the first connection.
+    let runtime = Handle::current();
     let config = Arc::new(config);
     let places = connections_max.map(|max| Arc::new(Semaphore::new(max)));
     // A connection has a receiver for as long as it lives. Once the sender is dropped, with this
@@ -62,7 +65,7 @@ where
             _place: place,
         };
         // Dropping the handle detaches the task.
-        drop(crate::spawn(connection.serve(handshake)));
+        drop(runtime.spawn(connection.serve(handshake)));
     }
     drop(listener);
     stop.send_replace(());

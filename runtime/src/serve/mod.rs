@@ -69,6 +69,8 @@ use connection::Config;
 use service::{BoxError, Extend};
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// hyper adds the time to the present moment, which a larger one would overflow.
+const HEADER_TIMEOUT_MAX: Duration = Duration::from_secs(30 * 365 * 86_400);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -80,8 +82,9 @@ const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 /// with HTTP/2, each request has a task. All are on the IO lane: what computes goes to
 /// [`spawn_compute`](crate::spawn_compute).
 ///
-/// Upgrades are possible (WebSocket, also `CONNECT` of HTTP/2). A connection that was upgraded
-/// belongs to whoever took it, and nothing said here of connections is about it any more.
+/// Upgrades are possible (WebSocket, also `CONNECT` of HTTP/2). With HTTP/1 a connection that was
+/// upgraded belongs to whoever took it, and nothing said here of connections is about it any more.
+/// With HTTP/2 it is one stream of its connection, and ends with that.
 ///
 /// The names are those of `axum::serve`. `axum::serve` itself spawns on the small runtime of
 /// feature `tokio-rt`, which has one thread; this is the way for a server whose work matters.
@@ -109,7 +112,9 @@ const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 ///
 /// The future panics when it is polled outside a runtime.
 ///
-/// A panic of the service ends its connection, or with HTTP/2 its request; others go on.
+/// A panic of the service's future ends its connection, or with HTTP/2 its request; one in
+/// `Service::call` itself ends the connection. Others go on. A panic in `clone` of the service, or
+/// in the closure of [`Serve::with_connect_info`], ends the server.
 ///
 /// # Cancel safety
 ///
@@ -170,8 +175,8 @@ impl<L: Listener, S> Serve<L, S> {
         self
     }
 
-    /// Puts into the extensions of every request what `make` makes of its peer's address, once a
-    /// connection.
+    /// Calls `make` with the peer's address, once for each connection, and puts the result into the
+    /// extensions of each of its requests.
     ///
     /// With `axum::extract::ConnectInfo` for `make`, its extractor of that name works. tonic's
     /// `Request::remote_addr` reads a `tonic::transport::server::TcpConnectInfo`.
@@ -228,6 +233,7 @@ impl<L: Listener, S> Serve<L, S> {
     /// unless it is set.
     pub fn header_timeout(mut self, time: Duration) -> Self {
         self.config.header_timeout = time;
+        let time = time.min(HEADER_TIMEOUT_MAX);
         self.config.http.http1().header_read_timeout(time);
         self
     }

@@ -25,7 +25,7 @@ impl QuotaWatch {
     /// Looks if the compute workers are about to be started: their first tasks could use up a whole
     /// period.
     pub(super) fn look_before_compute(&mut self, look: Look<'_>) {
-        if look.shared.compute_start.first_use.is_wanted() {
+        if self.groups.is_none() && look.shared.compute_start.first_use.is_wanted() {
             self.look_now(look);
         }
     }
