@@ -17,7 +17,7 @@
 //! are either seen by the job in its step 1, or the job is gone and a new one is made.
 
 use crate::panics::wake;
-use crate::runtime::pool_shut_down;
+use crate::runtime::{is_rt_shutdown_err, pool_shut_down};
 use crate::spawn::spawn_blocking;
 use crate::tasks::budget::poll_output;
 use parking_lot::{Mutex, MutexGuard};
@@ -106,7 +106,7 @@ where
     ///
     /// # Errors
     ///
-    /// Of an earlier write; or of this one, if that has failed already.
+    /// Of an earlier write; or of this one, if there is no pool any more that would write it.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -141,10 +141,12 @@ where
             target: Some(self.target.clone()),
             state: self.state.clone(),
         };
-        // Refused, the job is dropped, which leaves an error: also here, nothing was written.
+        // Refused, the job is dropped, which leaves an error. Another one that is there already is
+        // for the next operation, as if it had come later.
         drop(spawn_blocking(move || job.run()));
-        let error = self.state.lock().error.take();
-        Poll::Ready(error.map_or(Ok(count), Err))
+        let mut state = self.state.lock();
+        let refused = state.error.take_if(|error| is_rt_shutdown_err(error));
+        Poll::Ready(refused.map_or(Ok(count), Err))
     }
 
     /// Waits until all is written.
@@ -266,7 +268,7 @@ impl<W> Drop for Job<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{Runtime, is_rt_shutdown_err};
+    use crate::runtime::Runtime;
     use parking_lot::Condvar;
     use std::future::poll_fn;
 
