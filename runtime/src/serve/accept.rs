@@ -5,16 +5,13 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use evenkeel_sync::panics::log;
-use hyper::body::{Body, Incoming};
-use hyper::service::Service;
-use hyper::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Serve;
 use super::connection::Connection;
 use super::first::{First, first};
 use super::listener::Listener;
-use super::service::BoxError;
+use super::service::{HttpService, Hyper};
 use crate::runtime::Handle;
 use crate::time::{Duration, sleep};
 
@@ -23,18 +20,10 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Serves until the signal comes, and then until all connections have ended.
-pub(super) async fn run<L, S, B>(server: Serve<L, S>)
+pub(super) async fn run<L, S>(server: Serve<L, S>)
 where
     L: Listener,
-    S: Service<
-            Request<Incoming>,
-            Response = Response<B>,
-            Error: Into<BoxError>,
-            Future: Send + 'static,
-        > + Clone
-        + Send
-        + 'static,
-    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    S: HttpService<Hyper> + Send + 'static,
 {
     let Serve {
         mut listener,
@@ -47,6 +36,7 @@ where
     // Outside of a runtime it panics now, not with the first connection.
     let runtime = Handle::current();
     let config = Arc::new(config);
+    let service = service.into_service();
     let places = connections_max.map(|max| Arc::new(Semaphore::new(max)));
     // A connection has a receiver for as long as it lives. Once the sender is dropped, with this
     // future at the latest, the connections end.

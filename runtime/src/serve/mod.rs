@@ -55,9 +55,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hyper::body::{Body, Incoming};
-use hyper::service::Service;
-use hyper::{Request, Response};
 use hyper_util::server::conn::auto::Builder;
 
 pub use listener::Listener;
@@ -66,7 +63,7 @@ pub use service::{HttpService, Hyper, Tower};
 use crate::hyper::{Executor, Timer};
 use crate::time::Duration;
 use connection::Config;
-use service::{BoxError, Extend};
+use service::Extend;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// hyper adds the time to the present moment, which a larger one would overflow.
@@ -296,18 +293,10 @@ impl<L: Listener, S> fmt::Debug for Serve<L, S> {
     }
 }
 
-impl<L, S, B> IntoFuture for Serve<L, S>
+impl<L, S> IntoFuture for Serve<L, S>
 where
     L: Listener,
-    S: Service<
-            Request<Incoming>,
-            Response = Response<B>,
-            Error: Into<BoxError>,
-            Future: Send + 'static,
-        > + Clone
-        + Send
-        + 'static,
-    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    S: HttpService<Hyper> + Send + 'static,
 {
     type Output = io::Result<()>;
     type IntoFuture = ServeFuture;
