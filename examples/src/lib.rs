@@ -9,7 +9,6 @@
 
 #![forbid(unsafe_code)]
 
-mod accept;
 #[cfg(feature = "api")]
 pub mod api;
 pub mod chat;

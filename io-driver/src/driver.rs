@@ -89,8 +89,8 @@ impl Driver {
     ///
     /// It waits until there is an event, until [`Handle::wake`] is called, or for `timeout`; `None`
     /// has no limit, and zero does not wait. Where the system's own wait is in whole milliseconds,
-    /// a timeout is rounded up to them; not on Linux, where one that is finer costs a second system
-    /// call. It may return early with 0 events: after a signal, or when `timeout` is above the 24.8
+    /// a timeout is rounded up to them; not on Linux, where the rest of one that is finer costs a
+    /// second system call, and a third. It may return early with 0 events: after a signal, or when `timeout` is above the 24.8
     /// days that the system can wait for.
     ///
     /// Wakers run here, on the calling thread. A panic of one is caught and logged.
@@ -99,9 +99,7 @@ impl Driver {
     /// The system's. A signal is not an error.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
         let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
-        let polled = self
-            .wait_precisely(timeout)
-            .and_then(|timeout| self.poll.poll(&mut self.events, timeout));
+        let polled = self.wait(timeout);
         self.shared.bell.next_turn();
         match polled {
             Ok(()) => Ok(self.deliver()),
@@ -110,27 +108,42 @@ impl Driver {
         }
     }
 
-    /// Waits here if `timeout` is finer than the milliseconds of `epoll_wait`. Returns how long is
-    /// left to wait there.
+    /// Waits, and takes the events. `epoll_wait` does both, but only for whole milliseconds, so the
+    /// rest of a timeout is waited for in another call. That comes last, since most waits end with
+    /// an event, and before it.
     #[cfg(target_os = "linux")]
-    fn wait_precisely(&self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let Some(timeout) = timeout.filter(|timeout| timeout.subsec_nanos() % 1_000_000 != 0)
-        else {
-            return Ok(timeout);
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let whole = timeout.map(|timeout| Duration::from_millis(timeout.as_millis() as u64));
+        let Some(timeout) = timeout.filter(|_| timeout != whole) else {
+            return self.poll.poll(&mut self.events, timeout);
         };
-        let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
-        // The epoll descriptor is readable when it has events, a wake-up among them.
-        poll(
-            &mut [PollFd::new(self.poll.registry(), PollFlags::IN)],
-            Some(&timeout),
-        )?;
-        Ok(Some(Duration::ZERO))
+        let mut rest = timeout;
+        if whole > Some(Duration::ZERO) {
+            let start = std::time::Instant::now();
+            self.poll.poll(&mut self.events, whole)?;
+            rest = timeout.saturating_sub(start.elapsed());
+            if !self.events.is_empty() || rest.is_zero() {
+                return Ok(());
+            }
+        }
+        self.wait_precisely(rest)?;
+        self.poll.poll(&mut self.events, Some(Duration::ZERO))
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn wait_precisely(&self, timeout: Option<Duration>) -> io::Result<Option<Duration>> {
-        Ok(timeout)
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.poll.poll(&mut self.events, timeout)
+    }
+
+    /// Waits until there are events to be taken, or for `timeout`.
+    #[cfg(target_os = "linux")]
+    fn wait_precisely(&self, timeout: Duration) -> io::Result<()> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+        // The epoll descriptor is readable when it has events, a wake-up among them.
+        let mut epoll = [PollFd::new(self.poll.registry(), PollFlags::IN)];
+        poll(&mut epoll, Some(&timeout))?;
+        Ok(())
     }
 
     fn deliver(&self) -> usize {

@@ -140,7 +140,7 @@ impl Server {
         self,
         listener: TcpListener,
         limits: Limits,
-        stop: impl Future<Output = ()>,
+        stop: impl Future<Output = ()> + Send + 'static,
     ) {
         let router = router(self.api.clone());
         let handler = move |request: hyper::Request<Incoming>| {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use evenkeel::net::TcpListener;
 use evenkeel_examples::chat::{self, Config};
-use evenkeel_examples::server::Limits;
+use evenkeel_examples::server::{self, Limits};
 use evenkeel_examples::signal::ctrl_c;
 use lexopt::ValueExt;
 
@@ -14,6 +14,7 @@ const USAGE: &str = "usage: chat [--addr ADDRESS]";
 
 #[evenkeel::main]
 async fn main() -> ExitCode {
+    server::log_to_stderr();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

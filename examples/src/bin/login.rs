@@ -22,6 +22,7 @@ struct Arguments {
 
 #[evenkeel::main]
 async fn main() -> ExitCode {
+    server::log_to_stderr();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -14,6 +14,7 @@ const USAGE: &str = "usage: thumbnails [--addr ADDRESS]";
 
 #[evenkeel::main]
 async fn main() -> ExitCode {
+    server::log_to_stderr();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

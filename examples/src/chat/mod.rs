@@ -103,7 +103,7 @@ pub async fn serve(
     listener: TcpListener,
     limits: Limits,
     config: Config,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let compute_threads = evenkeel::runtime::Handle::current().compute_threads();
     let chat = Arc::new(Chat {
@@ -117,9 +117,12 @@ pub async fn serve(
         let chat = chat.clone();
         move |request| chat.clone().handle(request)
     };
-    let stop = async {
-        stop.await;
-        chat.stopping.send_replace(true);
+    let stop = {
+        let chat = chat.clone();
+        async move {
+            stop.await;
+            chat.stopping.send_replace(true);
+        }
     };
     server::serve(listener, limits, handler, stop).await;
     // Each session gives its place back, which its own limits make sure of.

@@ -16,6 +16,7 @@
 //!   Replies on their way hold their values in addition, even if these are removed meanwhile;
 //! - a subscriber that does not keep up: it is disconnected, as redis does it.
 
+mod accept;
 mod commands;
 mod connection;
 mod glob;
@@ -33,7 +34,7 @@ use evenkeel::net::TcpListener;
 use evenkeel::sync::{Semaphore, watch};
 use evenkeel::time::{Instant, timeout};
 
-use crate::accept::accept;
+use accept::accept;
 use memory::Memory;
 use pubsub::Channels;
 use resp::RequestLimits;

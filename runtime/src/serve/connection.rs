@@ -15,7 +15,9 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::first::{First, first};
+use super::header_timer::HeaderTimer;
 use super::service::{BoxError, Extend, OfConnection};
+use super::when_woken::WhenWoken;
 use crate::hyper::Executor;
 use crate::time::{Duration, sleep, timeout};
 
@@ -64,7 +66,9 @@ where
         Io: Read + Write + Unpin + Send + 'static,
     {
         let asked = Arc::new(AtomicBool::new(false));
-        let mut end = pin!(end(&self.config, &asked, &mut self.stopped));
+        let end = pin!(end(&self.config, &asked, &mut self.stopped));
+        // It is for events that are rare, and the requests need not pay for it.
+        let mut end = pin!(WhenWoken::new(end));
         let io = match first(end.as_mut(), pin!(handshake)).await {
             First::Right(Ok(io)) => io,
             First::Right(Err(error)) => return debug(&error),
@@ -75,7 +79,8 @@ where
             asked: asked.clone(),
             extend: self.extend,
         };
-        let http = &self.config.http;
+        let mut http = self.config.http.clone();
+        http.http1().timer(HeaderTimer::default());
         let mut connection = pin!(http.serve_connection_with_upgrades(io, service));
         match first(end, connection.as_mut()).await {
             First::Right(Ok(())) | First::Left(End::AtOnce) => return,

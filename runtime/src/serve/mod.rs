@@ -46,8 +46,10 @@
 mod accept;
 mod connection;
 mod first;
+mod header_timer;
 mod listener;
 mod service;
+mod when_woken;
 
 use std::fmt;
 use std::future::{Future, IntoFuture, pending};
@@ -127,9 +129,7 @@ where
     S: HttpService<Kind>,
 {
     let mut http = Builder::new(Executor::new());
-    http.http1()
-        .timer(Timer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
+    http.http1().header_read_timeout(HEADER_TIMEOUT);
     http.http2()
         .timer(Timer::new())
         .keep_alive_interval(HTTP2_PING_INTERVAL)
@@ -251,7 +251,7 @@ impl<L: Listener, S> Serve<L, S> {
     }
 
     /// hyper's own settings, which are in effect unless they are changed here: 200 requests at the
-    /// same time on an HTTP/2 connection, for instance.
+    /// same time on an HTTP/2 connection, for instance. The timer of HTTP/1 stays the server's own.
     ///
     /// # Examples
     ///
