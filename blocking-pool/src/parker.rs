@@ -1,17 +1,17 @@
 //! How an idle thread waits: spinning for a moment, where that has been of use, or asleep.
 
-use std::hint;
 use std::time::{Duration, Instant};
 
-use evenkeel_sync::SpinBackoff;
 use evenkeel_sync::atomic::{AtomicBool, Ordering};
 use evenkeel_sync::thread::{Thread, current, park, park_timeout};
+use evenkeel_sync::{SpinBackoff, WAKE_UP, spin_pause};
 
-/// How long an idle thread spins before it sleeps: about what sleeping and being woken costs.
-const SPIN: Duration = Duration::from_micros(if cfg!(evenkeel_loom) { 0 } else { 20 });
-
-/// Pauses of the CPU between two looks, so that a hyperthread beside this one is not slowed down.
-const PAUSES: u32 = 16;
+/// How long an idle thread spins before it sleeps. Models have no time.
+const SPIN: Duration = if cfg!(evenkeel_loom) {
+    Duration::ZERO
+} else {
+    WAKE_UP
+};
 
 /// Where one pool thread waits, and how others wake it.
 pub(crate) struct Parker {
@@ -52,7 +52,7 @@ impl Parker {
             if start.elapsed() >= SPIN {
                 return false;
             }
-            (0..PAUSES).for_each(|_| hint::spin_loop());
+            spin_pause();
         }
     }
 

@@ -36,5 +36,5 @@ pub use native::*;
 
 pub use atomic_box::AtomicBox;
 pub use join::{join_all, run_until};
-pub use spin_backoff::SpinBackoff;
+pub use spin_backoff::{SpinBackoff, WAKE_UP, spin_pause};
 pub use stack::{Stack, Taken};

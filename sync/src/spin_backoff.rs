@@ -7,6 +7,15 @@
 //! shows by trying.
 
 use std::cell::Cell;
+use std::hint;
+use std::time::Duration;
+
+/// What sleeping and being woken costs, about. Whoever spins does so for this long at most, so that
+/// it never costs much more than twice the best.
+pub const WAKE_UP: Duration = Duration::from_micros(20);
+
+/// Pauses of the CPU between two looks.
+const PAUSES: u32 = 16;
 
 /// The most chances in a row that are skipped.
 const SKIP_MAX: u32 = 127;
@@ -20,6 +29,11 @@ pub struct SpinBackoff {
     to_skip: Cell<u32>,
     /// How many were skipped after the last failure.
     skipped: Cell<u32>,
+}
+
+/// Waits for a moment between two looks, so that a hyperthread beside this one is not slowed down.
+pub fn spin_pause() {
+    (0..PAUSES).for_each(|_| hint::spin_loop());
 }
 
 impl SpinBackoff {

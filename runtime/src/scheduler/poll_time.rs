@@ -8,14 +8,15 @@
 //! guess must not cost much: work is only held back while a worker is on standby, who sees within a
 //! millisecond that a poll has got in the way.
 
+use evenkeel_sync::WAKE_UP;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Tasks that take less than this together wait for the worker that has them.
 const WORTH_WAKING_NS: u64 = 100_000;
 
-/// What sleeping and being woken costs, about.
-pub(super) const WAKE_UP_NS: u64 = 20_000;
+/// [`WAKE_UP`], in nanoseconds.
+pub(super) const WAKE_UP_NS: u64 = WAKE_UP.as_nanos() as u64;
 
 /// One part in this many of what is expected is forgotten with each stretch of work.
 const FORGET: u64 = 8;

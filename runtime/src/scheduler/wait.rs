@@ -11,14 +11,10 @@ use super::poll_time::WAKE_UP_NS;
 use super::worker::Worker;
 use crate::panics::wake;
 use crate::timers::{NEVER, clock};
+use evenkeel_sync::spin_pause;
 use evenkeel_sync::thread::yield_in_model;
-use std::hint;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// Pauses of the CPU between two such looks, so that a hyperthread beside this one is not slowed
-/// down.
-const SPIN_PAUSE: u32 = 16;
 
 /// So long a worker sleeps in the driver at a time, where the kernel has to be helped. With 250
 /// ticks a second it waited for 2.3 ms in the median, and waits for 0.25.
@@ -134,9 +130,7 @@ impl Worker<'_> {
             if self.partner_is_awake() || clock::now_ns() >= end_ns {
                 return false;
             }
-            for _ in 0..SPIN_PAUSE {
-                hint::spin_loop();
-            }
+            spin_pause();
         }
     }
 
