@@ -42,9 +42,6 @@ const ENTER_OTHERS: f64 = 0.4;
 /// and there is nothing left of it: the compute lane, which gives way, does not count.
 const ENTER_BUSY: f64 = 0.95;
 
-/// It is no longer when others have less than this.
-const LEAVE_OTHERS: f64 = 0.3;
-
 /// All CPUs are shared when others have more than this part of them,
 const OTHERS_OF_ALL: f64 = 0.2;
 
@@ -53,7 +50,8 @@ const OTHERS_OF_ALL: f64 = 0.2;
 /// each other's way.)
 const BUSY_OF_ALL: f64 = 0.6;
 
-/// They are shared no longer when there is less of one of them by this part of all CPUs.
+/// What holds goes on until there is less by this part: of others on a contended CPU, or of either
+/// on all CPUs.
 const LEAVE_BELOW: f64 = 0.1;
 
 /// The measuring of the CPUs.
@@ -370,7 +368,7 @@ fn in_reserve(others: f64, cpus: usize, workers: usize) -> usize {
 fn judge_each(reserve: &mut [bool], uses: &[Use]) {
     for (reserve, Use { io, others }) in reserve.iter_mut().zip(uses) {
         *reserve = if *reserve {
-            *others > LEAVE_OTHERS
+            *others > ENTER_OTHERS - LEAVE_BELOW
         } else {
             *others > ENTER_OTHERS && others + io > ENTER_BUSY
         };
