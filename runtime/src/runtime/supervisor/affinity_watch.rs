@@ -1,15 +1,13 @@
 //! Keeps workers where they may and shall run: the CPUs that the process may use are changed from
 //! outside, and IO workers are let go of where others use them
-//! ([`shared_cores`](super::shared_cores)).
+//! ([`shared_cores`](super::shared_cores)). Who loses its seat, or sits down in one, goes by what is
+//! so at that moment.
 
-use super::look::{Look, log_elsewhere};
+use super::look::{Look, SELDOM, log_elsewhere};
 use crate::scheduler::kind::Kind;
 use evenkeel_topology::{CpuSet, set_thread_affinity, thread_cpus};
 use std::mem;
-use std::time::{Duration, Instant};
-
-/// Between two looks. Who loses its seat, or sits down in one, goes by what is so at that moment.
-const INTERVAL: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 pub(super) struct AffinityWatch {
     /// What the process might use at the last look.
@@ -24,7 +22,7 @@ impl AffinityWatch {
         AffinityWatch {
             before: CpuSet::default(),
             let_io_go: false,
-            next: Instant::now() + INTERVAL,
+            next: Instant::now() + SELDOM,
         }
     }
 
@@ -37,7 +35,7 @@ impl AffinityWatch {
         if now < self.next && !has_changed {
             return;
         }
-        self.next = now + INTERVAL;
+        self.next = now + SELDOM;
         let Some(allowed) = shared.cpus.allowed() else {
             return;
         };

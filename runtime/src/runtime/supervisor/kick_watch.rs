@@ -5,14 +5,11 @@
 //! CPU, and not where none had, fifty of them are kicked, and that is kept if it helps. (Whether a
 //! kernel preempts lazily can be chosen when it boots, and in a file that only root may read.)
 
-use super::look::{Look, log_elsewhere};
+use super::look::{Look, SELDOM, log_elsewhere};
 use crate::scheduler::kick::Kick;
 use crate::scheduler::wake_ups::WakeToRun;
 use evenkeel_topology::may_preempt_lazily;
 use std::time::{Duration, Instant};
-
-/// Between two looks.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 /// So many wake-ups tell.
 const ENOUGH: u64 = 50;
@@ -61,10 +58,10 @@ impl KickWatch {
         KickWatch {
             phase,
             before: WakeToRun::new(),
-            next: Instant::now() + INTERVAL,
+            next: Instant::now() + SELDOM,
             retry: RETRY,
             probes_left: ENOUGH,
-            next_probe: Instant::now() + INTERVAL,
+            next_probe: Instant::now() + SELDOM,
         }
     }
 
@@ -78,7 +75,7 @@ impl KickWatch {
         if now < self.next {
             return;
         }
-        self.next = now + INTERVAL;
+        self.next = now + SELDOM;
         let counted = shared.io.wake_to_run();
         let since = counted.since(&self.before);
         let is_enough = since.beside_compute.count() >= ENOUGH;

@@ -14,6 +14,9 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(20);
 /// What has not been done by now must have been left by somebody who is stuck.
 pub(super) const OVERDUE: Duration = Duration::from_millis(2);
 
+/// What the system changes seldom is looked at this often, while somebody is awake.
+pub(super) const SELDOM: Duration = Duration::from_secs(1);
+
 /// One look, from the supervisor's thread. Each duty takes it, and says when the next is due.
 #[derive(Clone, Copy)]
 pub(super) struct Look<'a> {

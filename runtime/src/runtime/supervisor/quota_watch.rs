@@ -1,11 +1,8 @@
 //! Which CPU quota there is.
 
-use super::look::{Look, PATIENCE};
+use super::look::{Look, PATIENCE, SELDOM};
 use evenkeel_topology::{QuotaGroups, allowed_cpus};
-use std::time::{Duration, Instant};
-
-/// Between two looks: a quota that changes is known after this.
-const INTERVAL: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 pub(super) struct QuotaWatch {
     /// Found at the first look.
@@ -42,6 +39,6 @@ impl QuotaWatch {
         let cpus = allowed_cpus().len() as f64;
         let quota = groups.tightest().filter(|(quota, _)| quota.cpus < cpus);
         let is_set = look.shared.compute.governor.set_quota(quota);
-        self.next = look.now + if is_set { INTERVAL } else { PATIENCE };
+        self.next = look.now + if is_set { SELDOM } else { PATIENCE };
     }
 }
