@@ -16,6 +16,7 @@
 
 use super::lane::Lane;
 use super::seat::FreeSeat;
+use super::tuning::ARRIVALS_INTERVAL;
 use super::worker::{Current, Worker, WorkerState};
 use crate::panics::wake;
 use crate::tasks::budget::take_put_off;
@@ -27,9 +28,6 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
-
-/// What other threads have sent comes first once in so many tasks. (tokio's number.)
-const ARRIVALS_INTERVAL: u32 = 31;
 
 /// Nobody looks for polls that take long.
 const NOT_TAKEN: &str = "nobody takes the seat of a lane that is driven";

@@ -15,6 +15,7 @@
 //! Either the other thread finds the waker of this poll, or the owner finds the wake-up. Loom
 //! model: `models::locals`.
 
+use super::tuning::{ARRIVALS_INTERVAL, LOOK_AFTER};
 use crate::tasks::{
     self, Completed, DeferredWake, Id, JoinRef, Registered, Registry, Schedule, Shard as TaskShard,
     Task,
@@ -32,12 +33,6 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::Waker;
-
-/// What other threads have sent comes first once in so many tasks. (tokio's number.)
-const ARRIVALS_INTERVAL: u32 = 31;
-
-/// So many tasks are run in a poll of the set. (tokio's number.)
-const TASKS_IN_A_POLL: u32 = 61;
 
 const_thread_local! {
     static HERE: Cell<u64> = Cell::new(0);
@@ -159,7 +154,7 @@ impl LocalTasks {
     /// Runs some of the tasks. True if there are more to run.
     pub(crate) fn run(&self) -> bool {
         self.while_running(|| {
-            for _ in 0..TASKS_IN_A_POLL {
+            for _ in 0..LOOK_AFTER {
                 let Some(task) = self.shared.next() else {
                     return false;
                 };

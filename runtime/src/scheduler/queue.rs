@@ -8,6 +8,7 @@ use super::deque::Steal;
 use super::kind::Kind;
 use super::lane::Lane;
 use super::steal_policy::victims;
+use super::tuning::LOOK_AFTER;
 use super::worker::{Caller, Worker};
 use crate::panics::wake;
 use crate::tasks::{
@@ -21,9 +22,6 @@ use std::sync::atomic::Ordering;
 /// queue. A pair of tasks that keep waking each other would otherwise have the worker for
 /// themselves (tokio#5686). It may, as long as nobody else is queued.
 const LIFO_STREAK_MAX: u32 = 3;
-
-/// What comes into the inbox waits for this many tasks at most.
-const INBOX_INTERVAL: u32 = 61;
 
 /// After a takeover, a queue with more tasks than this is left as it is: to put them behind others
 /// would take too long.
@@ -315,7 +313,7 @@ impl Worker<'_> {
             taken += self.batched.get();
         }
         self.ahead
-            .set(taken.min(lane.intervals.inbox.unwrap_or(INBOX_INTERVAL) as usize) as u32);
+            .set(taken.min(lane.intervals.inbox.unwrap_or(LOOK_AFTER) as usize) as u32);
     }
 
     pub(super) fn steal(&self) -> Option<Task> {

@@ -35,6 +35,14 @@ pub struct Tuning {
     pub kick: bool,
 }
 
+/// After so many tasks whoever runs them looks at what comes from outside. (tokio's number for
+/// events; prime, so that it does not beat with a program's own patterns.)
+pub(super) const LOOK_AFTER: u32 = 61;
+
+/// A thread that runs all tasks itself takes what other threads have sent first once in so many.
+/// (tokio's number.)
+pub(super) const ARRIVALS_INTERVAL: u32 = 31;
+
 /// How often a worker that is busy looks at what comes from outside.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Intervals {
@@ -46,9 +54,8 @@ pub(crate) struct Intervals {
 
 impl Default for Intervals {
     fn default() -> Self {
-        // tokio's number for events; prime, so that it does not beat with a program's own patterns.
         Intervals {
-            events: 61,
+            events: LOOK_AFTER,
             inbox: None,
         }
     }
