@@ -17,7 +17,7 @@
 //! The lock is only ever tried: a compute thread may be stopped while it has it. Who does not get
 //! it goes by what was found out last.
 
-use super::period::Periods;
+use super::period::{LOOK_INTERVAL_NS, Periods};
 use crate::timers::clock;
 use evenkeel_topology::{CpuQuota, PeriodCount};
 use parking_lot::Mutex;
@@ -34,14 +34,8 @@ const LEAST: f64 = 0.02;
 /// What IO has used for a while is forgotten in this time, about.
 const MEMORY_S: f64 = 1.0;
 
-/// The clocks are not read more often than this.
-const READ_INTERVAL_NS: u64 = 1_000_000;
-
 /// One part in this many of how long tasks are expected to be is forgotten with each.
 const FORGET: u32 = 8;
-
-/// After this a pause is looked at again: IO may use less by then, and the quota may be another.
-const PAUSE_MAX_NS: u64 = 100_000_000;
 
 /// What had been used of the CPU by a moment.
 #[derive(Clone, Copy, Debug)]
@@ -176,7 +170,7 @@ impl Bucket {
         begins: Option<Begins>,
         used: impl FnOnce() -> Option<Used>,
     ) -> u64 {
-        let is_old = |last: Used| now_ns.saturating_sub(last.at_ns) >= READ_INTERVAL_NS;
+        let is_old = |last: Used| now_ns.saturating_sub(last.at_ns) >= LOOK_INTERVAL_NS;
         if self.last.is_none_or(is_old)
             && let Some(used) = used()
         {
@@ -190,8 +184,10 @@ impl Bucket {
             return 0;
         }
         // No shorter than until the clocks may be read again, since each of many short pauses is a
-        // wake-up.
-        pause_ns.clamp(READ_INTERVAL_NS, PAUSE_MAX_NS)
+        // wake-up. After a period it is looked at again: IO may use less by then, and the quota may
+        // be another.
+        let period_ns = self.quota.period.as_nanos() as u64;
+        pause_ns.min(period_ns).max(LOOK_INTERVAL_NS)
     }
 
     /// How long until one more task uses no more of this period's quota than is left of it: none of
@@ -530,8 +526,6 @@ mod tests {
         assert!(governor.pause(None, unknown).is_some());
         let _lock = governor.bucket.lock();
         let pause = governor.pause(None, || unreachable!());
-        assert!(pause.is_some_and(|pause| pause <= PAUSE_MAX));
+        assert!(pause.is_some_and(|pause| pause <= PERIOD));
     }
-
-    const PAUSE_MAX: Duration = Duration::from_nanos(PAUSE_MAX_NS);
 }

@@ -7,11 +7,12 @@
 
 use std::time::Duration;
 
-/// The looks are close enough together; then one in each period will do.
-const CLOSE_NS: u64 = 2_000_000;
+/// No look at the count follows another sooner, since each opens a file; nor at the clocks of the
+/// CPU.
+pub(super) const LOOK_INTERVAL_NS: u64 = 1_000_000;
 
-/// No look follows another sooner: each opens a file.
-const LOOK_INTERVAL_NS: u64 = 1_000_000;
+/// The looks are close enough together; then one in each period will do.
+const CLOSE_NS: u64 = 2 * LOOK_INTERVAL_NS;
 
 /// Nor one that has found no count.
 const RETRY_NS: u64 = 1_000_000_000;
