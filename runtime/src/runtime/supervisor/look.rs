@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 /// ms, the compute lane did 7% less work beside busy IO.
 pub(super) const PATIENCE: Duration = Duration::from_millis(20);
 
-/// What has not been done by now must have been left by somebody who is stuck.
-pub(super) const OVERDUE: Duration = Duration::from_millis(2);
+/// Between two looks at the workers, as long as nobody is stuck. What has not been done by the next
+/// must have been left by somebody who is.
+pub(super) const COARSE: Duration = Duration::from_millis(4);
 
 /// What the system changes seldom is looked at this often, while somebody is awake.
 pub(super) const SELDOM: Duration = Duration::from_secs(1);

@@ -1,10 +1,10 @@
 //! Whether somebody polls the IO driver.
 
-use super::look::{Look, OVERDUE, PATIENCE};
+use super::look::{COARSE, Look, PATIENCE};
 use std::time::{Duration, Instant};
 
 /// Whether the workers poll the driver as they should. If none has for [`PATIENCE`], the supervisor
-/// does; and once it had to, after [`OVERDUE`], because they may be stuck.
+/// does; and once it had to, after [`COARSE`], because they may be stuck.
 pub(super) struct PollWatch {
     polls: u64,
     since: Instant,
@@ -34,7 +34,7 @@ impl PollWatch {
     /// stuck.
     pub(super) fn polled(&mut self, polls: u64) {
         *self = PollWatch {
-            patience: OVERDUE,
+            patience: COARSE,
             ..PollWatch::new(polls)
         };
     }

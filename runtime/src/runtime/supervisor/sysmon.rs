@@ -16,7 +16,7 @@
 //! one from the other.
 
 use super::compute_watch::ComputeWatch;
-use super::look::{Look, PATIENCE, log_elsewhere};
+use super::look::{COARSE, Look, PATIENCE, log_elsewhere};
 use super::poll_watch::have_somebody_poll;
 use super::stuck::{Beside, Decision, LOWER_AFTER, Stuck, Verdict, decide};
 use super::takeover::{CpuUse, Displaced};
@@ -34,10 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Between two looks, as long as nobody is stuck.
-const COARSE: Duration = Duration::from_millis(4);
-
-/// But no less than this.
+/// No look follows another sooner.
 const FINEST: Duration = Duration::from_micros(100);
 
 /// After a worker was replaced the looks stay fine for this long.

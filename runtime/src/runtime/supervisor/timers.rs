@@ -1,7 +1,7 @@
 //! The timers that the supervisor fires: those of threads that keep none themselves, and those that
 //! a worker does not get to.
 
-use super::look::{Look, OVERDUE};
+use super::look::{COARSE, Look};
 use crate::panics::wake;
 use crate::timers::{NEVER, OwnTimers, clock};
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn fire_overdue(look: Look<'_>, worker: usize) {
         let next = timers.next_ns();
         next != NEVER
             && !io.is_asleep(worker)
-            && next.saturating_add(OVERDUE.as_nanos() as u64) <= clock.now_ns()
+            && next.saturating_add(COARSE.as_nanos() as u64) <= clock.now_ns()
     };
     if (timers.is_crowded() || is_overdue())
         && let Some(proof) = look.caller.latency_critical()
