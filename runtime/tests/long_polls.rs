@@ -7,6 +7,7 @@ mod support;
 mod takeover_support;
 
 use evenkeel::runtime::Runtime;
+use evenkeel::task::coop::consume_budget;
 use evenkeel::task::{JoinHandle, block_in_place, yield_now};
 use evenkeel::time::sleep;
 use std::sync::{Arc, Mutex};
@@ -261,5 +262,37 @@ fn a_dump_shows_long_polls_and_who_waits_for_one() {
         first.go.open();
         foreign_block_on(first.task).unwrap();
         foreign_block_on(second.task).unwrap();
+    });
+}
+
+/// hyper answers request after request in one poll, as long as its client is quick. With budgets of
+/// operations alone each poll would take 128 times as long as one request.
+#[test]
+fn tasks_that_are_always_ready_have_turns_of_some_milliseconds() {
+    /// So many operations may still go on when the turn is over, or before it is known how long
+    /// polls take.
+    const IN_A_ROW_MAX: usize = 64;
+    on_one_worker(|runtime| {
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let tasks: Vec<_> = (0..2)
+            .map(|task| {
+                let order = order.clone();
+                runtime.spawn(async move {
+                    for _ in 0..400 {
+                        burn(Duration::from_micros(400));
+                        consume_budget().await;
+                        order.lock().unwrap().push(task);
+                    }
+                })
+            })
+            .collect();
+        let ends = tasks.into_iter().map(foreign_block_on);
+        ends.for_each(|end| end.unwrap());
+        let order = order.lock().unwrap();
+        // Until it is known what they are like, and after one of them has ended, nothing is said.
+        let runs: Vec<_> = order.chunk_by(|one, next| one == next).collect();
+        let known = &runs[1..runs.len() - 2];
+        assert!(known.len() > 10, "turns: {}", runs.len());
+        assert!(known.iter().all(|run| run.len() < IN_A_ROW_MAX));
     });
 }

@@ -6,9 +6,9 @@
 //! any poll. To ask for that is a system call, so at the end of a poll it is left out if the poll
 //! was short by the clock on the wall.
 
-use crate::tasks::budget::take_put_off;
-use crate::tasks::{Id, Length, Task, TaskClass};
-use crate::timers::clock;
+use crate::tasks::budget::{begin_turn, end_turn, take_put_off};
+use crate::tasks::{Id, Length, Task};
+use crate::timers::{NEVER, clock};
 use evenkeel_topology::thread_cpu_time;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -41,22 +41,33 @@ pub(super) struct Measure {
 
 impl Measure {
     #[inline]
-    pub(super) fn begin(&self, thread: u32, task: &Task, class: TaskClass, is_measured: bool) {
+    pub(super) fn begin(&self, thread: u32, task: &Task, is_measured: bool, turn: Duration) {
         self.task.set(task.id().as_u64());
         self.woken.set(false);
         self.begun_ns.set(0);
-        if is_measured || !class.is_calm() {
-            self.begin_measured(thread);
+        if is_measured {
+            self.begin_measured(thread, turn);
         }
     }
 
-    fn begin_measured(&self, thread: u32) {
+    /// The poll that was begun on this thread is over.
+    #[inline]
+    pub(super) fn end(&self) {
+        if self.begun_ns.get() != 0 {
+            end_turn();
+        }
+    }
+
+    fn begin_measured(&self, thread: u32, turn: Duration) {
         self.length.set(None);
         self.used.set(Duration::ZERO);
         self.waited_since.set(self.next_waited_since.take());
         take_put_off();
         self.cpu_before.set(thread_cpu_time(thread));
-        self.begun_ns.set(clock::now_ns());
+        let now_ns = clock::now_ns();
+        self.begun_ns.set(now_ns);
+        let turn_ns = u64::try_from(turn.as_nanos()).unwrap_or(NEVER);
+        begin_turn(now_ns.saturating_add(turn_ns));
     }
 
     /// What the poll has used of the CPU, if it was measured and not short.

@@ -50,6 +50,7 @@ mod shutdown;
 mod steal_policy;
 mod takeover;
 pub(crate) mod tuning;
+mod turns;
 mod wait;
 mod wake;
 mod wake_policy;

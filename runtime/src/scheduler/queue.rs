@@ -14,6 +14,7 @@ use crate::panics::wake;
 use crate::tasks::{
     Completed, DeferredWake, Id, Length, Registered, Schedule, Shard as TaskShard, Task, TaskClass,
 };
+use crate::timers::clock;
 use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -340,6 +341,18 @@ impl Worker<'_> {
         }
     }
 
+    /// The first of the long tasks, if it is their turn although short ones may be waiting.
+    #[inline]
+    pub(super) fn begin_long_in_turn(&self) -> Option<Task> {
+        self.turns.next(clock::now_ns);
+        if !self.lane().long.is_waiting() {
+            self.turns.nobody_waits();
+            return None;
+        }
+        let is_turn = self.turns.is_of_long(clock::now_ns());
+        is_turn.then(|| self.begin_long()).flatten()
+    }
+
     /// The first of the long tasks, if this worker may begin one.
     #[inline]
     pub(super) fn begin_long(&self) -> Option<Task> {
@@ -349,6 +362,7 @@ impl Worker<'_> {
             .long
             .begin(self.index(), &self.thread().counted, proof)?;
         self.measure.waited_since(waiting.since);
+        self.turns.begin_long(clock::now_ns());
         // It may have sorted more than one.
         self.tell_of_long();
         Some(waiting.task)

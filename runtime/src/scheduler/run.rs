@@ -4,7 +4,7 @@ use super::kind::Kind;
 use super::lane::Lane;
 use super::seat::FreeSeat;
 use super::worker::{Caller, Current, Worker, WorkerState};
-use crate::tasks::{Place, Task};
+use crate::tasks::{Place, Task, TaskClass};
 use crate::timers::clock;
 use evenkeel_topology::thread_cpu_time;
 use std::sync::Arc;
@@ -102,15 +102,14 @@ impl<'a> Worker<'a> {
         if until_look == 0 {
             self.until_look.set(self.lane().intervals.events);
             self.look_around(clock::now_ns());
-            // In between, so that long ones get on as well.
-            if let Some(task) = self.begin_long() {
-                return Some(task);
-            }
         } else if is_measuring {
             let now_ns = clock::now_ns();
             if now_ns.saturating_sub(self.looked_ns.get()) >= LOOK_INTERVAL_NS {
                 self.look_around(now_ns);
             }
+        }
+        if let Some(task) = self.begin_long_in_turn() {
+            return Some(task);
         }
         let short = self.next_short().or_else(|| self.steal());
         if short.is_some() {
@@ -141,9 +140,9 @@ impl<'a> Worker<'a> {
 
     fn poll_here(self, task: Task) -> Option<Worker<'a>> {
         let (state, class) = (self.state(), task.class());
-        self.measure
-            .begin(self.thread().id(), &task, class, self.is_measuring.get());
+        self.begin_measure(&task, class);
         let (worker, again) = self.run_task(task, Task::run);
+        state.measure.end();
         state.learn(class);
         match (&worker, again) {
             (_, None) => {}
@@ -151,6 +150,18 @@ impl<'a> Worker<'a> {
             (None, Some(task)) => Caller::with(|caller| state.lane.submit(caller, task)),
         }
         worker
+    }
+
+    #[inline]
+    fn begin_measure(&self, task: &Task, class: TaskClass) {
+        let lane = self.lane();
+        let turn = match lane.tuning.preempt {
+            true => lane.limits.after,
+            false => Duration::MAX,
+        };
+        let (thread, is_measured) = (self.thread().id(), self.is_measuring.get());
+        let is_measured = is_measured || !class.is_calm();
+        self.measure.begin(thread, task, is_measured, turn);
     }
 
     /// Has `run` poll the task, the user's code, without the seat held.

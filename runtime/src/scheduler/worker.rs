@@ -6,6 +6,7 @@ use super::lane::Lane;
 use super::measure::Measure;
 use super::poll_time::Stretch;
 use super::seat::{FreeSeat, Held, Seat, Sitting, WorkerThread};
+use super::turns::Turns;
 use crate::latency_critical::LatencyCritical;
 use crate::tasks::budget::PreemptRequest;
 use crate::timers::{OwnTimers, clock};
@@ -53,6 +54,7 @@ pub(crate) struct WorkerState {
     pub(super) awake_ns: Cell<u64>,
     /// When it last looked for events, or slept.
     pub(super) looked_ns: Cell<u64>,
+    pub(super) turns: Turns,
     /// In `block_on` of a current-thread runtime, the tasks that have yielded.
     pub(super) yielded: Yielded,
     /// The thread never pauses for long, while it holds the seat.
@@ -71,6 +73,7 @@ impl WorkerState {
             .as_ref()
             .map_or(0, |_| ahead_of_arrivals(&lane));
         let is_critical = lane.kind == Kind::Io && lane.arrivals.is_none();
+        let turns = Turns::new(lane.limits.after);
         WorkerState {
             lane,
             sitting,
@@ -89,6 +92,7 @@ impl WorkerState {
             used_before: Cell::new((polls, Duration::MAX)),
             awake_ns: Cell::new(now_ns),
             looked_ns: Cell::new(now_ns),
+            turns,
             yielded: Yielded::default(),
             is_critical,
         }

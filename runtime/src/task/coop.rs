@@ -9,11 +9,12 @@
 //! its queue, and comes back with a new budget.
 //!
 //! 128 units may take long if each comes with some work, as on a connection on which many requests
-//! wait. So the budget of a poll is cut while short tasks wait: once it has computed for a quarter
-//! of the policy's `after` (a quarter of a millisecond by default, see
-//! [`TakeoverPolicy`](crate::runtime::TakeoverPolicy)), or after 50 ms in any case. One unit is
-//! left then, and some more for writing, unless the poll has not taken any yet. So a task that
-//! takes part can answer the request that it is working on, and then its poll ends by itself.
+//! wait. So the budget of a poll is cut once it has taken the policy's `after` (a millisecond by
+//! default, see [`TakeoverPolicy`](crate::runtime::TakeoverPolicy)), where polls are not short on
+//! average; while short tasks wait, once it has computed for a quarter of that; and after 50 ms in
+//! any case. One unit is left then, and some more for writing, unless the poll has not taken any
+//! yet. So a task that takes part can answer the request that it is working on, and then its poll
+//! ends by itself.
 //!
 //! The asynchronous operations of [`net`](crate::net), [`io`](crate::io), [`time`](crate::time),
 //! [`JoinHandle`](crate::task::JoinHandle) and [`JoinSet`](crate::task::JoinSet) take part.

@@ -1,5 +1,6 @@
 //! The budget of a poll: what users see of it is in [`task::coop`](crate::task::coop).
 
+use crate::timers::{NEVER, clock};
 use crate::tokio_context;
 use evenkeel_sync::const_thread_local;
 use std::cell::{Cell, RefCell};
@@ -39,13 +40,13 @@ impl Budget {
     /// answer the request that it is working on.
     const OUTPUTS: u8 = 16;
 
-    /// The present budget, which is cut first if the poll was asked to end. Not before it has taken
+    /// The present budget, which is cut first if the poll is to end. Not before it has taken
     /// a unit: a task that computes before its first operation, in poll after poll, would never get
     /// to that.
     #[inline]
     fn get_or_shorten() -> Budget {
         match Budget::get() {
-            Budget::Left(left) if left != Budget::FULL_UNITS && PreemptRequest::take() => {
+            Budget::Left(left) if left != Budget::FULL_UNITS && is_to_end() => {
                 let budget = Budget::Preempted(left.min(Budget::OUTPUTS));
                 budget.set();
                 budget
@@ -107,6 +108,9 @@ impl Budget {
 const_thread_local! {
     static LEFT: Cell<Budget> = Cell::new(Budget::Unlimited);
     static PUT_OFF: Cell<bool> = Cell::new(false);
+    /// When the turn of the present poll is over, by the clock of the timers. `NEVER` if it was not
+    /// measured from when on it counts.
+    static TURN_ENDS_NS: Cell<u64> = Cell::new(NEVER);
     static REQUEST: RefCell<Option<Arc<PreemptRequest>>> = RefCell::new(None);
 }
 
@@ -146,6 +150,27 @@ impl PreemptRequest {
         };
         REQUEST.try_with(take).unwrap_or(false)
     }
+}
+
+/// The poll that begins is to end with its next operation once the clock shows this: others wait,
+/// and a task whose operations never have to wait would do the work of many turns in one. (hyper
+/// answers up to 16 requests in a poll, if the client is quick.)
+#[inline]
+pub(crate) fn begin_turn(ends_ns: u64) {
+    let _ = TURN_ENDS_NS.try_with(|turn| turn.set(ends_ns));
+}
+
+/// The poll is over for which [`begin_turn`] was called.
+#[inline]
+pub(crate) fn end_turn() {
+    begin_turn(NEVER);
+}
+
+/// The poll was asked to end, or its turn is over.
+#[inline]
+fn is_to_end() -> bool {
+    let ends_ns = TURN_ENDS_NS.try_with(Cell::get).unwrap_or(NEVER);
+    PreemptRequest::take() || ends_ns != NEVER && clock::now_ns() >= ends_ns
 }
 
 /// True if operations were put off on this thread since the last call: then the task goes on later,
