@@ -106,6 +106,9 @@ mod timers;
 
 mod scheduler;
 
+#[cfg(any(feature = "serve", evenkeel_loom))]
+mod when_woken;
+
 // Under loom only the engine is built: see `models`.
 #[cfg(all(evenkeel_loom, test))]
 mod models;

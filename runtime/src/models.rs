@@ -15,6 +15,7 @@ mod long;
 mod roots;
 mod sleepers;
 mod timers;
+mod when_woken;
 
 use loom::model::Builder;
 

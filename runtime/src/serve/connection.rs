@@ -17,9 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::first::{First, first};
 use super::header_timer::HeaderTimer;
 use super::service::{BoxError, Extend, OfConnection};
-use super::when_woken::WhenWoken;
 use crate::hyper::Executor;
 use crate::time::{Duration, sleep, timeout};
+use crate::when_woken::WhenWoken;
 
 /// What all connections of a server have in common.
 pub(super) struct Config {

@@ -49,7 +49,6 @@ mod first;
 mod header_timer;
 mod listener;
 mod service;
-mod when_woken;
 
 use std::fmt;
 use std::future::{Future, IntoFuture, pending};

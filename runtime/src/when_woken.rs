@@ -1,13 +1,23 @@
 //! A future that is polled only when it was woken, beside one whose task is woken often.
+//!
+//! ```text
+//! the task                                  who wakes the future
+//! 1. has_rung: swap(false, Acquire)         1. makes the future ready
+//! 2. polls the future                       2. has_rung = true (Release)
+//!                                           3. wakes the task
+//! ```
+//!
+//! A wake-up after the swap has the task poll once more; one before it is seen by its poll. Loom
+//! model: `models::when_woken`.
 
+use evenkeel_sync::atomic::{AtomicBool, Ordering};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// Polls its future when that was woken itself, and not for whatever else its task is polled.
-pub(super) struct WhenWoken<F> {
+pub(crate) struct WhenWoken<F> {
     future: F,
     alarm: Option<Arc<Alarm>>,
 }
@@ -19,7 +29,7 @@ struct Alarm {
 }
 
 impl<F: Future + Unpin> WhenWoken<F> {
-    pub(super) fn new(future: F) -> Self {
+    pub(crate) fn new(future: F) -> Self {
         WhenWoken {
             future,
             alarm: None,
@@ -46,8 +56,6 @@ impl<F: Future + Unpin> Future for WhenWoken<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let alarm = self.alarm(cx);
-        // One that rings between these two is noticed by the second. One that rings later wakes the
-        // task once more. Acquire: what was done before it rang is seen by the poll.
         if !alarm.has_rung.load(Ordering::Relaxed) || !alarm.has_rung.swap(false, Ordering::Acquire)
         {
             return Poll::Pending;
@@ -69,7 +77,7 @@ impl Wake for Alarm {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(evenkeel_loom)))]
 mod tests {
     use super::*;
     use std::future::poll_fn;
