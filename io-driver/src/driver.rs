@@ -90,8 +90,8 @@ impl Driver {
     /// It waits until there is an event, until [`Handle::wake`] is called, or for `timeout`; `None`
     /// has no limit, and zero does not wait. Where the system's own wait is in whole milliseconds,
     /// a timeout is rounded up to them; not on Linux, where the rest of one that is finer costs a
-    /// second system call, and a third. It may return early with 0 events: after a signal, or when `timeout` is above the 24.8
-    /// days that the system can wait for.
+    /// second system call, and a third. It may return early with 0 events: after a signal, or when
+    /// `timeout` is above the 24.8 days that the system can wait for.
     ///
     /// Wakers run here, on the calling thread. A panic of one is caught and logged.
     ///

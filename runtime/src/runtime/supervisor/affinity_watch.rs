@@ -1,7 +1,7 @@
 //! Keeps workers where they may and shall run: the CPUs that the process may use are changed from
 //! outside, and IO workers are let go of where others use them
-//! ([`shared_cores`](super::shared_cores)). Who loses its seat, or sits down in one, goes by what is
-//! so at that moment.
+//! ([`shared_cores`](super::shared_cores)). Who loses its seat, or sits down in one, goes by what
+//! is so at that moment.
 
 use super::look::{Look, SELDOM, log_elsewhere};
 use crate::scheduler::kind::Kind;
