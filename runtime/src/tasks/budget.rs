@@ -40,8 +40,8 @@ impl Budget {
     /// answer the request that it is working on.
     const OUTPUTS: u8 = 16;
 
-    /// The present budget, which is cut first if the poll is to end. Not before it has taken
-    /// a unit: a task that computes before its first operation, in poll after poll, would never get
+    /// The present budget, which is cut first if the poll is to end. Not before it has taken a
+    /// unit: a task that computes before its first operation, in poll after poll, would never get
     /// to that.
     #[inline]
     fn get_or_shorten() -> Budget {
@@ -108,8 +108,8 @@ impl Budget {
 const_thread_local! {
     static LEFT: Cell<Budget> = Cell::new(Budget::Unlimited);
     static PUT_OFF: Cell<bool> = Cell::new(false);
-    /// When the turn of the present poll is over, by the clock of the timers. `NEVER` if it was not
-    /// measured from when on it counts.
+    /// When the turn of the present poll is over, by the clock of the timers. `NEVER` if its time
+    /// is not measured.
     static TURN_ENDS_NS: Cell<u64> = Cell::new(NEVER);
     static REQUEST: RefCell<Option<Arc<PreemptRequest>>> = RefCell::new(None);
 }
@@ -166,11 +166,21 @@ pub(crate) fn end_turn() {
     begin_turn(NEVER);
 }
 
-/// The poll was asked to end, or its turn is over.
+/// The poll was asked to end, or its turn is over. True once for each, as in
+/// [`PreemptRequest::take`].
 #[inline]
 fn is_to_end() -> bool {
+    PreemptRequest::take() || take_turn_is_over()
+}
+
+#[inline]
+fn take_turn_is_over() -> bool {
     let ends_ns = TURN_ENDS_NS.try_with(Cell::get).unwrap_or(NEVER);
-    PreemptRequest::take() || ends_ns != NEVER && clock::now_ns() >= ends_ns
+    let is_over = ends_ns != NEVER && clock::now_ns() >= ends_ns;
+    if is_over {
+        end_turn();
+    }
+    is_over
 }
 
 /// True if operations were put off on this thread since the last call: then the task goes on later,
@@ -298,6 +308,20 @@ mod tests {
             assert!(operate(false).is_ready());
             assert!(operate(false).is_pending());
             assert!(operate(true).is_pending());
+        });
+    }
+
+    #[test]
+    fn a_poll_whose_turn_is_over_ends_once() {
+        begin_turn(clock::now_ns());
+        with_budget(|| {
+            assert!(operate(false).is_ready());
+            assert!(operate(false).is_ready());
+            let put_off = (0..).take_while(|_| operate(false).is_pending()).count();
+            assert_eq!(put_off, usize::from(Budget::PUT_OFF_MAX) + 1);
+            // Code that polls again and again has gone on, with a new budget.
+            let more = (0..).take_while(|_| operate(false).is_ready()).count();
+            assert_eq!(more, usize::from(Budget::FULL_UNITS) - 1);
         });
     }
 
