@@ -7,8 +7,8 @@
 //! was short by the clock on the wall.
 
 use crate::tasks::budget::{begin_turn, end_turn, take_put_off};
-use crate::tasks::{Id, Length, Task};
-use crate::timers::{NEVER, clock};
+use crate::tasks::{Id, Length, Task, TaskClass};
+use crate::timers::clock;
 use evenkeel_topology::thread_cpu_time;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,6 +20,8 @@ const SHORT_PART: u32 = 2;
 /// The poll that a worker is in, or was in last.
 #[derive(Default)]
 pub(super) struct Measure {
+    /// How long a turn is: a poll that has taken so much ends at its next operation.
+    turn_ns: u64,
     /// When it began; 0 if it is not measured.
     begun_ns: Cell<u64>,
     /// Of a task that had waited among the long ones, how much CPU they had used in all when it
@@ -40,13 +42,20 @@ pub(super) struct Measure {
 }
 
 impl Measure {
+    pub(super) fn new(turn_ns: u64) -> Self {
+        Measure {
+            turn_ns,
+            ..Measure::default()
+        }
+    }
+
     #[inline]
-    pub(super) fn begin(&self, thread: u32, task: &Task, is_measured: bool, turn: Duration) {
+    pub(super) fn begin(&self, thread: u32, task: &Task, class: TaskClass, is_measured: bool) {
         self.task.set(task.id().as_u64());
         self.woken.set(false);
         self.begun_ns.set(0);
-        if is_measured {
-            self.begin_measured(thread, turn);
+        if is_measured || !class.is_calm() {
+            self.begin_measured(thread);
         }
     }
 
@@ -58,7 +67,7 @@ impl Measure {
         }
     }
 
-    fn begin_measured(&self, thread: u32, turn: Duration) {
+    fn begin_measured(&self, thread: u32) {
         self.length.set(None);
         self.used.set(Duration::ZERO);
         self.waited_since.set(self.next_waited_since.take());
@@ -66,8 +75,7 @@ impl Measure {
         self.cpu_before.set(thread_cpu_time(thread));
         let now_ns = clock::now_ns();
         self.begun_ns.set(now_ns);
-        let turn_ns = u64::try_from(turn.as_nanos()).unwrap_or(NEVER);
-        begin_turn(now_ns.saturating_add(turn_ns));
+        begin_turn(now_ns.saturating_add(self.turn_ns));
     }
 
     /// What the poll has used of the CPU, if it was measured and not short.

@@ -4,7 +4,7 @@ use super::kind::Kind;
 use super::lane::Lane;
 use super::seat::FreeSeat;
 use super::worker::{Caller, Current, Worker, WorkerState};
-use crate::tasks::{Place, Task, TaskClass};
+use crate::tasks::{Place, Task};
 use crate::timers::clock;
 use evenkeel_topology::thread_cpu_time;
 use std::sync::Arc;
@@ -140,7 +140,8 @@ impl<'a> Worker<'a> {
 
     fn poll_here(self, task: Task) -> Option<Worker<'a>> {
         let (state, class) = (self.state(), task.class());
-        self.begin_measure(&task, class);
+        self.measure
+            .begin(self.thread().id(), &task, class, self.is_measuring.get());
         let (worker, again) = self.run_task(task, Task::run);
         state.measure.end();
         state.learn(class);
@@ -150,18 +151,6 @@ impl<'a> Worker<'a> {
             (None, Some(task)) => Caller::with(|caller| state.lane.submit(caller, task)),
         }
         worker
-    }
-
-    #[inline]
-    fn begin_measure(&self, task: &Task, class: TaskClass) {
-        let lane = self.lane();
-        let turn = match lane.tuning.preempt {
-            true => lane.limits.after,
-            false => Duration::MAX,
-        };
-        let (thread, is_measured) = (self.thread().id(), self.is_measuring.get());
-        let is_measured = is_measured || !class.is_calm();
-        self.measure.begin(thread, task, is_measured, turn);
     }
 
     /// Has `run` poll the task, the user's code, without the seat held.

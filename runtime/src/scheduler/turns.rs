@@ -6,7 +6,6 @@
 //! while a long one waits, short ones have as much time as the last long one took.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 /// The turns of one worker.
 pub(super) struct Turns {
@@ -19,12 +18,12 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// Of a worker of which nothing is known. `long` is what a long one takes at least.
-    pub(super) fn new(long: Duration) -> Self {
+    /// Of a worker of which nothing is known. A long one takes `long_ns` at least.
+    pub(super) fn new(long_ns: u64) -> Self {
         Turns {
             short_since_ns: Cell::new(None),
             long_since_ns: Cell::new(None),
-            long_ns: Cell::new(u64::try_from(long.as_nanos()).unwrap_or(u64::MAX)),
+            long_ns: Cell::new(long_ns),
         }
     }
 
@@ -60,7 +59,7 @@ mod tests {
     use super::*;
 
     fn turns() -> Turns {
-        Turns::new(Duration::from_nanos(10))
+        Turns::new(10)
     }
 
     #[test]

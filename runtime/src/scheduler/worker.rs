@@ -9,7 +9,7 @@ use super::seat::{FreeSeat, Held, Seat, Sitting, WorkerThread};
 use super::turns::Turns;
 use crate::latency_critical::LatencyCritical;
 use crate::tasks::budget::PreemptRequest;
-use crate::timers::{OwnTimers, clock};
+use crate::timers::{NEVER, OwnTimers, clock};
 use evenkeel_sync::{SpinBackoff, const_thread_local};
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -73,7 +73,11 @@ impl WorkerState {
             .as_ref()
             .map_or(0, |_| ahead_of_arrivals(&lane));
         let is_critical = lane.kind == Kind::Io && lane.arrivals.is_none();
-        let turns = Turns::new(lane.limits.after);
+        let after_ns = clock::saturating_ns(lane.limits.after);
+        let turn_ns = match lane.tuning.preempt {
+            true => after_ns,
+            false => NEVER,
+        };
         WorkerState {
             lane,
             sitting,
@@ -87,12 +91,12 @@ impl WorkerState {
             spin: SpinBackoff::default(),
             stuck_at: Cell::new(None),
             stretch: Stretch::new(now_ns, polls),
-            measure: Measure::default(),
+            measure: Measure::new(turn_ns),
             is_measuring: Cell::new(false),
             used_before: Cell::new((polls, Duration::MAX)),
             awake_ns: Cell::new(now_ns),
             looked_ns: Cell::new(now_ns),
-            turns,
+            turns: Turns::new(after_ns),
             yielded: Yielded::default(),
             is_critical,
         }

@@ -30,6 +30,11 @@ pub(crate) fn to_ns(instant: Instant) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX - 1)
 }
 
+/// A span of time. What is too long is as long as can be.
+pub(crate) fn saturating_ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(NEVER)
+}
+
 /// The reverse of [`to_ns`].
 #[cfg(all(feature = "test-util", not(evenkeel_loom)))]
 pub(crate) fn to_instant(ns: u64) -> Instant {

@@ -166,7 +166,7 @@ impl Clock {
     }
 
     pub(crate) fn advance(&self, by: Duration) -> Result<(), Refused> {
-        let by_ns = u64::try_from(by.as_nanos()).unwrap_or(NEVER);
+        let by_ns = clock::saturating_ns(by);
         let later = |now_ns: u64| {
             let later_ns = now_ns.saturating_add(by_ns).min(NEVER - 1);
             (now_ns != NEVER).then_some(later_ns)
