@@ -35,7 +35,7 @@ struct HeaderSleep {
 
 impl rt::Timer for HeaderTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn rt::Sleep>> {
-        self.sleep_until(self.now() + duration)
+        self.sleep_until(Instant::after(duration).into_std())
     }
 
     fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn rt::Sleep>> {
