@@ -8,6 +8,7 @@ use evenkeel::net::TcpListener;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
+use tracing_subscriber::filter::LevelFilter;
 
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 const HTTP2_STREAMS_MAX: u32 = 64;
@@ -39,7 +40,7 @@ impl Default for Limits {
 /// Has what the server logs written to standard error, from warnings upwards.
 pub fn log_to_stderr() {
     tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::WARN)
+        .with_max_level(LevelFilter::WARN)
         .with_writer(std::io::stderr)
         .init();
 }
