@@ -243,10 +243,12 @@ impl Lane {
     /// does not tell.
     fn used(&self) -> Option<Used> {
         let threads = self.seats().filter_map(Seat::thread_id);
+        // These first: to read a thread's clock brings what the process's shows of it up to date.
+        let by_compute = threads.filter_map(thread_cpu_time).sum();
         Some(Used {
             at_ns: clock::now_ns(),
             by_all: process_cpu_time()?,
-            by_compute: threads.filter_map(thread_cpu_time).sum(),
+            by_compute,
         })
     }
 
