@@ -1,101 +1,27 @@
 //! works: hyper-util (its pooled client on our sockets)
 //! by: native (`evenkeel::hyper`)
-//! tested: a connector on our sockets, our executor and timers, connections that are kept and
-//! shared, idle ones that are closed, HTTP/2, requests that are given up, a server that is gone
+//! tested: our connector, executor and timers, connections that are kept and shared, idle ones that
+//! are closed, HTTP/2, requests that are given up, a server that is gone, a name, an address of
+//! IPv6, a URL of another scheme
 //! threads: requests, connections and the timer of the pool on the workers of the IO lane
 
 mod native_support;
 mod support;
 
-use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use axum::{Router, routing::get};
 use bytes::Bytes;
-use evenkeel::hyper::{Executor, Timer};
-use evenkeel::net::{TcpListener, TcpStream};
+use evenkeel::hyper::{Connector, Executor, Timer};
+use evenkeel::net::TcpListener;
 use http_body_util::Full;
 use hyper::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use native_support::{read, spawn_server};
 use support::{run, until};
-use tower::Service;
-
-/// Our stream, of which the pool knows.
-struct Stream(TcpStream);
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl Read for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Read::poll_read(Pin::new(&mut self.0), cx, buf)
-    }
-}
-
-impl Write for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Write::poll_write(Pin::new(&mut self.0), cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Write::poll_write_vectored(Pin::new(&mut self.0), cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        Write::is_write_vectored(&self.0)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Write::poll_flush(Pin::new(&mut self.0), cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Write::poll_shutdown(Pin::new(&mut self.0), cx)
-    }
-}
-
-#[derive(Clone)]
-struct Connector;
-
-impl Service<Uri> for Connector {
-    type Response = Stream;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(async move {
-            let authority = uri.authority().ok_or(io::ErrorKind::InvalidInput)?;
-            TcpStream::connect(authority.as_str()).await.map(Stream)
-        })
-    }
-}
 
 type Pool = Client<Connector, Full<Bytes>>;
 
@@ -105,7 +31,7 @@ fn client(idle_timeout: Duration, http2: bool) -> Pool {
         .timer(Timer::new())
         .pool_idle_timeout(idle_timeout)
         .http2_only(http2)
-        .build(Connector)
+        .build(Connector::new())
 }
 
 /// Answers with the port of the client, by which connections are told apart.
@@ -208,5 +134,35 @@ fn a_server_that_is_gone_is_an_error() {
         let uri: Uri = format!("http://{address}/").parse().unwrap();
         until(async || client.get(uri.clone()).await.is_err()).await;
         assert!(client.get(uri).await.unwrap_err().is_connect());
+    });
+}
+
+#[test]
+fn names_and_addresses_of_ipv6_are_reached() {
+    run(|| async {
+        let (address, _serving) = serve().await;
+        let client = client(LONG, false);
+        let name = format!("http://localhost:{}/", address.port());
+        let (status, _) = read(client.get(name.parse().unwrap()).await.unwrap()).await;
+        assert_eq!(status, 200);
+        let Ok(listener) = TcpListener::bind("[::1]:0").await else {
+            return eprintln!("skipped: no IPv6 here");
+        };
+        let address = listener.local_addr().unwrap();
+        let app = Router::new().route("/", get(|| async { "six" }));
+        let _serving = spawn_server(evenkeel::serve(listener, app));
+        let uri = format!("http://{address}/").parse().unwrap();
+        let (_, body) = read(client.get(uri).await.unwrap()).await;
+        assert_eq!(body, "six");
+    });
+}
+
+#[test]
+fn nothing_is_sent_in_the_clear_to_a_url_of_https() {
+    run(|| async {
+        let (address, _serving) = serve().await;
+        let uri = format!("https://{address}/").parse().unwrap();
+        let error = client(LONG, false).get(uri).await.unwrap_err();
+        assert!(error.is_connect());
     });
 }

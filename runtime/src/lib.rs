@@ -53,6 +53,7 @@
 //! - `futures-io`: futures-io's traits of the same names for the sockets.
 //! - `test-util`: pausing the clock, in [`time`], for tests; with `rt`, `sync` and `time`.
 //! - `hyper`: hyper 1's `rt` traits, in [`mod@hyper`].
+//! - `hyper-client`: a connector for hyper-util's pooled client, [`hyper::Connector`].
 //! - `process`: child processes, in [`process`].
 //! - `quinn`: QUIC by quinn on the sockets and timers of this runtime, in [`mod@quinn`].
 //! - `rayon`: the first runtime builds rayon's global pool, with as many threads as there are CPUs
@@ -86,6 +87,7 @@
     not(all(
         feature = "full",
         feature = "hyper",
+        feature = "hyper-client",
         feature = "quinn",
         feature = "serve"
     )),

@@ -5,7 +5,8 @@
 //! hyper's [`Read`](hyper::rt::Read) and [`Write`](hyper::rt::Write) themselves: hand them to hyper
 //! as they are. What implements tokio's IO traits, such as a TLS stream on top of one of them, goes
 //! into [`Io`] (feature `tokio-io`), and what hyper gives back after an upgrade goes into [`Io`] to
-//! be used through tokio's traits.
+//! be used through tokio's traits. Requests through hyper-util's pooled client are on these sockets
+//! with [`Connector`] (feature `hyper-client`).
 //!
 //! # Examples
 //!
@@ -36,6 +37,8 @@
 //! # }).unwrap();
 //! ```
 
+#[cfg(feature = "hyper-client")]
+mod connector;
 #[cfg(feature = "tokio-io")]
 mod io;
 mod stream;
@@ -44,6 +47,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "hyper-client")]
+pub use connector::Connector;
 #[cfg(feature = "tokio-io")]
 pub use io::Io;
 
