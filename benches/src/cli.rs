@@ -40,8 +40,8 @@ Suites, any number of them, run in the order given; `mixed` if none is:
             root), in under three minutes
   pinning   where workers run: each strategy, and tokio, on servers and tasks, alone and beside
             programs that compute, in about five minutes with two CPUs; ends with advice
-  ecosystem axum, tonic and quinn on Evenkeel's sockets and on tokio: requests/s, latencies; if built
-            with the feature `ecosystem`
+  ecosystem axum, sqlx, hyper-util, tonic and quinn on Evenkeel's sockets and on tokio: requests/s,
+            latencies; if built with the feature `ecosystem`
 
 Options:
       --only PATTERNS  run only what matches one of these, separated by commas: the name of a case

@@ -4,7 +4,7 @@ mod common;
 
 #[test]
 fn the_ecosystem_is_measured_or_says_what_is_missing() {
-    for name in ["axum", "tonic", "quinn"] {
+    for name in ["axum", "json", "sqlx", "client", "tonic", "quinn"] {
         let case = common::case("ecosystem", name);
         for contender in ["evenkeel", "tokio"] {
             let found = &case["contenders"][contender];

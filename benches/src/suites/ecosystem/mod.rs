@@ -1,6 +1,6 @@
-//! The suite `ecosystem`: servers as people write them with axum, tonic and quinn. On Evenkeel they
-//! are on its own sockets, by `evenkeel::serve` and `evenkeel::quinn`; on tokio they are as
-//! their documentation has them. Measured as `http` is.
+//! The suite `ecosystem`: servers as people write them with axum, sqlx, hyper-util, tonic and
+//! quinn. On Evenkeel they are on its own sockets, by `evenkeel::serve` and `evenkeel::quinn`; on
+//! tokio they are as their documentation has them. Measured as `http` is.
 //!
 //! These libraries are many crates, and one needs a C compiler. So the suite is behind the feature
 //! `ecosystem`; without it, its cases say so (`absent`).
@@ -10,20 +10,31 @@ mod absent;
 #[cfg(feature = "ecosystem")]
 mod axum;
 #[cfg(feature = "ecosystem")]
+mod client;
+#[cfg(feature = "ecosystem")]
+mod json;
+#[cfg(feature = "ecosystem")]
 mod load;
 #[cfg(feature = "ecosystem")]
 mod quinn;
 #[cfg(feature = "ecosystem")]
+mod serve;
+#[cfg(feature = "ecosystem")]
+mod sqlx;
+#[cfg(feature = "ecosystem")]
 mod tonic;
 
 #[cfg(not(feature = "ecosystem"))]
-use self::{absent as axum, absent as quinn, absent as tonic};
+use self::{
+    absent as axum, absent as client, absent as json, absent as quinn, absent as sqlx,
+    absent as tonic,
+};
 use crate::closed_loop::{self, BY_REQUEST};
 use crate::harness::{Bar, Case, Limit, Suite, Template};
 
 pub(super) const SUITE: Suite = Suite::new(
     "ecosystem",
-    "axum, tonic and quinn in a closed loop (build with --features ecosystem)",
+    "axum, sqlx, hyper-util, tonic and quinn in a closed loop (build with --features ecosystem)",
     |_| CASES,
 );
 
@@ -52,6 +63,39 @@ const CASES: &[Case] = &[
             "64 connections of HTTP/1 that all ask a router for the same short text",
             BY_REQUEST,
             axum::CONTENDERS,
+            BARS,
+        )
+    },
+    Case {
+        obstacle,
+        load: Some(json::load),
+        ..ECOSYSTEM.case(
+            "json",
+            "64 connections that all ask for 118 KB of JSON, about 1 ms of CPU",
+            BY_REQUEST,
+            json::CONTENDERS,
+            BARS,
+        )
+    },
+    Case {
+        obstacle,
+        load: Some(sqlx::load),
+        ..ECOSYSTEM.case(
+            "sqlx",
+            "64 connections that each ask for a row, from a pool of 8 connections to SQLite",
+            BY_REQUEST,
+            sqlx::CONTENDERS,
+            BARS,
+        )
+    },
+    Case {
+        obstacle,
+        load: Some(client::load),
+        ..ECOSYSTEM.case(
+            "client",
+            "64 connections whose requests are passed on to another server",
+            BY_REQUEST,
+            client::CONTENDERS,
             BARS,
         )
     },
