@@ -17,6 +17,7 @@ use sqlx::{Connection, Error, SqliteConnection};
 use std::time::Duration;
 use support::{everywhere, run, runtime, until, watchdog};
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 
 /// A new file with a table of counters, of which there is one.
 async fn counters(folder: &TempDir, options: SqlitePoolOptions) -> SqlitePool {
@@ -61,6 +62,24 @@ async fn a_query_of_a_database_in_memory_is_answered() {
     let row: (i64, String) = query.fetch_one(&mut connection).await.unwrap();
     assert_eq!(row, (2, "xy".to_owned()));
     connection.close().await.unwrap();
+}
+
+/// A pool by itself has tokio's context spawn that, whose thread then wakes whoever waits for a
+/// connection.
+#[evenkeel::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_of_ours_gives_a_connection_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = counters(&folder, SqlitePoolOptions::new().max_connections(1)).await;
+    let mut connection = pool.acquire().await.unwrap();
+    let tasks_of_tokio = || Handle::current().metrics().num_alive_tasks();
+    let before = tasks_of_tokio();
+    let returning = evenkeel::spawn(connection.return_to_pool());
+    drop(connection);
+    assert!(tasks_of_tokio() <= before);
+    returning.await.unwrap();
+    assert_eq!(pool.num_idle(), 1);
+    assert_eq!(value(&pool).await, 0);
+    pool.close().await;
 }
 
 #[test]
