@@ -224,12 +224,15 @@ fn bytes_behind_a_passed_descriptor_are_read() {
         control.extend_from_slice(&libc::SCM_RIGHTS.to_ne_bytes());
         control.extend_from_slice(&right.as_raw_fd().to_ne_bytes());
         control.resize(control.len().next_multiple_of(size_of::<usize>()), 0);
-        let bytes = [IoSlice::new(b"with")];
-        let message = socket2::MsgHdr::new()
-            .with_buffers(&bytes)
-            .with_control(&control);
         right.writable().await.unwrap();
-        SockRef::from(&right).sendmsg(&message, 0).unwrap();
+        let bytes = [IoSlice::new(b"with")];
+        {
+            // In the oldest versions it is not `Send`.
+            let message = socket2::MsgHdr::new()
+                .with_buffers(&bytes)
+                .with_control(&control);
+            SockRef::from(&right).sendmsg(&message, 0).unwrap();
+        }
         assert_eq!(right.try_write(b"behind").unwrap(), 6);
 
         let mut buf = [0; 64];
