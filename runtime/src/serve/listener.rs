@@ -39,6 +39,11 @@ use crate::net::{UnixListener, UnixStream};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`evenkeel::serve` cannot accept connections from `{Self}`",
+    label = "not a listener of `evenkeel::net`, nor one of your own",
+    note = "in place of a listener of tokio's: `evenkeel::net::TcpListener`, `evenkeel::net::UnixListener`"
+)]
 pub trait Listener: Send + 'static {
     /// The stream of a connection, as HTTP needs it.
     type Io: Read + Write + Unpin + Send + 'static;
