@@ -173,6 +173,18 @@ fn evenkeels_own() {
     assert_is_in_guide(&says(bind), expected);
 }
 
+/// As in tests that `tokio_test::block_on` runs.
+#[test]
+fn evenkeels_own_in_a_runtime_of_tokios() {
+    let spawn = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        runtime.block_on(async { evenkeel::spawn(async {}) });
+        Ok::<_, std::io::Error>(())
+    };
+    let expected = "there is no Evenkeel runtime on this thread, only one of tokio's";
+    assert_is_in_guide(&says(spawn), expected);
+}
+
 /// Of a panic.
 fn text_of(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<String>() {

@@ -52,6 +52,10 @@ impl Entered {
     }
 }
 
+pub(crate) fn is_foreign() -> bool {
+    false
+}
+
 #[inline]
 pub(crate) fn renew() {}
 

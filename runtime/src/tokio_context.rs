@@ -93,6 +93,11 @@ fn current() -> Current {
     }
 }
 
+/// True on a thread that is in a runtime of tokio's which is none of ours.
+pub(crate) fn is_foreign() -> bool {
+    current() == Current::Foreign
+}
+
 impl TokioContext {
     /// With threads for blocking calls of these names, so many at most, which end after
     /// `keep_alive`.

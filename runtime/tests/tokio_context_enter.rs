@@ -210,3 +210,23 @@ fn a_guard_of_tokios_may_be_made_in_between() {
         assert_eq!(current(), Some(tokios.id()));
     });
 }
+
+/// As in tests that `tokio_test::block_on` runs.
+#[test]
+fn in_a_runtime_of_tokios_the_error_names_it_and_the_guard_is_enough() {
+    on_runtime(1, |runtime| {
+        let said = || Handle::try_current().unwrap_err().to_string();
+        let tokios = "no Evenkeel runtime on this thread, only one of tokio's";
+        assert!(!said().contains("only one of tokio's"), "{}", said());
+        let theirs = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        theirs.block_on(async {
+            assert!(said().contains(tokios), "{}", said());
+            let entered = runtime.enter();
+            assert_eq!(evenkeel::spawn(async { 7 }).await.unwrap(), 7);
+            drop(entered);
+            assert!(said().contains(tokios), "{}", said());
+        });
+    });
+}

@@ -370,6 +370,8 @@ impl Drop for BlockOnGuard {
 #[derive(Debug)]
 pub struct TryCurrentError {
     is_thread_local_destroyed: bool,
+    /// The thread is in a runtime of tokio's that does not belong to one of Evenkeel's.
+    is_in_tokios: bool,
 }
 
 impl TryCurrentError {
@@ -377,6 +379,7 @@ impl TryCurrentError {
     pub(super) fn of_thread() -> TryCurrentError {
         TryCurrentError {
             is_thread_local_destroyed: CONTEXT.try_with(|_| ()).is_err(),
+            is_in_tokios: tokio_context::is_foreign(),
         }
     }
 
@@ -393,9 +396,13 @@ impl TryCurrentError {
 
 impl fmt::Display for TryCurrentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no Evenkeel runtime on this thread")?;
+        if self.is_in_tokios {
+            f.write_str(", only one of tokio's")?;
+        }
         f.write_str(
-            "there is no Evenkeel runtime on this thread: call this inside `Runtime::block_on`, a spawned \
-             task or `#[evenkeel::main]`, or hold the guard of `Handle::enter`",
+            ": call this inside `Runtime::block_on`, a spawned task or `#[evenkeel::main]`, or hold the \
+             guard of `Handle::enter`",
         )
     }
 }
