@@ -442,3 +442,36 @@ fn matching(pattern: &[u8], keys: Vec<Bytes>, time_max: Duration) -> Reply {
     }
     Reply::List(matching)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, store};
+    use super::*;
+    use std::future::poll_fn;
+
+    /// The task of a connection goes to the back of its queue with each `Pending`.
+    #[test]
+    fn a_scan_gives_others_a_turn_after_each_shard() {
+        let runtime = evenkeel::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let shared = Shared::new(Config::default());
+            let now = Instant::now();
+            for key in 0..1000 {
+                let key = format!("key:{key}");
+                let mut locked = shared.store.lock(now, key.as_bytes());
+                assert!(locked.set(key.as_bytes(), b"value", false).is_ok());
+            }
+            let mut scan = pin!(keys(&shared, b"*".to_vec()));
+            let mut turns = 0;
+            let (reply, _taken) = poll_fn(|cx| {
+                turns += 1;
+                scan.as_mut().poll(cx)
+            })
+            .await;
+            assert!(matches!(reply, Reply::List(keys) if keys.len() == 1000));
+            assert!(turns > store::SHARDS, "{turns} turns");
+        });
+    }
+}

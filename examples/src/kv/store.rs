@@ -18,7 +18,7 @@ use evenkeel::time::{Instant, sleep_until};
 
 use super::memory::Memory;
 
-const SHARDS: usize = 64;
+pub(super) const SHARDS: usize = 64;
 /// What an entry takes beside its key and value, in bytes. An estimate.
 const ENTRY_BYTES: usize = 128;
 /// Keys that are removed at once from a shard, while its lock is held.
