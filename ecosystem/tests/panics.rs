@@ -178,7 +178,7 @@ fn evenkeels_own() {
 fn evenkeels_own_in_a_runtime_of_tokios() {
     let spawn = || {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        runtime.block_on(async { evenkeel::spawn(async {}) });
+        runtime.block_on(async { drop(evenkeel::spawn(async {})) });
         Ok::<_, std::io::Error>(())
     };
     let expected = "there is no Evenkeel runtime on this thread, only one of tokio's";
