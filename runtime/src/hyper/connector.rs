@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::Uri;
-use hyper::http::uri::Scheme;
+use hyper::http::uri::{Authority, Scheme};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tower_service::Service;
 
@@ -55,7 +55,7 @@ impl Connector {
         }
     }
 
-    /// Whether other schemes than `http` are an error, as they are at first.
+    /// Whether other schemes than `http` are an error, which is the default.
     ///
     /// For what puts TLS on top, such as hyper-rustls's `HttpsConnector`, they must not be. Without
     /// that, what is sent to a URL of `https` would be sent in the clear.
@@ -73,6 +73,17 @@ impl Connector {
             return Err(wrong("the scheme of the URL is not http"));
         }
         let host = uri.host().ok_or_else(|| wrong("a URL without a host"))?;
+        // A colon and nothing behind it is no port.
+        let has_port = |authority: &Authority| {
+            let authority = authority.as_str();
+            !authority
+                .strip_suffix(':')
+                .unwrap_or(authority)
+                .ends_with(host)
+        };
+        if uri.port_u16().is_none() && uri.authority().is_some_and(has_port) {
+            return Err(wrong("the port of the URL"));
+        }
         let default_port = if *scheme == Scheme::HTTPS { 443 } else { 80 };
         let bare = host
             .strip_prefix('[')
@@ -87,12 +98,14 @@ impl Default for Connector {
     }
 }
 
-/// Panics outside a runtime.
-///
 /// # Errors
 ///
-/// Those of [`TcpStream::connect`], and [`ErrorKind::InvalidInput`] if the URL has no host, no
-/// scheme or [the wrong one](Connector::enforce_http).
+/// Those of [`TcpStream::connect`], and [`ErrorKind::InvalidInput`] if the URL has no host, a port
+/// that is none, no scheme or [the wrong one](Connector::enforce_http).
+///
+/// # Panics
+///
+/// The future panics if it is polled outside a runtime.
 impl Service<Uri> for Connector {
     type Response = TcpStream;
     type Error = Error;
@@ -106,7 +119,8 @@ impl Service<Uri> for Connector {
         let connector = self.clone();
         Box::pin(async move {
             let stream = TcpStream::connect(connector.place(&uri)?).await?;
-            stream.set_nodelay(true)?;
+            // It is slower without. If the peer is gone already, the first write says so.
+            let _ = stream.set_nodelay(true);
             Ok(stream)
         })
     }
@@ -140,6 +154,8 @@ mod tests {
             ("https://example.org/", ("example.org", 443)),
             ("http://user@127.0.0.1:81", ("127.0.0.1", 81)),
             ("http://[::1]:82/", ("::1", 82)),
+            ("http://[::1]/", ("::1", 80)),
+            ("http://localhost:/", ("localhost", 80)),
         ];
         for (uri, place) in table {
             assert_eq!(connector.place(&uri.parse().unwrap()).unwrap(), place);
@@ -149,8 +165,18 @@ mod tests {
     #[test]
     fn only_http_is_sent_in_the_clear_unless_another_is_asked_for() {
         for uri in ["https://localhost/", "ftp://localhost/", "/path"] {
-            let error = Connector::new().place(&uri.parse().unwrap()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{uri}");
+            assert_is_invalid(uri);
         }
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_not_the_default() {
+        assert_is_invalid("http://localhost:99999/");
+        assert_is_invalid("http://[::1]:99999/");
+    }
+
+    fn assert_is_invalid(uri: &str) {
+        let error = Connector::new().place(&uri.parse().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{uri}");
     }
 }

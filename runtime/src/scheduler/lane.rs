@@ -9,6 +9,7 @@ use super::kick::Kick;
 use super::kind::Kind;
 use super::long_queue::LongQueue;
 use super::measure::Prior;
+use super::period::LOOK_INTERVAL_NS;
 use super::poll_time::PollTime;
 use super::progress::Progress;
 use super::seat::{FreeSeat, Poll, Seat, WorkerThread};
@@ -243,11 +244,16 @@ impl Lane {
     /// does not tell.
     fn used(&self) -> Option<Used> {
         let threads = self.seats().filter_map(Seat::thread_id);
+        let begin_ns = clock::now_ns();
         // These first: to read a thread's clock brings what the process's shows of it up to date.
         let by_compute = threads.filter_map(thread_cpu_time).sum();
-        Some(Used {
-            at_ns: clock::now_ns(),
-            by_all: process_cpu_time()?,
+        let by_all = process_cpu_time()?;
+        let at_ns = clock::now_ns();
+        // What compute used while this thread was off its CPU would be taken for what others used.
+        let is_of_one_moment = at_ns.saturating_sub(begin_ns) < LOOK_INTERVAL_NS;
+        is_of_one_moment.then_some(Used {
+            at_ns,
+            by_all,
             by_compute,
         })
     }

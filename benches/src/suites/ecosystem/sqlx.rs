@@ -75,7 +75,13 @@ async fn open() -> Result<SqlitePool, sqlx::Error> {
     let options = SqliteConnectOptions::new()
         .filename(&file)
         .create_if_missing(true);
-    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_TO_DATABASE);
+    // One that ended before it could take it away may have left it.
+    let _ = fs::remove_file(&file);
+    // None is opened anew: it would find another file.
+    let pool = SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS_TO_DATABASE)
+        .idle_timeout(None)
+        .max_lifetime(None);
     let pool = pool.connect_with(options).await?;
     sqlx::raw_sql(FILL).execute(&pool).await?;
     let mut all = Vec::new();
