@@ -9,6 +9,7 @@
 
 use crate::sys;
 use std::fs;
+use std::sync::OnceLock;
 
 /// The first version of Linux that can preempt lazily.
 const FIRST: (u32, u32) = (6, 13);
@@ -17,7 +18,9 @@ const FIRST: (u32, u32) = (6, 13);
 /// Which way one preempts that was built with several is chosen when it boots, and only root can
 /// read it.
 pub fn may_preempt_lazily() -> bool {
-    fs::read_to_string("/proc/version").is_ok_and(|version| is_built_lazy(&version))
+    static MAY: OnceLock<bool> = OnceLock::new();
+    let read = || fs::read_to_string("/proc/version");
+    *MAY.get_or_init(|| read().is_ok_and(|version| is_built_lazy(&version)))
 }
 
 /// From a line `Linux version 6.18.15+deb13-amd64 (...) #1 SMP PREEMPT_DYNAMIC Debian ...`.

@@ -14,7 +14,7 @@
 //! "Others" is everything but the workers, by the kernel's own count: other processes, and threads
 //! of this one that are no workers.
 
-use super::look::{Look, log_elsewhere};
+use super::look::{Look, PATIENCE, log_elsewhere};
 use crate::runtime::shared::Shared;
 use crate::scheduler::kind::Kind;
 use crate::scheduler::lane::Lane;
@@ -122,7 +122,8 @@ impl SharedCores {
             last: None,
             known: Instant::now(),
             interval: INTERVAL,
-            next: Instant::now(),
+            // Not for a runtime that is over sooner.
+            next: Instant::now() + PATIENCE,
         }
     }
 
